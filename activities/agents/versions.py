@@ -1,0 +1,149 @@
+"""Agent versions: a definition with its tools resolved and pinned, addressed by content. A run keeps its version."""
+
+import difflib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from activities.agents.definition import AgentDefinition, DefinitionInvalid, read_definition
+from activities.errors import Permanent
+from activities.storage.canonical import canonical_json, sha256_hex
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from activities.tools.errors import ToolDeclarationError
+from activities.tools.registry import BUILTIN, BUILTIN_MODULE, find_tool
+from activities.tools.spec import ToolSpec
+
+SQL = Queries(__file__, "agents.sql")
+
+
+class AgentUnknown(Permanent):
+    """No agent of that name is registered."""
+
+
+class AgentVersionMissing(Permanent):
+    """The version a run was started with is not in the database any more; restore it from a backup."""
+
+
+@dataclass(frozen=True)
+class PinnedTool:
+    """A tool as an agent version offers it: enough for the model and the loop, without the tool's code."""
+
+    module: str
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+    pinned_hash: str
+    parallel: bool
+    timeout: int
+
+
+@dataclass(frozen=True)
+class AgentVersion:
+    """One stored version."""
+
+    version: str
+    definition: AgentDefinition
+    tools: tuple[PinnedTool, ...]
+    source: str
+
+    @cached_property
+    def by_name(self) -> dict[str, PinnedTool]:
+        """The offered tools, by name."""
+        return {tool.name: tool for tool in self.tools}
+
+
+def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
+    """The version that `definition` makes with the tools as they are now. Raises DefinitionInvalid."""
+    wanted = [(s.module, name) for s in definition.tools for name in s.use] + [
+        (BUILTIN_MODULE, name) for name in BUILTIN
+    ]
+    tools: dict[str, PinnedTool] = {}
+    for module, name in wanted:
+        try:
+            spec = find_tool(module, name)
+        except ToolDeclarationError as error:
+            raise DefinitionInvalid(f"{definition.name}: {error}") from None
+        if name in tools:
+            raise DefinitionInvalid(
+                f"{definition.name}: two tools are called {name!r}; the model could not tell them apart"
+            )
+        tools[name] = _pinned(module, spec)
+    content = [definition.model_dump(mode="json"), [t.pinned_hash for t in tools.values()]]
+    return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
+
+
+class Agents:
+    """The agents in Postgres. Versions never change, so they are remembered."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, AgentVersion] = {}
+
+    async def publish_file(self, path: Path) -> AgentVersion:
+        """Read, resolve and publish `agent.yaml`. Raises DefinitionInvalid, StoreUnavailable."""
+        return await self.publish(from_file(path))
+
+    async def publish(self, agent: AgentVersion) -> AgentVersion:
+        """Store a version and make it the one that new runs get. Safe to repeat."""
+        await SQL["publish"].row(
+            self._database,
+            version=agent.version,
+            name=agent.definition.name,
+            definition=canonical_json(agent.definition.model_dump(mode="json")),
+            tools=canonical_json([vars(tool) for tool in agent.tools]),
+            source=agent.source,
+        )
+        return agent
+
+    async def current(self, name: str) -> AgentVersion:
+        """The version that a new run of `name` gets. Raises AgentUnknown with the closest name."""
+        head = await SQL["head"].row(self._database, name=name)
+        if head is None:
+            known = [row["name"] for row in await SQL["all"].rows(self._database)]
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"registered: {', '.join(known) or 'none'}"
+            raise AgentUnknown(f"no agent is called {name!r}; {hint} (`stanchion agents add FILE` registers one)")
+        return await self.version(head["version"])
+
+    async def version(self, version: str) -> AgentVersion:
+        """One version. Raises AgentVersionMissing."""
+        if version not in self._known:
+            row = await SQL["version"].row(self._database, version=version)
+            if row is None:
+                raise AgentVersionMissing(f"agent version {version[:12]} is not in the database")
+            self._known[version] = decode(row)
+        return self._known[version]
+
+    async def all(self) -> list[AgentVersion]:
+        """The current version of every agent, by name."""
+        return [await self.version(row["version"]) for row in await SQL["all"].rows(self._database)]
+
+
+def from_file(path: Path) -> AgentVersion:
+    """The version that an `agent.yaml` makes. Raises DefinitionInvalid."""
+    return resolve(read_definition(path), str(path.resolve().parent))
+
+
+def decode(row: Any) -> AgentVersion:
+    """An agent version from its row."""
+    return AgentVersion(
+        version=row["version"],
+        definition=AgentDefinition.model_validate_json(row["definition"]),
+        tools=tuple(PinnedTool(**tool) for tool in json.loads(row["tools"])),
+        source=row["source"],
+    )
+
+
+def _pinned(module: str, spec: ToolSpec) -> PinnedTool:
+    return PinnedTool(
+        module=module,
+        name=spec.name,
+        description=spec.description,
+        input_schema=spec.schema,
+        pinned_hash=spec.pinned_hash,
+        parallel=spec.facts.effect == "read" and spec.name != "wait",
+        timeout=spec.timeout,
+    )

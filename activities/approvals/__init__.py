@@ -1,0 +1,1 @@
+"""Decisions by people: verified here, stored here, believed by the gateway."""

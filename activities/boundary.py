@@ -1,0 +1,56 @@
+"""The edge between activities and Temporal: failures get their name and a bounded text, waits get a heartbeat."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from activities.errors import StanchionError, clip, to_application_error
+
+BEAT_SECONDS = 1.5  # a quarter of the heartbeat time-out of workflows/options.py: three may be lost
+
+
+class Boundary(Interceptor):
+    """Translates what activities raise. Nothing longer than a couple of kilobytes reaches a history."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        """See the base class."""
+        return _NamedFailures(next)
+
+
+class _NamedFailures(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        try:
+            return await self.next.execute_activity(input)
+        except StanchionError as error:
+            raise to_application_error(error) from None
+        except FailureError:
+            raise
+        except Exception as error:  # a bug, or a library's error nobody named: retryable, but not with its whole text
+            activity.logger.exception("unexpected %s in %s", type(error).__name__, activity.info().activity_type)
+            raise ApplicationError(clip(f"{type(error).__name__}: {error}"), type=type(error).__name__) from None
+
+
+@asynccontextmanager
+async def heartbeating() -> AsyncIterator[None]:
+    """Heartbeats in the background, so that a dead worker is noticed and a cancel arrives while something is awaited."""
+    if not activity.in_activity():
+        yield
+        return
+    beats = asyncio.create_task(_beat_for_ever())
+    try:
+        yield
+    finally:
+        beats.cancel()
+        with suppress(asyncio.CancelledError):
+            await beats
+
+
+async def _beat_for_ever() -> None:
+    while True:
+        await asyncio.sleep(BEAT_SECONDS)
+        activity.heartbeat()

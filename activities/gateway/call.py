@@ -1,0 +1,311 @@
+"""`gateway.call`: the one door to the world.
+
+    load -> judge -> (ask a person) -> claim -> effect, with the key -> settle
+
+A call that has a result gives it again. A claim without a result means that an earlier attempt died or lost its reply,
+and the tool's effect contract says what this attempt may do. Safe to attempt again at any point.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+
+from activities.agents.versions import Agents
+from activities.boundary import heartbeating
+from activities.errors import Transient
+from activities.gateway import builtins
+from activities.gateway.checks import Candidate, judge
+from activities.gateway.effects import Claim, Effects
+from activities.gateway.facts import CallFacts, load
+from activities.gateway.perform import TRIES, Doubt, perform, probe
+from activities.gateway.results import Result, from_error, from_value
+from activities.policy.verdicts import Allow, Ask, Deny, Verdict
+from activities.storage.database import Database
+from activities.tools.context import ToolContext
+from activities.tools.errors import ToolDeclarationError
+from activities.tools.registry import BUILTIN, find_tool
+from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Refusal, Unknown, Wait
+from workflows.contracts.events import VerdictGiven
+from workflows.ports import GatewayPort
+
+# A claim older than this is not acted on: its heartbeat may have timed out, and another attempt may own the effect.
+CLAIM_FRESH_SECONDS = 4.0
+
+Checkpoint = Callable[[str], Awaitable[None]]
+
+
+class EffectInDoubt(Transient):
+    """The tool's outcome is not known yet; its effect contract allows another look."""
+
+
+async def no_checkpoint(where: str) -> None:
+    """Called at each boundary of a call; tests use it to stop the world there."""
+
+
+class Gateway(GatewayPort):
+    """The gateway of one worker."""
+
+    def __init__(
+        self,
+        database: Database,
+        agents: Agents,
+        settings: Mapping[str, str] | None = None,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
+        self._database = database
+        self._agents = agents
+        self._settings = settings or {}
+        self._effects = Effects(database)
+        self._checkpoint = checkpoint
+
+    @activity.defn(name="gateway.call")
+    async def call(self, request: CallRequest) -> CallResult:
+        """Decide about one call and perform it at most once."""
+        async with heartbeating():
+            facts = await load(self._database, request.run_id, request.call_id)
+            if done := facts.stored_result:
+                return done
+            call = await self._candidate(facts)
+            match facts.state:
+                case None:
+                    return await self._first(call, request)
+                case "waiting":
+                    return await self._waiting(call, request)
+                case "unknown":
+                    return await self._resolved(call)
+                case _:
+                    return await self._recover(call)
+
+    async def _candidate(self, facts: CallFacts) -> Candidate:
+        agent = await self._agents.version(facts.agent_version)
+        pinned = agent.by_name.get(facts.tool)
+        try:
+            spec = find_tool(pinned.module, pinned.name) if pinned else None
+        except ToolDeclarationError:
+            spec = None
+        return Candidate(facts, agent, pinned, spec)
+
+    # ── the first attempt ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _first(self, call: Candidate, request: CallRequest) -> CallResult:
+        """No attempt has claimed this call yet."""
+        if request.refuse:
+            return await self._refused(call, request.refuse)
+        match judge(call):
+            case Deny() as verdict:
+                given = _given(call, verdict)
+                return await self._effects.refuse(
+                    call.facts, given, _not_performed(verdict), correctable=verdict.correctable
+                )
+            case Ask() as verdict:
+                return await self._approved_or_ask(call, verdict)
+            case Allow() as verdict:
+                return await self._claim_and_perform(call, verdict)
+
+    async def _refused(self, call: Candidate, refusal: Refusal) -> CallResult:
+        verdict = Deny(refusal.rule, refusal.reason)
+        return await self._effects.refuse(call.facts, _given(call, verdict), _not_performed(verdict))
+
+    async def _approved_or_ask(self, call: Candidate, verdict: Ask) -> CallResult:
+        facts = call.facts
+        match facts.approval_state:
+            case None:
+                return await self._ask(call, verdict)
+            case "open" if not facts.expired:
+                return _needs_approval(call)
+            case "approve" | "edit" if not facts.expired and self._fits(call):
+                by = f"{facts.approval_state}d by {facts.decided_by}" if facts.decided_by else "approved"
+                return await self._claim_and_perform(call, Allow("approval.given", by))
+            case "approve" | "edit" if not facts.expired:
+                return await self._refused(call, Refusal(rule="approval.unfit", reason=UNFIT))
+            case "respond":
+                given = _given(call, Deny("approval.responded", f"{facts.decided_by} answered instead"))
+                text = facts.decision_reason or "(no answer)"
+                return await self._effects.refuse(facts, given, text, is_error=False)
+            case "reject":
+                because = f": {facts.decision_reason}" if facts.decision_reason else " without a reason"
+                reason = f"{facts.decided_by} rejected it{because}"
+                return await self._refused(call, Refusal(rule="approval.rejected", reason=reason))
+            case _:
+                reason = "its approval expired or was withdrawn before it was performed"
+                return await self._refused(call, Refusal(rule="approval.expired", reason=reason))
+
+    def _fits(self, call: Candidate) -> bool:
+        """The approval was given for exactly this call, as it is now."""
+        assert call.spec
+        return call.facts.approved_digest == call.facts.binding(call.spec.pinned_hash, call.facts.expires_at)
+
+    async def _ask(self, call: Candidate, verdict: Ask) -> CallResult:
+        assert call.spec
+        lifetime = timedelta(minutes=call.agent.definition.approvals.expire_minutes)
+        await self._effects.ask(call.facts, call.spec, _given(call, verdict), datetime.now(UTC) + lifetime)
+        facts = await load(self._database, call.facts.run_id, call.facts.call_id)
+        await self._checkpoint("approval-asked")
+        return _needs_approval(Candidate(facts, call.agent, call.pinned, call.spec))
+
+    # ── the effect ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _claim_and_perform(self, call: Candidate, verdict: Verdict) -> CallResult:
+        assert call.spec
+        if call.spec is BUILTIN["wait"]:
+            return await self._start_waiting(call, verdict)
+        await self._checkpoint("before-claim")
+        started = time.monotonic()
+        claim = await self._effects.claim(call.facts, call.spec, _given(call, verdict))
+        await self._checkpoint("after-claim")
+        if time.monotonic() - started > CLAIM_FRESH_SECONDS:
+            raise EffectInDoubt("the claim took too long to be sure that it is still ours; nothing was done")
+        return await self._perform(claim)
+
+    async def _perform(self, claim: Claim) -> CallResult:
+        arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
+        ctx = self._context(claim.facts)
+        if claim.spec is BUILTIN["read_output"]:
+            outcome: Result | Doubt = await builtins.read_output(self._database, claim.facts.run_id, **arguments)
+        else:
+            outcome = await perform(claim.spec, ctx, arguments)
+        await self._checkpoint("after-effect")
+        if isinstance(outcome, Doubt):
+            return await self._settle_doubt(claim, outcome)
+        return await self._settle(claim, outcome)
+
+    async def _settle(self, claim: Claim, result: Result) -> CallResult:
+        # Shielded: a result that is known must be written, whatever else is being cancelled.
+        settling = asyncio.ensure_future(self._effects.settle(claim, result))
+        try:
+            answer = await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await settling
+            raise
+        await self._checkpoint("after-settle")
+        return answer
+
+    # ── doubt ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _recover(self, call: Candidate) -> CallResult:
+        """An earlier attempt claimed this effect and left no result: the contract decides."""
+        facts, spec = call.facts, call.spec
+        if spec is None or (call.pinned and spec.pinned_hash != call.pinned.pinned_hash):
+            raise EffectInDoubt(f"this worker does not have {facts.tool} as the agent was published with it")
+        seen = Claim(facts, spec, facts.fence or 1)
+        if spec.contract.name == "irreversible":
+            return await self._unknown(seen, "the attempt that made this call died before its result was stored")
+        if facts.expired:
+            return await self._unknown(seen, "its approval expired before it could be tried again")
+        if seen.fence >= TRIES and spec.contract.name != "pure":
+            return await self._unknown(seen, f"{seen.fence} attempts left no result")
+        claim = await self._effects.claim(facts, spec, _given(call, Allow("effect.recovered", spec.contract.name)))
+        if spec.contract.name == "checkable":
+            return await self._probe(claim, "an earlier attempt left no result", go_on=True)
+        return await self._perform(claim)
+
+    async def _settle_doubt(self, claim: Claim, doubt: Doubt) -> CallResult:
+        """This very attempt does not know what its tool did."""
+        if doubt.settles == "probe":
+            return await self._probe(claim, doubt.reason, go_on=False)
+        if doubt.settles == "retry" and claim.fence < TRIES:
+            raise EffectInDoubt(doubt.reason)
+        return await self._unknown(claim, doubt.reason)
+
+    async def _probe(self, claim: Claim, reason: str, *, go_on: bool) -> CallResult:
+        """Ask the target. If it did not happen: perform it (`go_on`), or tell the model that it failed."""
+        arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
+        found = await probe(claim.spec, self._context(claim.facts), arguments)
+        match found:
+            case Result():
+                return await self._settle(claim, found)
+            case None if go_on:
+                return await self._perform(claim)
+            case None:
+                return await self._settle(claim, from_error(f"it did not happen: {reason}", settled_by="probe"))
+            case Doubt() if claim.fence < TRIES:
+                raise EffectInDoubt(f"{reason}; {found.reason}")
+            case Doubt():
+                return await self._unknown(claim, f"{reason}; {found.reason}")
+
+    async def _unknown(self, claim: Claim, reason: str) -> CallResult:
+        approval_id = await self._effects.doubt(claim, reason)
+        return Unknown(call_id=claim.facts.call_id, approval_id=approval_id, tool=claim.facts.tool)
+
+    async def _resolved(self, call: Candidate) -> CallResult:
+        """A person was asked what happened; act on the answer."""
+        facts, spec = call.facts, call.spec
+        assert facts.approval_id
+        if spec is None:
+            raise EffectInDoubt(f"this worker does not have {facts.tool}")
+        claim = Claim(facts, spec, facts.fence or 1)
+        note = f" ({facts.decision_reason})" if facts.decision_reason else ""
+        match facts.approval_state:
+            case "happened":
+                text = f"It happened, says {facts.decided_by}{note}; the reply was lost."
+                return await self._settle(claim, from_value(text, "trusted", facts.call_id, "person"))
+            case "did-not":
+                allowed = Allow("unknown.did-not", f"{facts.decided_by} says it did not happen{note}")
+                return await self._perform(await self._effects.claim(facts, spec, _given(call, allowed)))
+            case "stop":
+                return await self._settle(claim, from_error(f"{facts.decided_by} stopped the run here{note}"))
+            case _:
+                return Unknown(call_id=facts.call_id, approval_id=facts.approval_id, tool=facts.tool)
+
+    # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _start_waiting(self, call: Candidate, verdict: Verdict) -> CallResult:
+        assert call.spec
+        until = builtins.wait_until(call.spec.arguments.validate(call.facts.effective_arguments), datetime.now(UTC))
+        await self._effects.claim(call.facts, call.spec, _given(call, verdict), wait_until=until)
+        return Wait(call_id=call.facts.call_id, until=until)
+
+    async def _waiting(self, call: Candidate, request: CallRequest) -> CallResult:
+        facts = call.facts
+        assert facts.wait_until and call.spec
+        if not request.woken:
+            return Wait(call_id=facts.call_id, until=facts.wait_until)
+        text = builtins.woke_up(facts.wait_until, datetime.now(UTC))
+        return await self._settle(Claim(facts, call.spec, facts.fence or 1), from_value(text, "trusted", facts.call_id))
+
+    def _context(self, facts: CallFacts) -> ToolContext:
+        return ToolContext(
+            run_id=facts.run_id,
+            call_id=facts.call_id,
+            agent=facts.agent,
+            tenant=facts.tenant,
+            requester=facts.requester,
+            settings=self._settings,
+        )
+
+
+UNFIT = "the approval was given for another call: arguments, tool, policy or expiry have changed since"
+
+
+def _given(call: Candidate, verdict: Verdict) -> VerdictGiven:
+    words = {Allow: "allow", Ask: "ask", Deny: "deny"}
+    return VerdictGiven.model_validate(
+        {
+            "call_id": call.facts.call_id,
+            "tool": call.facts.tool[:64],
+            "verdict": words[type(verdict)],
+            "rule": verdict.rule,
+            "reason": verdict.reason,
+            "tier": call.spec.tier if call.spec else None,
+            "policy_version": call.facts.policy_version,
+        }
+    )
+
+
+def _not_performed(verdict: Deny) -> str:
+    return f"Not performed ({verdict.rule}): {verdict.reason}"
+
+
+def _needs_approval(call: Candidate) -> NeedsApproval:
+    facts = call.facts
+    assert facts.approval_id and facts.expires_at and call.spec
+    return NeedsApproval(
+        call_id=facts.call_id,
+        approval_id=facts.approval_id,
+        tool=facts.tool,
+        tier=call.spec.tier,
+        expires_at=facts.expires_at,
+    )

@@ -1,0 +1,26 @@
+"""What an approval is bound to: change any part of it, and the approval fits no longer."""
+
+from datetime import datetime
+
+from activities.storage.canonical import sha256_hex
+
+
+def binding_digest(
+    *,
+    tenant: str,
+    run_id: str,
+    call_id: str,
+    tool: str,
+    pinned_hash: str,
+    arguments: str,
+    policy_version: str,
+    expires_at: datetime | None,
+) -> str:
+    """SHA-256 over the exact call. `arguments` is canonical JSON, so equal arguments give equal bytes."""
+    expiry = expires_at.isoformat() if expires_at else None
+    return sha256_hex([tenant, run_id, call_id, tool, pinned_hash, arguments, policy_version, expiry])
+
+
+def approval_id_for(run_id: str, call_id: str, about: str, fence: int | None) -> str:
+    """A short name for an approval, the same on every attempt at asking for it."""
+    return "ap-" + sha256_hex([run_id, call_id, about, fence])[:12]

@@ -1,0 +1,194 @@
+"""The effects table: claim before, settle after, each in one statement. Every writer of effects is in this file."""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+
+from activities.errors import Transient
+from activities.gateway.digest import approval_id_for
+from activities.gateway.facts import SQL, CallFacts
+from activities.gateway.results import Result
+from activities.model.provider import ToolResult
+from activities.storage.database import Database
+from activities.storage.trace import Trace
+from activities.storage.transcript import stored
+from activities.tools.spec import ToolSpec
+from workflows.contracts.base import Frozen
+from workflows.contracts.calls import CallResult, Observed, Refused
+from workflows.contracts.events import CallClaimed, CallObserved, LateResult, OutcomeUnknown, VerdictGiven
+
+
+class ClaimLost(Transient):
+    """Another attempt owns this effect, or what allowed it has changed; look again."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An effect that this attempt owns, until another raises the fence."""
+
+    facts: CallFacts
+    spec: ToolSpec
+    fence: int
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Effects in Postgres."""
+
+    database: Database
+    worker: str = field(default_factory=lambda: f"{os.getpid()}@{socket.gethostname()}")
+
+    async def claim(
+        self, facts: CallFacts, spec: ToolSpec, verdict: VerdictGiven, wait_until: datetime | None = None
+    ) -> Claim:
+        """Own the effect. Raises ClaimLost if it cannot be owned: run closed, approval unfit, another attempt first."""
+        claimed = CallClaimed(
+            call_id=facts.call_id, tool=facts.tool, contract=spec.contract.name, fence=(facts.fence or 0) + 1
+        )
+        trace = self._trace(facts, verdict, claimed)
+        row = await SQL["claim"].row(
+            self.database,
+            run_id=facts.run_id,
+            call_id=facts.call_id,
+            tool=facts.tool,
+            contract=spec.contract.name,
+            effect=spec.facts.effect,
+            state="waiting" if wait_until else "claimed",
+            digest=facts.binding(spec.pinned_hash, None),
+            approval_id=facts.approval_id,
+            approved_digest=facts.binding(spec.pinned_hash, facts.expires_at),
+            wait_until=wait_until,
+            seen_fence=facts.fence,
+            worker=self.worker,
+            step=facts.step,
+            **trace.columns,
+        )
+        if row is None:
+            raise ClaimLost(f"{facts.tool} {facts.call_id} could not be claimed")
+        trace.emit()
+        return Claim(facts, spec, row["fence"])
+
+    async def settle(self, claim: Claim, result: Result) -> CallResult:
+        """Write the result. Raises ClaimLost if this attempt was fenced off; its result is then only in the trace."""
+        facts = claim.facts
+        answer = Observed(call_id=facts.call_id, is_error=result.is_error)
+        trace = self._trace(facts, _observed(facts, result))
+        late = LateResult(call_id=facts.call_id, tool=facts.tool, fence=claim.fence, is_error=result.is_error)
+        content = stored((ToolResult(call_id=facts.call_id, text=result.text, is_error=result.is_error),))
+        row = await SQL["settle"].row(
+            self.database,
+            run_id=facts.run_id,
+            call_id=facts.call_id,
+            fence=claim.fence,
+            result=answer.model_dump_json(),
+            output=result.spill_digest,
+            step=facts.step,
+            seq=facts.seq,
+            origin=result.origin,
+            content=content.content,
+            blob=content.blob,
+            late=to_json(late).decode(),
+            **_blobs((content.blob, content.blob_text), (result.spill_digest, result.spilled)),
+            **trace.columns,
+        )
+        if row is None or not row["settled"]:
+            self._trace(facts, late).emit()
+            raise ClaimLost(f"{facts.tool} {facts.call_id} was taken over while it ran; its late result is recorded")
+        trace.emit()
+        return answer
+
+    async def refuse(
+        self, facts: CallFacts, verdict: VerdictGiven, text: str, *, correctable: bool = False, is_error: bool = True
+    ) -> CallResult:
+        """Write that the call is not performed, and why. Raises ClaimLost if it has a result after all."""
+        answer = Refused(call_id=facts.call_id, rule=verdict.rule, correctable=correctable)
+        trace = self._trace(facts, verdict)
+        row = await SQL["refuse"].row(
+            self.database,
+            run_id=facts.run_id,
+            call_id=facts.call_id,
+            tool=facts.tool,
+            contract="none",
+            effect="none",
+            digest=facts.digest,
+            result=answer.model_dump_json(),
+            worker=self.worker,
+            step=facts.step,
+            seq=facts.seq,
+            approval_state="expired" if verdict.rule == "approval.expired" else "withdrawn",
+            **vars(stored((ToolResult(call_id=facts.call_id, text=text, is_error=is_error),))),
+            **trace.columns,
+        )
+        if row is None or not row["refused"]:
+            raise ClaimLost(f"{facts.tool} {facts.call_id} has a result already")
+        trace.emit()
+        return answer
+
+    async def ask(self, facts: CallFacts, spec: ToolSpec, verdict: VerdictGiven, expires_at: datetime) -> None:
+        """Open the approval for this call, once."""
+        trace = self._trace(facts, verdict)
+        await SQL["ask"].row(
+            self.database,
+            approval_id=approval_id_for(facts.run_id, facts.call_id, "call", None),
+            run_id=facts.run_id,
+            call_id=facts.call_id,
+            tool=facts.tool,
+            tier=spec.tier,
+            arguments=facts.arguments,
+            digest=facts.binding(spec.pinned_hash, expires_at),
+            rule=verdict.rule,
+            reason=verdict.reason,
+            expires_at=expires_at,
+            step=facts.step,
+            **trace.columns,
+        )
+        trace.emit()
+
+    async def doubt(self, claim: Claim, reason: str) -> str:
+        """Say that the outcome is not known, and ask a person. Returns the approval's id. Raises ClaimLost."""
+        facts = claim.facts
+        approval_id = approval_id_for(facts.run_id, facts.call_id, "unknown", claim.fence)
+        trace = self._trace(facts, OutcomeUnknown(call_id=facts.call_id, tool=facts.tool, reason=reason))
+        row = await SQL["doubt"].row(
+            self.database,
+            approval_id=approval_id,
+            run_id=facts.run_id,
+            call_id=facts.call_id,
+            fence=claim.fence,
+            tool=facts.tool,
+            tier=claim.spec.tier,
+            arguments=facts.effective_arguments,
+            digest=facts.binding(claim.spec.pinned_hash, None),
+            reason=reason,
+            step=facts.step,
+            **trace.columns,
+        )
+        if row is None or not row["doubted"]:
+            raise ClaimLost(f"{facts.tool} {facts.call_id} was settled meanwhile")
+        trace.emit()
+        return approval_id
+
+    def _trace(self, facts: CallFacts, *events: Frozen) -> Trace:
+        return Trace(facts.run_id, events, step=facts.step, call_id=facts.call_id)
+
+
+def _observed(facts: CallFacts, result: Result) -> CallObserved:
+    return CallObserved(
+        call_id=facts.call_id,
+        tool=facts.tool,
+        seq=facts.seq,
+        is_error=result.is_error,
+        origin=result.origin,
+        size=result.size,
+        settled_by=result.settled_by,
+    )
+
+
+def _blobs(*pairs: tuple[bytes | None, str | None]) -> dict[str, Sequence[Any]]:
+    kept = {digest: text for digest, text in pairs if digest is not None}
+    return {"blobs": list(kept), "blob_texts": list(kept.values())}

@@ -1,0 +1,131 @@
+-- name: load
+-- Everything that is known of one call: what was planned, its run, its effect so far, its latest approval and decision.
+SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version, r.status,
+       c.step, c.seq, c.tool, c.arguments::text AS arguments, c.digest, c.invalid,
+       e.state, e.fence, e.contract, e.wait_until, e.result::text AS result,
+       a.approval_id, a.about, a.digest AS approved_digest, a.state AS approval_state, a.expires_at,
+       a.expires_at <= now() AS expired,
+       d.by AS decided_by, d.reason AS decision_reason, d.arguments::text AS edited
+FROM calls c
+JOIN runs r USING (run_id)
+LEFT JOIN effects e USING (run_id, call_id)
+LEFT JOIN LATERAL (
+    SELECT * FROM approvals p WHERE p.run_id = c.run_id AND p.call_id = c.call_id
+    ORDER BY p.requested_at DESC, p.about DESC LIMIT 1
+) a ON true
+LEFT JOIN decisions d ON d.approval_id = a.approval_id AND d.verdict = a.state
+WHERE c.run_id = :run_id AND c.call_id = :call_id;
+
+-- name: claim
+-- Own the effect: a first claim inserts its row, a later one takes over with a higher fence. Nothing is claimed for a
+-- run that is closed, nor on an approval that is not for exactly this call, was not given, or has expired.
+WITH claim AS (
+    INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, approval_id, wait_until, worker)
+    SELECT r.run_id, :call_id, :tool, :contract, :effect, 1, :state, :digest, :approval_id, :wait_until, :worker
+    FROM runs r
+    WHERE r.run_id = :run_id AND r.status = 'open'
+      AND (:approval_id::text IS NULL OR EXISTS (
+            SELECT FROM approvals a
+            WHERE a.approval_id = :approval_id AND a.digest = :approved_digest::text
+              AND a.state IN ('approve', 'edit', 'did-not') AND (a.expires_at IS NULL OR a.expires_at > now())))
+    ON CONFLICT (run_id, call_id) DO UPDATE
+        SET fence = effects.fence + 1, state = 'claimed', worker = excluded.worker, claimed_at = now()
+        WHERE effects.fence = :seen_fence::int AND effects.state IN ('claimed', 'unknown')
+    RETURNING run_id, fence
+), logged AS (
+    INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
+    SELECT claim.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
+    FROM claim, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+)
+SELECT fence FROM claim;
+
+-- name: settle
+-- The effect's result, its place in the transcript and the trace, in one statement. A fenced-off attempt changes
+-- nothing but leaves its late result in the trace.
+WITH settled AS (
+    UPDATE effects
+    SET state = 'settled', settled_at = now(), result = :result, output = :output
+    WHERE run_id = :run_id AND call_id = :call_id AND fence = :fence AND state IN ('claimed', 'waiting', 'unknown')
+    RETURNING run_id
+), blobs AS (
+    INSERT INTO blobs (digest, text)
+    SELECT b.digest, b.text FROM settled, unnest(:blobs::bytea[], :blob_texts::text[]) AS b (digest, text)
+    ON CONFLICT DO NOTHING
+), result AS (
+    INSERT INTO transcript (run_id, seq, kind, origin, call_id, content, blob)
+    SELECT run_id, :seq::int, 'result', :origin, :call_id, :content::json, :blob::bytea FROM settled
+), logged AS (
+    INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
+    SELECT settled.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
+    FROM settled, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+), late AS (
+    INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
+    SELECT :run_id, 'result.late', :step::int, :call_id, :trace_id::text, :late::json
+    WHERE NOT EXISTS (SELECT FROM settled)
+)
+SELECT EXISTS (SELECT FROM settled) AS settled;
+
+-- name: refuse
+-- A call that is not performed: its row, its result for the model, the trace. A call that has a result keeps it.
+WITH refused AS (
+    INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, result, worker, settled_at)
+    VALUES (:run_id, :call_id, :tool, :contract, :effect, 1, 'refused', :digest, :result, :worker, now())
+    ON CONFLICT (run_id, call_id) DO NOTHING
+    RETURNING run_id
+), result AS (
+    INSERT INTO transcript (run_id, seq, kind, origin, call_id, content, blob)
+    SELECT run_id, :seq::int, 'result', 'trusted', :call_id, :content::json, :blob::bytea FROM refused
+), blob AS (
+    INSERT INTO blobs (digest, text)
+    SELECT :blob::bytea, :blob_text::text FROM refused WHERE :blob::bytea IS NOT NULL
+    ON CONFLICT DO NOTHING
+), approval AS (
+    UPDATE approvals SET state = :approval_state, closed_at = now()
+    FROM refused WHERE approvals.run_id = refused.run_id AND approvals.call_id = :call_id AND approvals.state = 'open'
+), logged AS (
+    INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
+    SELECT refused.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
+    FROM refused, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+)
+SELECT EXISTS (SELECT FROM refused) AS refused;
+
+-- name: ask
+-- Open an approval for a call, once. The row is the outbox that every surface reads; NOTIFY tells them to look.
+WITH asked AS (
+    INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason, expires_at)
+    VALUES (:approval_id, :run_id, :call_id, 'call', :tool, :tier, :arguments, :digest, :rule, :reason, :expires_at)
+    ON CONFLICT (approval_id) DO NOTHING
+    RETURNING run_id
+), logged AS (
+    INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
+    SELECT asked.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
+    FROM asked, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+)
+SELECT pg_notify('stanchion_approvals', :approval_id) FROM asked;
+
+-- name: doubt
+-- The outcome of a claimed effect is not known: say so, and ask a person what happened.
+WITH doubted AS (
+    UPDATE effects SET state = 'unknown'
+    WHERE run_id = :run_id AND call_id = :call_id AND fence = :fence AND state IN ('claimed', 'unknown')
+    RETURNING run_id
+), asked AS (
+    INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason)
+    SELECT :approval_id, run_id, :call_id, 'unknown', :tool, :tier, :arguments, :digest, 'effect.unknown', :reason
+    FROM doubted
+    ON CONFLICT (approval_id) DO NOTHING
+    RETURNING run_id
+), logged AS (
+    INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
+    SELECT asked.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
+    FROM asked, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+)
+SELECT EXISTS (SELECT FROM doubted) AS doubted, (SELECT pg_notify('stanchion_approvals', :approval_id)::text FROM asked);
+
+-- name: output
+-- The whole output of an earlier call of the same run.
+SELECT b.text, t.origin
+FROM effects e
+JOIN transcript t ON t.run_id = e.run_id AND t.call_id = e.call_id AND t.kind = 'result'
+LEFT JOIN blobs b ON b.digest = e.output
+WHERE e.run_id = :run_id AND e.call_id = :call_id;

@@ -1,0 +1,60 @@
+"""How a tool's result becomes what the model reads: text, bounded, with the whole of it kept where it was cut."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from activities.storage.canonical import clean_text, text_digest
+
+SHOWN_LIMIT = 16_000  # characters of one result in the transcript: about 4,000 tokens
+KEPT_LIMIT = 16_000_000  # characters of one result that are kept at all
+ERROR_LIMIT = 4_000  # characters of an error the model reads
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call left: what the model reads, and the whole output where that is only its head."""
+
+    text: str
+    is_error: bool
+    origin: str
+    size: int
+    spilled: str | None = None
+    settled_by: str = "result"
+
+    @property
+    def spill_digest(self) -> bytes | None:
+        """The key of the whole output among the blobs."""
+        return text_digest(self.spilled) if self.spilled is not None else None
+
+
+def from_value(value: Any, origin: str, call_id: str, settled_by: str = "result") -> Result:
+    """The result of a tool that returned `value` (JSON data; text is shown as it is)."""
+    text = clean_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False))
+    if len(text) > KEPT_LIMIT:
+        return from_error(f"the tool ran, but its output of {len(text)} characters is too long to keep", origin)
+    if len(text) <= SHOWN_LIMIT:
+        return Result(text, False, origin, len(text), settled_by=settled_by)
+    pages = pages_of(text)
+    note = f"\n… (page 1 of {pages}, {len(text)} characters; read_output(call_id={call_id!r}, page=2) shows more)"
+    return Result(text[:SHOWN_LIMIT] + note, False, origin, len(text), spilled=text, settled_by=settled_by)
+
+
+def from_error(message: str, origin: str = "trusted", settled_by: str = "result") -> Result:
+    """A result that says what went wrong."""
+    text = clean_text(message)
+    shown = text if len(text) <= ERROR_LIMIT else f"{text[:ERROR_LIMIT]}… ({len(text)} characters, cut)"
+    return Result(shown, True, origin, len(text), settled_by=settled_by)
+
+
+def pages_of(text: str) -> int:
+    """How many pages `read_output` has for `text`."""
+    return -(-len(text) // SHOWN_LIMIT)
+
+
+def page_of(text: str, number: int) -> str:
+    """One page, from 1. Raises ValueError beyond the last."""
+    pages = pages_of(text)
+    if number > pages:
+        raise ValueError(f"there are {pages} pages")
+    return f"{text[(number - 1) * SHOWN_LIMIT : number * SHOWN_LIMIT]}\n… (page {number} of {pages})"

@@ -1,0 +1,1 @@
+"""Asking a model what to do next: one neutral vocabulary, one provider per vendor."""

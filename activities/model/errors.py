@@ -1,0 +1,115 @@
+"""What can go wrong when a model is asked, named by what to do next, and the one table from an HTTP answer to it.
+
+A prompt that does not fit the context window is no error: it is `Completion.stop_reason == "context_exceeded"`.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from activities.errors import Permanent, StanchionError, Transient
+
+# A vendor that asks for more than this is down or out of quota; a shorter look costs one refused request.
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+
+
+class ModelOverloaded(Transient):
+    """The model's servers are overloaded; try again later."""
+
+
+class ModelRateLimited(Transient):
+    """The key's rate limit is used up; try again after the time the provider gave."""
+
+
+class ModelUnreachable(Transient):
+    """The provider did not answer, or failed on its own side; try again."""
+
+
+class ModelAnswerGarbled(Transient):
+    """The answer was cut off or cannot be read; ask again. Tokens of this attempt may have been billed."""
+
+
+class ModelKeyRejected(Permanent):
+    """The provider refuses the key or the account behind it; check the key, its permissions and the billing."""
+
+
+class ModelRequestRejected(Permanent):
+    """The provider refuses the request as it stands; the same request will be refused again."""
+
+
+class ModelUnknown(Permanent):
+    """There is no such model or provider; correct the model's name in the agent."""
+
+
+class ModelCallsForbidden(Permanent):
+    """Calls to real models are switched off in this process; point the base URL at a loopback address."""
+
+
+class ScriptBroken(Permanent):
+    """The script that stands in for a model is missing, wrong or over; correct the script."""
+
+
+# Status -> error, after https://platform.claude.com/docs/en/api/errors; other vendors use a subset of the same codes.
+ERRORS_BY_STATUS: Mapping[int, type[StanchionError]] = {
+    400: ModelRequestRejected,
+    401: ModelKeyRejected,
+    402: ModelKeyRejected,
+    403: ModelKeyRejected,
+    404: ModelUnknown,
+    408: ModelUnreachable,
+    409: ModelUnreachable,
+    413: ModelRequestRejected,
+    422: ModelRequestRejected,
+    429: ModelRateLimited,
+    503: ModelOverloaded,
+    529: ModelOverloaded,
+}
+
+
+def error_for(status: int, headers: Mapping[str, str], message: str) -> StanchionError:
+    """The error for an HTTP answer of `status` (400 and above), with the provider's `retry-after` if it may be retried.
+
+    Statuses without a row: 5xx is `ModelUnreachable`, everything else `ModelRequestRejected`.
+    """
+    kind = ERRORS_BY_STATUS.get(status, ModelUnreachable if status >= 500 else ModelRequestRejected)
+    return build(kind, message, retry_after(headers))
+
+
+def build(kind: type[StanchionError], message: str, after: timedelta | None = None) -> StanchionError:
+    """An error of `kind`, led by the sentence that says what to do; `after` is kept where a retry makes sense."""
+    text = f"{(kind.__doc__ or '').strip()} [{message}]"
+    return kind(text, retry_after=after) if issubclass(kind, Transient) else kind(text)
+
+
+def retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """How long the provider asks to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date.
+
+    None if it asks for nothing, for nonsense, or for a moment that has passed; at most `LONGEST_RETRY_AFTER`.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    seconds = milliseconds / 1000 if milliseconds is not None else _seconds(headers.get("retry-after"))
+    if seconds is None or seconds <= 0:
+        return None
+    return timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER.total_seconds()))
+
+
+def _seconds(value: str | None) -> float | None:
+    """`value` in seconds from now, whether it is a number or a date."""
+    number = _number(value)
+    if number is not None or value is None:
+        return number
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+
+
+def _number(value: str | None) -> float | None:
+    """`value` as a finite number, else None."""
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

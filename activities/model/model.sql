@@ -1,0 +1,37 @@
+-- name: begin_step
+-- What a model call needs to know: the run, and the plan if this step was answered before.
+SELECT r.agent_version, r.status, s.plan
+FROM runs r LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = :step::int
+WHERE r.run_id = :run_id;
+
+-- name: store_response
+-- Everything a model call leaves behind, in one statement: response, usage, plan, calls, trace.
+-- If another attempt was first, nothing is written and its plan comes back.
+WITH step AS (
+    INSERT INTO steps (run_id, step, seq, plan, model, stop_reason, usage, usd_micros)
+    VALUES (:run_id, :step, :seq, :plan, :model, :stop_reason, :usage, :usd_micros)
+    ON CONFLICT (run_id, step) DO NOTHING
+    RETURNING run_id, plan
+), blob AS (
+    INSERT INTO blobs (digest, text)
+    SELECT :blob::bytea, :blob_text::text FROM step WHERE :blob::bytea IS NOT NULL
+    ON CONFLICT DO NOTHING
+), response AS (
+    INSERT INTO transcript (run_id, seq, kind, origin, content, blob)
+    SELECT run_id, :seq::int, 'response', 'model', :content::json, :blob::bytea FROM step
+), note AS (
+    INSERT INTO transcript (run_id, seq, kind, origin, content)
+    SELECT run_id, :seq::int + 1, 'note', 'trusted', (:note::text)::json FROM step WHERE :note::text IS NOT NULL
+), planned AS (
+    INSERT INTO calls (run_id, call_id, step, seq, tool, arguments, digest, invalid)
+    SELECT step.run_id, c.call_id, :step::int, c.seq, c.tool, c.arguments::json, c.digest, c.invalid
+    FROM step, unnest(:call_ids::text[], :seqs::int[], :tools::text[], :arguments::text[], :digests::text[],
+                      :invalids::text[]) AS c (call_id, seq, tool, arguments, digest, invalid)
+), logged AS (
+    INSERT INTO events (run_id, kind, step, trace_id, body)
+    SELECT step.run_id, e.kind, :step::int, :trace_id::text, e.body::json
+    FROM step, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+)
+SELECT plan, true AS mine FROM step
+UNION ALL
+SELECT plan, false FROM steps WHERE run_id = :run_id AND step = :step AND NOT EXISTS (SELECT FROM step);

@@ -1,0 +1,205 @@
+"""`model.plan`: one model call, stored before it is returned. A retry finds the stored answer; the model is not asked twice.
+
+An answer that was billed but never arrived (the worker died while it streamed) is asked for again: the vendor's wire
+has no idempotency key, so a crash may cost one answer twice, and never an effect.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from temporalio import activity
+
+from activities.agents.versions import Agents, AgentVersion
+from activities.boundary import heartbeating
+from activities.errors import Permanent
+from activities.model.errors import ModelAnswerGarbled
+from activities.model.pricing import price
+from activities.model.provider import Completion, OfferedTool, Prompt, Text, ToolCall, Usage
+from activities.model.providers import Providers
+from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from activities.storage.trace import Trace
+from activities.storage.transcript import SQL as TRANSCRIPT
+from activities.storage.transcript import Transcripts, stored
+from workflows.contracts.model import Plan, PlannedCall, PlanRequest
+from workflows.ports import ModelPort
+
+SQL = Queries(__file__, "model.sql")
+
+CUT_NOTE = "Your last answer was cut at the output limit. Go on from where it stopped, in smaller parts."
+CALLS_PER_TURN = 64  # a turn that asks for more is a model gone wrong; the budget would refuse most of them anyway
+
+
+class RunNotOpen(Permanent):
+    """The run is over or was never opened; nothing more is planned for it."""
+
+
+class Models(ModelPort):
+    """Model calls, recorded in Postgres."""
+
+    def __init__(
+        self,
+        database: Database,
+        agents: Agents,
+        providers: Providers,
+        prices: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        self._database = database
+        self._agents = agents
+        self._providers = providers
+        self._prices = prices or {}
+        self._transcripts = Transcripts(database)
+
+    @activity.defn(name="model.plan")
+    async def plan(self, request: PlanRequest) -> Plan:
+        """Ask the model for one step. Raises Transient and Permanent errors of `activities.model.errors`."""
+        run = await SQL["begin_step"].row(self._database, run_id=request.run_id, step=request.step)
+        if run is None or run["status"] != "open":
+            raise RunNotOpen(f"{request.run_id} is not open")
+        if run["plan"]:
+            return Plan.model_validate_json(run["plan"])
+        agent = await self._agents.version(run["agent_version"])
+        seq = await self._write_messages(request)
+        prompt = await self._prompt(request, agent, seq)
+        completion = await self._ask(agent.definition.model, prompt)
+        return await self._store(request, agent, seq, completion)
+
+    async def _write_messages(self, request: PlanRequest) -> int:
+        """Put what people said into the transcript; returns the seq after it."""
+        seq = request.next_seq
+        for message in request.messages:
+            said = clean_text(f"[{message.by}] {message.text}" if message.by else message.text)
+            columns = vars(stored((Text(text=said),)))
+            await TRANSCRIPT["append"].row(
+                self._database, run_id=request.run_id, seq=seq, kind="message", origin="user", **columns
+            )
+            seq += 1
+        return seq
+
+    async def _prompt(self, request: PlanRequest, agent: AgentVersion, seq: int) -> Prompt:
+        rows = await self._transcripts.read(request.run_id, seq)
+        definition = agent.definition
+        return Prompt.model_construct(  # built from parts that were validated when they were stored
+            model=definition.model.partition(":")[2],
+            system=definition.instructions,
+            messages=tuple(row.message for row in rows),
+            tools=offered(agent),
+            max_output_tokens=definition.max_output_tokens,
+            step=request.step,
+            attempt=activity.info().attempt if activity.in_activity() else 1,
+            base_dir=agent.source,
+        )
+
+    async def _ask(self, model: str, prompt: Prompt) -> Completion:
+        provider, _ = self._providers.for_model(model)
+        self._price(model, Usage())  # an unknown price is refused before anything is bought
+        async with heartbeating():
+            completion = await provider.complete(prompt, _beat)
+        calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
+        if completion.stop_reason == "tool_use" and not calls:
+            raise ModelAnswerGarbled("the model stopped to use a tool and named none")
+        if len(calls) > CALLS_PER_TURN:
+            raise ModelAnswerGarbled(f"the model asked for {len(calls)} tools in one turn, more than {CALLS_PER_TURN}")
+        return completion
+
+    async def _store(self, request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion) -> Plan:
+        calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
+        plan = plan_of(request, agent, seq, completion, self._price(agent.definition.model, completion.usage))
+        trace = Trace(request.run_id, (*request.messages, *request.journal, plan), step=request.step)
+        row = await SQL["store_response"].row(
+            self._database,
+            run_id=request.run_id,
+            step=request.step,
+            seq=seq,
+            plan=plan.model_dump_json(),
+            model=completion.model,
+            stop_reason=completion.stop_reason,
+            usage=completion.usage.model_dump_json(),
+            usd_micros=plan.usd_micros,
+            note=_note(completion),
+            **vars(stored(completion.blocks)),
+            **_call_columns(plan, calls),
+            **trace.columns,
+        )
+        if row is None:
+            raise ModelAnswerGarbled("the step was stored by another attempt and is not visible yet")
+        if row["mine"]:
+            trace.emit()
+        return Plan.model_validate_json(row["plan"])
+
+    def _price(self, model: str, usage: Usage) -> int:
+        return price(model, usage, self._prices)
+
+
+def offered(agent: AgentVersion) -> tuple[OfferedTool, ...]:
+    """The tools of an agent as the model sees them."""
+    return tuple(
+        OfferedTool(name=tool.name, description=tool.description, input_schema=tool.input_schema)
+        for tool in agent.tools
+    )
+
+
+def plan_of(request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion, usd_micros: int) -> Plan:
+    """The small plan that the workflow gets for a completion whose response is stored at `seq`."""
+    calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
+    first = seq + 1 + (1 if _note(completion) else 0)
+    planned = tuple(_planned(agent, call, first + index) for index, call in enumerate(calls))
+    return Plan(
+        next=_next(completion, calls),
+        calls=planned,
+        next_seq=first + len(planned),
+        tokens=completion.usage.total,
+        usd_micros=usd_micros,
+        messages=len(request.messages),
+        orders=len(request.journal),
+    )
+
+
+def _planned(agent: AgentVersion, call: ToolCall, seq: int) -> PlannedCall:
+    known = agent.by_name.get(call.name)
+    return PlannedCall(
+        call_id=call.call_id,
+        seq=seq,
+        tool=call.name[:64],
+        digest=sha256_hex([call.name, call.input, call.invalid])[:16],
+        parallel=known.parallel if known else False,
+        timeout=known.timeout if known else 60,
+    )
+
+
+def _next(completion: Completion, calls: list[ToolCall]) -> Any:
+    match completion.stop_reason:
+        case "refusal":
+            return "refused"
+        case "context_exceeded":
+            return "context"
+        case "pause_turn":
+            return "again"
+        case "max_tokens":
+            return "calls" if calls else "again"
+        case "end_turn" | "tool_use":
+            return "calls" if calls else "answer"
+
+
+def _note(completion: Completion) -> str | None:
+    """A word to the model that goes between its answer and the next turn."""
+    cut = completion.stop_reason == "max_tokens" and not any(isinstance(b, ToolCall) for b in completion.blocks)
+    return json.dumps([Text(text=CUT_NOTE).model_dump()]) if cut else None
+
+
+def _call_columns(plan: Plan, calls: list[ToolCall]) -> dict[str, Any]:
+    return {
+        "call_ids": [call.call_id for call in plan.calls],
+        "seqs": [call.seq for call in plan.calls],
+        "tools": [call.name for call in calls],
+        "arguments": [canonical_json(clean(call.input)) for call in calls],
+        "digests": [sha256_hex([call.name, call.input, call.invalid]) for call in calls],
+        "invalids": [call.invalid for call in calls],
+    }
+
+
+def _beat() -> None:
+    if activity.in_activity():
+        activity.heartbeat()

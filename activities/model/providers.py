@@ -1,0 +1,37 @@
+"""Which provider answers for a model's name: the part before the first colon decides, and only known ones answer."""
+
+from collections.abc import Mapping
+
+from activities.model.anthropic import AnthropicProvider
+from activities.model.errors import ModelUnknown
+from activities.model.provider import Provider
+from activities.model.scripted import ScriptedProvider
+
+
+class Providers:
+    """The providers of one worker. Close it when the worker stops."""
+
+    def __init__(
+        self,
+        *,
+        anthropic_api_key: str | None = None,
+        anthropic_base_url: str | None = None,
+        forbid_real_calls: bool = False,
+    ) -> None:
+        """`forbid_real_calls`: a call that would leave this machine raises `ModelCallsForbidden` (tests, demos)."""
+        self._anthropic = AnthropicProvider(
+            api_key=anthropic_api_key, base_url=anthropic_base_url, loopback_only=forbid_real_calls
+        )
+        self._known: Mapping[str, Provider] = {"anthropic": self._anthropic, "scripted": ScriptedProvider()}
+
+    def for_model(self, model: str) -> tuple[Provider, str]:
+        """The provider of `model` and the name it knows the model by. Raises `ModelUnknown`, naming the known ones."""
+        prefix, _, name = model.partition(":")
+        if prefix not in self._known or not name:
+            known = ", ".join(f"{each}:…" for each in sorted(self._known))
+            raise ModelUnknown(f"There is no provider for the model {model!r}; known are {known}.")
+        return self._known[prefix], name
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._anthropic.close()

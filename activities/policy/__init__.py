@@ -1,0 +1,1 @@
+"""Deciding about a call. Pure: no clock, no I/O, no logging."""

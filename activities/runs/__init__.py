@@ -1,0 +1,1 @@
+"""Admitting runs and writing down how they ended."""

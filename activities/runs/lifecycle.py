@@ -1,0 +1,198 @@
+"""`runs.open` and `runs.close`: a run enters and leaves our tables here, each in one statement, each safe to repeat."""
+
+import json
+from typing import Any
+
+from temporalio import activity
+
+from activities.agents.versions import Agents, AgentVersion
+from activities.errors import Permanent, clip
+from activities.model.provider import Text, ToolResult
+from activities.runs.reaper import Reaper
+from activities.storage.canonical import canonical_json, clean_text, sha256_hex, text_digest
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from activities.storage.trace import Trace
+from activities.storage.transcript import SQL as TRANSCRIPT
+from activities.storage.transcript import decode, stored
+from workflows.contracts.budgets import Budget, requested_caps
+from workflows.contracts.events import RunClosed
+from workflows.contracts.reaping import ReapReport
+from workflows.contracts.runs import (
+    ANSWER_LIMIT,
+    INPUTS_LIMIT,
+    CloseRequest,
+    Mode,
+    OpenRequest,
+    QueueLayout,
+    RolloverCaps,
+    RunOpened,
+    RunOutcome,
+    RunRequest,
+)
+from workflows.ports import RunsPort
+
+SQL = Queries(__file__, "runs.sql")
+
+STRICTNESS: tuple[Mode, ...] = ("observe", "propose", "tiered", "autonomous")  # strictest first
+POLICY = "tiers/1"  # the rules of activities/policy; part of every digest that an approval is bound to
+
+
+class BudgetWidened(Permanent):
+    """A request may tighten the agent's budget, never widen it."""
+
+
+class ModeLoosened(Permanent):
+    """A request may tighten the agent's mode, never loosen it."""
+
+
+class KeyInUse(Permanent):
+    """This key belongs to another goal; start the run under a key of its own."""
+
+
+class InputsTooLarge(Permanent):
+    """The inputs are too large for a start input; store them and pass a reference."""
+
+
+class Runs(RunsPort):
+    """Runs in Postgres."""
+
+    def __init__(
+        self, database: Database, agents: Agents, queues: QueueLayout, rollover: RolloverCaps | None = None
+    ) -> None:
+        self._database = database
+        self._agents = agents
+        self._queues = queues
+        self._rollover = rollover or RolloverCaps()
+        self._reaper = Reaper(database)
+
+    @activity.defn(name="runs.open")
+    async def open(self, request: OpenRequest) -> RunOpened:
+        """Admit the run under the agent's current version. A key that was used before gives what it gave then."""
+        agent = await self._agents.current(request.request.agent)
+        budget, mode = _tightened(agent, request.request)
+        row = await self._admit(request, agent, budget, mode)
+        opened = RunOpened(
+            agent_version=row["agent_version"],
+            policy_version=row["policy_version"],
+            mode=row["mode"],
+            budget=Budget.model_validate_json(row["budget"]),
+            queues=self._queues,
+            rollover=self._rollover,
+            next_seq=1,
+            finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
+        )
+        if opened.finished is None:
+            await self._write_goal(request)
+            await self._log(request.run_id, opened)
+        return opened
+
+    @activity.defn(name="runs.close")
+    async def close(self, request: CloseRequest) -> RunOutcome:
+        """Write the end. If the run is closed already, the outcome that was written then is the outcome."""
+        unfinished = await SQL["unfinished"].rows(self._database, run_id=request.run_id)
+        outcome = RunOutcome(
+            status=request.ending.status,
+            reason=": ".join(part for part in (request.ending.rule, request.ending.reason) if part),
+            answer=await self._answer(request) if request.ending.status == "completed" else "",
+            steps=request.steps,
+            spent=request.spent.for_people(),
+        )
+        trace = Trace(request.run_id, (*request.journal, RunClosed(ending=request.ending)), step=request.steps)
+        row = await SQL["close"].row(
+            self._database,
+            run_id=request.run_id,
+            status=request.ending.status,
+            outcome=outcome.model_dump_json(),
+            **_results_owed(unfinished),
+            **trace.columns,
+        )
+        if row is not None and row["closed"]:
+            trace.emit()
+            return outcome
+        earlier = await SQL["outcome"].row(self._database, run_id=request.run_id)
+        return RunOutcome.model_validate_json(earlier["outcome"]) if earlier and earlier["outcome"] else outcome
+
+    @activity.defn(name="runs.reap")
+    async def reap(self) -> ReapReport:
+        """Close in our tables every run that Temporal no longer runs."""
+        return await self._reaper.reap(activity.client(), self.close)
+
+    async def _admit(self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode) -> Any:
+        asked, goal = request.request, text_digest(_goal_text(request.request))
+        row = await SQL["admit"].row(
+            self._database,
+            run_id=request.run_id,
+            chain_id=request.chain_id,
+            agent=asked.agent,
+            agent_version=agent.version,
+            tenant=asked.tenant,
+            requester=asked.requester,
+            goal_digest=goal,
+            mode=mode,
+            budget=budget.model_dump_json(),
+            policy_version=sha256_hex([POLICY, mode, budget.model_dump(mode="json")])[:16],
+        )
+        if row is None or row["goal_digest"] != goal or row["agent"] != asked.agent:
+            raise KeyInUse(f"{request.run_id} was started before with another goal or agent; use another key")
+        return row
+
+    async def _write_goal(self, request: OpenRequest) -> None:
+        columns = vars(stored((Text(text=_goal_text(request.request)),)))
+        await TRANSCRIPT["append"].row(
+            self._database, run_id=request.run_id, seq=0, kind="goal", origin="user", **columns
+        )
+
+    async def _log(self, run_id: str, opened: RunOpened) -> None:
+        trace = Trace(run_id, (opened,))
+        columns = {"steps": [None], "call_ids": [None], **trace.columns}
+        await SQL["log"].row(self._database, run_id=run_id, **columns)
+        trace.emit()
+
+    async def _answer(self, request: CloseRequest) -> str:
+        row = await SQL["final_answer"].row(self._database, run_id=request.run_id)
+        if row is None:
+            return ""
+        answer = "\n\n".join(block.text for block in decode(row).blocks if isinstance(block, Text))
+        return clip(answer, ANSWER_LIMIT)
+
+
+def _tightened(agent: AgentVersion, request: RunRequest) -> tuple[Budget, Mode]:
+    """Budget and mode in force: the agent's, tightened by the request. Raises BudgetWidened, ModeLoosened."""
+    allowed = Budget().model_copy(update=requested_caps(agent.definition.budget))
+    try:
+        budget = allowed.tightened(request.budget)
+    except ValueError as error:
+        raise BudgetWidened(f"{agent.definition.name}: {error}") from None
+    mode = request.mode or agent.definition.mode
+    if STRICTNESS.index(mode) > STRICTNESS.index(agent.definition.mode):
+        raise ModeLoosened(f"{agent.definition.name} runs in mode {agent.definition.mode}; {mode} would be looser")
+    return budget, mode
+
+
+def _goal_text(request: RunRequest) -> str:
+    """What the model reads first: the goal, and the inputs as JSON. Raises InputsTooLarge."""
+    if not request.inputs:
+        return clean_text(request.goal)
+    inputs = canonical_json(request.inputs)
+    if len(inputs) > INPUTS_LIMIT:
+        raise InputsTooLarge(f"inputs are {len(inputs)} characters of JSON, at most {INPUTS_LIMIT} are taken")
+    return clean_text(f"{request.goal}\n\nInputs:\n{inputs}")
+
+
+def _results_owed(unfinished: list[Any]) -> dict[str, Any]:
+    """A result for every call that has none, so that the transcript keeps each call with exactly one."""
+    texts = {
+        None: "Not performed: the run ended first.",
+        "waiting": "The wait was cut short: the run ended.",
+    }
+    in_doubt = "Outcome unknown: the run ended while this call was under way."
+    contents = [
+        json.dumps([ToolResult(call_id=c["call_id"], text=texts.get(c["state"], in_doubt), is_error=True).model_dump()])
+        for c in unfinished
+    ]
+    return {
+        "seqs": [c["seq"] for c in unfinished],
+        "call_ids": [c["call_id"] for c in unfinished],
+        "contents": contents,
+    }

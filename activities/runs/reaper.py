@@ -1,0 +1,56 @@
+"""The reaper: a run that was terminated, or lost with its server, has no one left to close it. This does."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from workflows.contracts.budgets import Spent
+from workflows.contracts.reaping import ReapReport
+from workflows.contracts.runs import CloseRequest, Ending, RunOutcome
+
+SQL = Queries(__file__, "runs.sql")
+LIVING = frozenset((WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW))
+
+Close = Callable[[CloseRequest], Awaitable[RunOutcome]]
+
+
+class Reaper:
+    """Compares the runs our tables hold open with what Temporal says of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def reap(self, client: Client, close: Close) -> ReapReport:
+        """Close every dead run with the reason. Raises StoreUnavailable; a Temporal that is away raises RPCError."""
+        checked, closed, after = 0, [], ""
+        while rows := await SQL["open_runs"].rows(self._database, after=after):
+            after = rows[-1]["run_id"]
+            for row in rows:
+                checked += 1
+                if ending := await cause_of_death(client, row["run_id"]):
+                    steps = await self._steps(row["run_id"])
+                    await close(CloseRequest(run_id=row["run_id"], ending=ending, steps=steps, spent=Spent()))
+                    closed.append(row["run_id"])
+        return ReapReport(checked=checked, closed=tuple(closed))
+
+    async def _steps(self, run_id: str) -> int:
+        row: Any = await SQL["steps_taken"].row(self._database, run_id=run_id)
+        return int(row["steps"])
+
+
+async def cause_of_death(client: Client, run_id: str) -> Ending | None:
+    """How a run ended without closing itself, or None while it lives."""
+    try:
+        description = await client.get_workflow_handle(run_id).describe()
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return Ending(status="stopped", rule="lost", reason="Temporal does not know this workflow any more")
+        raise
+    if description.status in LIVING or description.status is None:
+        return None
+    word = description.status.name.lower().replace("_", " ")
+    return Ending(status="stopped", rule=word, reason=f"the workflow was {word} from outside, without clean-up")

@@ -1,0 +1,75 @@
+-- name: admit
+-- Insert the run, or find the one that has this key. `mine` says whether this execution's chain owns the row.
+WITH new AS (
+    INSERT INTO runs (run_id, chain_id, agent, agent_version, tenant, requester, goal_digest, mode, budget,
+                      policy_version)
+    VALUES (:run_id, :chain_id, :agent, :agent_version, :tenant, :requester, :goal_digest, :mode, :budget,
+            :policy_version)
+    ON CONFLICT (run_id) DO UPDATE SET chain_id = excluded.chain_id
+        WHERE runs.status = 'open' AND runs.goal_digest = excluded.goal_digest AND runs.agent = excluded.agent
+    RETURNING run_id, agent, agent_version, goal_digest, mode, budget, policy_version, status, outcome
+)
+SELECT * FROM new
+UNION ALL
+SELECT run_id, agent, agent_version, goal_digest, mode, budget, policy_version, status, outcome
+FROM runs WHERE run_id = :run_id AND NOT EXISTS (SELECT FROM new);
+
+-- name: log
+-- Write trace events by themselves, where no other statement carries them.
+INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
+SELECT :run_id::text, e.kind, e.step, e.call_id, :trace_id::text, e.body::json
+FROM unnest(:kinds::text[], :steps::int[], :call_ids::text[], :bodies::text[]) AS e (kind, step, call_id, body);
+
+-- name: unfinished
+-- Calls that have no result, with what is known of their effect.
+SELECT c.call_id, c.seq, c.step, c.tool, e.state, e.contract
+FROM calls c
+LEFT JOIN effects e USING (run_id, call_id)
+WHERE c.run_id = :run_id
+  AND NOT EXISTS (SELECT FROM transcript t
+                  WHERE t.run_id = c.run_id AND t.call_id = c.call_id AND t.kind = 'result')
+ORDER BY c.seq;
+
+-- name: close
+-- End the run: a result for every call that has none, claims abandoned or unknown, approvals withdrawn, the outcome.
+-- A run that is closed already stays as it was.
+WITH run AS (
+    UPDATE runs SET status = :status, outcome = :outcome, closed_at = now()
+    WHERE run_id = :run_id AND status = 'open'
+    RETURNING run_id
+), results AS (
+    INSERT INTO transcript (run_id, seq, kind, origin, call_id, content)
+    SELECT run.run_id, c.seq, 'result', 'trusted', c.call_id, c.content::json
+    FROM run, unnest(:seqs::int[], :call_ids::text[], :contents::text[]) AS c (seq, call_id, content)
+    ON CONFLICT DO NOTHING
+), effects AS (
+    UPDATE effects e SET state = CASE WHEN e.contract = 'pure' THEN 'abandoned' ELSE 'unknown' END, settled_at = now()
+    FROM run WHERE e.run_id = run.run_id AND e.state IN ('claimed', 'waiting')
+), approvals AS (
+    UPDATE approvals a SET state = 'withdrawn', closed_at = now()
+    FROM run WHERE a.run_id = run.run_id AND a.state = 'open'
+), events AS (
+    INSERT INTO events (run_id, kind, trace_id, body)
+    SELECT run.run_id, e.kind, :trace_id::text, e.body::json
+    FROM run, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+)
+SELECT EXISTS (SELECT FROM run) AS closed;
+
+-- name: outcome
+-- How a run ended, if it did.
+SELECT status, outcome FROM runs WHERE run_id = :run_id;
+
+-- name: final_answer
+-- The last thing the model said.
+SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content
+FROM transcript t LEFT JOIN blobs b ON b.digest = t.blob
+WHERE t.run_id = :run_id AND t.kind = 'response'
+ORDER BY t.seq DESC LIMIT 1;
+
+-- name: open_runs
+-- Runs our tables hold open, oldest first.
+SELECT run_id, chain_id FROM runs WHERE status = 'open' AND run_id > :after ORDER BY run_id LIMIT 500;
+
+-- name: steps_taken
+-- How many model calls a run has made.
+SELECT count(*) AS steps FROM steps WHERE run_id = :run_id;

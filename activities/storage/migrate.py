@@ -1,0 +1,96 @@
+"""Numbered plain-SQL migrations, applied in order, each in a transaction, under one advisory lock."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from activities.errors import Permanent
+from activities.storage.database import naming_failures
+
+FOLDER = Path(__file__).parent / "migrations"
+LOCK = 7_305_412_201  # any fixed number: two upgrades at once wait for each other
+
+LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version    integer PRIMARY KEY,
+    name       text NOT NULL,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+class MigrationChanged(Permanent):
+    """A migration that was applied has another text now; restore the file and write a new migration instead."""
+
+
+class SchemaTooNew(Permanent):
+    """The database was upgraded by a newer version of Stanchion; use that version."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file `NNNN_name.sql`."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file's text."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def known_migrations() -> tuple[Migration, ...]:
+    """Every migration this version brings, in order."""
+    files = sorted(FOLDER.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    return tuple(Migration(version=int(f.stem[:4]), name=f.stem[5:], sql=f.read_text(encoding="utf-8")) for f in files)
+
+
+async def upgrade(url: str) -> tuple[Migration, ...]:
+    """Apply what is missing; returns what was applied. Raises StoreUnavailable, MigrationChanged, SchemaTooNew."""
+    with naming_failures(url):
+        connection = await asyncpg.connect(url, timeout=20)
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+            await connection.execute(LEDGER)
+            missing = await _missing(connection)
+            for migration in missing:
+                async with connection.transaction():
+                    await connection.execute(migration.sql)
+                    await connection.execute(
+                        "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+                        migration.version,
+                        migration.name,
+                        migration.checksum,
+                    )
+            return missing
+        finally:
+            await connection.close()
+
+
+async def schema_status(url: str) -> tuple[int, int]:
+    """How many migrations are applied, and how many this version knows. Raises StoreUnavailable."""
+    with naming_failures(url):
+        connection = await asyncpg.connect(url, timeout=20)
+        try:
+            if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+                return 0, len(known_migrations())
+            return await connection.fetchval("SELECT count(*) FROM schema_migrations"), len(known_migrations())
+        finally:
+            await connection.close()
+
+
+async def _missing(connection: asyncpg.Connection) -> tuple[Migration, ...]:
+    applied = {row["version"]: row["checksum"] for row in await connection.fetch("SELECT * FROM schema_migrations")}
+    known = known_migrations()
+    if applied and max(applied) > max(m.version for m in known):
+        raise SchemaTooNew(f"the database is at migration {max(applied)}, this version knows {known[-1].version}")
+    for migration in known:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise MigrationChanged(
+                f"migration {migration.version:04d}_{migration.name} was changed after it was applied"
+            )
+    return tuple(m for m in known if m.version not in applied)

@@ -1,0 +1,55 @@
+"""The trace log: each fact is one StepEvent, one row in the statement that made it true, and one JSON log line."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+from pydantic_core import to_json
+
+from workflows.contracts.base import Frozen
+
+log = structlog.get_logger("stanchion.trace")
+
+# What a log line leaves out: what people and models wrote belongs to the transcript.
+PRIVATE: frozenset[str] = frozenset(("text", "answer", "arguments", "journal", "goal"))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Events of one run that one statement writes."""
+
+    run_id: str
+    events: tuple[Frozen, ...]
+    step: int | None = None
+    call_id: str | None = None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """`kinds` and `bodies` as parallel arrays, and the trace id, as the queries take them."""
+        return {
+            "kinds": [kind_of(event) for event in self.events],
+            "bodies": [to_json(_public(event)).decode() for event in self.events],
+            "trace_id": trace_id(),
+        }
+
+    def emit(self) -> None:
+        """One log line per event; call it once the statement has committed."""
+        for event in self.events:
+            ids = {"run_id": self.run_id, "step": self.step, "call_id": self.call_id, "trace_id": trace_id()}
+            log.info(kind_of(event), **{k: v for k, v in (ids | _public(event)).items() if v is not None})
+
+
+def kind_of(event: Frozen) -> str:
+    """The event's name on the wire."""
+    return str(getattr(event, "kind", type(event).__name__))
+
+
+def trace_id() -> str | None:
+    """The current OpenTelemetry trace id in hex, or None while tracing is off."""
+    context = trace.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None
+
+
+def _public(event: Frozen) -> dict[str, Any]:
+    return {key: value for key, value in event.model_dump(mode="json").items() if key not in PRIVATE and key != "kind"}

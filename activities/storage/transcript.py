@@ -1,0 +1,98 @@
+"""The transcript: append-only rows, dense in `seq`, each with the origin of its content. Long content is a blob."""
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from activities.errors import Permanent
+from activities.model.provider import AnyBlock, Message
+from activities.storage.canonical import text_digest
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+
+SQL = Queries(__file__, "transcript.sql")
+
+INLINE_LIMIT = 4_096  # bytes of JSON kept in the row; longer content is stored once, by its digest
+CACHED_ROWS = 50_000  # rows of all runs that one worker remembers; at 4 KB each this is 200 MB at the very most
+
+Kind = Literal["goal", "message", "response", "result", "note"]
+Origin = Literal["user", "trusted", "untrusted", "model"]
+
+_BLOCKS: TypeAdapter[tuple[AnyBlock, ...]] = TypeAdapter(tuple[AnyBlock, ...])
+
+
+class TranscriptGap(Permanent):
+    """Rows of the transcript are missing; the run must not go on from half a memory."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Content as the columns take it: inline JSON, or a blob and its digest."""
+
+    content: str | None
+    blob: bytes | None
+    blob_text: str | None
+
+
+def stored(blocks: tuple[AnyBlock, ...]) -> Stored:
+    """`blocks` as columns."""
+    text = json.dumps(_BLOCKS.dump_python(blocks, mode="json"), separators=(",", ":"))
+    if len(text) <= INLINE_LIMIT:
+        return Stored(text, None, None)
+    return Stored(None, text_digest(text), text)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the transcript."""
+
+    seq: int
+    kind: Kind
+    origin: Origin
+    call_id: str | None
+    blocks: tuple[AnyBlock, ...]
+
+    @property
+    def message(self) -> Message:
+        """The row as a turn of the conversation."""
+        return Message(role="assistant" if self.kind == "response" else "user", blocks=self.blocks)
+
+
+class Transcripts:
+    """Reads transcripts. Rows never change, so what was read once is remembered and only the new rows are fetched."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cache: OrderedDict[str, list[Row]] = OrderedDict()
+        self._cached_rows = 0
+
+    async def read(self, run_id: str, upto_seq: int) -> list[Row]:
+        """Rows 0 to `upto_seq` - 1. Raises TranscriptGap if one is missing, StoreUnavailable."""
+        known = self._cache.pop(run_id, [])
+        self._cached_rows -= len(known)
+        if len(known) < upto_seq:
+            known = known + await self._fetch(run_id, len(known), upto_seq)
+        rows = known[:upto_seq]
+        if [row.seq for row in rows[-64:]] != list(range(max(upto_seq - 64, 0), upto_seq)) or len(rows) != upto_seq:
+            raise TranscriptGap(f"transcript of {run_id} has {len(rows)} of {upto_seq} rows")
+        self._remember(run_id, known)
+        return rows
+
+    async def _fetch(self, run_id: str, from_seq: int, upto_seq: int) -> list[Row]:
+        rows = await SQL["read_from"].rows(self._database, run_id=run_id, from_seq=from_seq, upto_seq=upto_seq)
+        return [decode(row) for row in rows]
+
+    def _remember(self, run_id: str, rows: list[Row]) -> None:
+        self._cache[run_id] = rows
+        self._cached_rows += len(rows)
+        while self._cached_rows > CACHED_ROWS and len(self._cache) > 1:
+            _, dropped = self._cache.popitem(last=False)
+            self._cached_rows -= len(dropped)
+
+
+def decode(row: Any) -> Row:
+    """A transcript row from its columns."""
+    return Row(row["seq"], row["kind"], row["origin"], row["call_id"], _BLOCKS.validate_json(row["content"]))

@@ -1,0 +1,17 @@
+-- name: read_from
+-- The transcript of a run from one seq on, up to (not including) another.
+SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content
+FROM transcript t LEFT JOIN blobs b ON b.digest = t.blob
+WHERE t.run_id = :run_id AND t.seq >= :from_seq::int AND t.seq < :upto_seq::int
+ORDER BY t.seq;
+
+-- name: append
+-- One row by itself: a goal, a person's message. A repeat changes nothing.
+WITH blob AS (
+    INSERT INTO blobs (digest, text)
+    SELECT :blob::bytea, :blob_text::text WHERE :blob::bytea IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO transcript (run_id, seq, kind, origin, content, blob)
+VALUES (:run_id, :seq, :kind, :origin, :content, :blob)
+ON CONFLICT (run_id, seq) DO NOTHING;

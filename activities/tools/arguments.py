@@ -1,0 +1,79 @@
+"""Arguments of a tool, checked strictly: by pydantic for Python tools, by JSON Schema for foreign ones."""
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from activities.tools.errors import InvalidArguments, ToolDeclarationError
+from workflows.contracts.base import explain
+
+
+class ToolArguments(BaseModel):
+    """Strict on what models send: no extra fields, no "500" for 500, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class TypedArguments:
+    """The parameters of a Python function, without its first (the context)."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._model = _model_of(function)
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the parameters."""
+        schema = self._model.model_json_schema()
+        return {key: value for key, value in schema.items() if key != "title"}
+
+    def validate(self, arguments: str) -> dict[str, Any]:
+        """Keyword arguments from JSON text. Raises InvalidArguments."""
+        try:
+            valid = self._model.model_validate_json(arguments)
+        except ValidationError as error:
+            raise InvalidArguments(explain(error)) from None
+        return {name: getattr(valid, name) for name in type(valid).model_fields}
+
+
+class SchemaArguments:
+    """A JSON Schema (draft 2020-12), for tools that are not Python functions."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        from jsonschema import Draft202012Validator, SchemaError  # only workers that have foreign tools need it
+
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise ToolDeclarationError(f"not a valid JSON Schema: {error.message}") from None
+        self._schema = schema
+        self._validator = Draft202012Validator(schema)
+
+    def schema(self) -> dict[str, Any]:
+        """The schema as given."""
+        return self._schema
+
+    def validate(self, arguments: str) -> dict[str, Any]:
+        """The decoded object. Raises InvalidArguments."""
+        value = json.loads(arguments)
+        problems = [
+            f"{'.'.join(str(part) for part in error.absolute_path) or 'input'}: {error.message[:200]}"
+            for error in self._validator.iter_errors(value)
+        ]
+        if problems or not isinstance(value, dict):
+            raise InvalidArguments("; ".join(problems) or "input: not a JSON object")
+        return value
+
+
+def _model_of(function: Callable[..., Any]) -> type[ToolArguments]:
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ToolDeclarationError(f"{function.__name__}: *{parameter.name} has no schema; name every argument")
+        if parameter.name not in hints:
+            raise ToolDeclarationError(f"{function.__name__}: argument {parameter.name!r} needs a type")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    return create_model(f"{function.__name__}_arguments", __base__=ToolArguments, **fields)

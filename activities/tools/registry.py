@@ -1,0 +1,44 @@
+"""Finding tools: the functions marked `@tool` in a module, and the built-in ones every agent has."""
+
+import importlib
+from types import ModuleType
+
+from activities.tools import builtin
+from activities.tools.decorator import SPEC
+from activities.tools.errors import ToolDeclarationError
+from activities.tools.spec import ToolSpec
+
+
+class ToolModuleMissing(ToolDeclarationError):
+    """A tool module cannot be imported."""
+
+
+def tools_in(module: ModuleType) -> dict[str, ToolSpec]:
+    """The tools a module defines or imports, by name, including ToolSpecs that stand in it (foreign tools)."""
+    found: dict[str, ToolSpec] = {}
+    for value in vars(module).values():
+        spec = value if isinstance(value, ToolSpec) else getattr(value, SPEC, None)
+        if isinstance(spec, ToolSpec):
+            found[spec.name] = spec
+    return found
+
+
+def find_tool(module: str, name: str) -> ToolSpec:
+    """The tool `name` of `module`. Raises ToolModuleMissing, ToolDeclarationError."""
+    found = BUILTIN if module == BUILTIN_MODULE else tools_in(_imported(module))
+    if name not in found:
+        raise ToolDeclarationError(f"{module} has no tool {name!r}; it has: {', '.join(sorted(found)) or 'none'}")
+    return found[name]
+
+
+def _imported(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ToolDeclarationError:
+        raise
+    except Exception as error:  # whatever an author's module raises at import, the answer is the same
+        raise ToolModuleMissing(f"cannot import {module}: {type(error).__name__}: {error}") from error
+
+
+BUILTIN_MODULE = builtin.__name__
+BUILTIN = tools_in(builtin)

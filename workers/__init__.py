@@ -1,0 +1,1 @@
+"""Processes: who runs what, with which rights. The only readers of the environment."""

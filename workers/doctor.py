@@ -1,0 +1,183 @@
+"""`stanchion doctor`: what is here, what is missing, and what to do about it. Looks only; starts nothing."""
+
+import asyncio
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from temporalio.client import Client
+
+from workers.services import Home, ServiceUnavailable
+from workers.services.postgres import describe, find_postgres_url
+from workers.services.postgres import reach as reach_postgres
+from workers.services.processes import run
+from workers.services.temporal import TemporalService, find_temporal, list_search_attributes
+from workers.services.temporal import reach as reach_temporal
+from workers.services.temporal_binary import find_temporal_binary
+
+OLDEST_PYTHON = (3, 11)
+FREE_BYTES = 2 * 1024**3  # the Temporal CLI, the virtual environment and a few weeks of runs
+ANSWER_SECONDS = 3.0  # a diagnosis is watched by a person; `up` has more patience
+START = "Run `stanchion up`."
+
+# A database URL → (migrations applied, migrations known).
+SchemaStatus = Callable[[str], Awaitable[tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `ok` None is a hint: nothing is wrong, more is possible. `fix` is for when `ok` is not True."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    fix: str = ""
+
+
+async def diagnose(
+    home: Home,
+    *,
+    schema_status: SchemaStatus | None = None,
+    search_attributes: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Check, ...]:
+    """All findings, in the order in which to mend them. Never raises, never shows a secret."""
+    temporal, postgres, docker = await asyncio.gather(
+        _temporal(home, search_attributes), _postgres(home, schema_status), _docker()
+    )
+    return (_python(), _dependencies(), _state_folder(home), _disk(home), *temporal, *postgres, docker, _model_key())
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Check(
+        "python", sys.version_info >= OLDEST_PYTHON, version, "Install Python 3.11 or newer, then `make setup`."
+    )
+
+
+def _dependencies() -> Check:
+    try:
+        declared = importlib.metadata.requires("stanchion") or ()
+    except importlib.metadata.PackageNotFoundError:
+        return Check("dependencies", False, "stanchion is not installed", "Run `make setup`.")
+    # Those of an extra are left out: the part that needs one says so when it is missing.
+    core = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in declared if "extra ==" not in line]
+    missing = [name for name in core if not _installed(name)]
+    return Check(
+        "dependencies", not missing, "missing: " + ", ".join(missing) if missing else "all there", "Run `make setup`."
+    )
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _state_folder(home: Home) -> Check:
+    try:
+        home.prepare()
+        with tempfile.TemporaryFile(dir=home.root):
+            return Check("state folder", True, str(home.root))
+    except (ServiceUnavailable, OSError) as error:
+        return Check("state folder", False, str(error), "Make it writable, or set STANCHION_HOME to another folder.")
+
+
+def _disk(home: Home) -> Check:
+    place = next(folder for folder in (home.root, *home.root.parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    return Check(
+        "disk space",
+        free >= FREE_BYTES,
+        f"{free / 1024**3:.1f} GiB free at {place}",
+        "Free 2 GiB, or move STANCHION_HOME.",
+    )
+
+
+async def _temporal(home: Home, wanted: Mapping[str, str]) -> list[Check]:
+    try:
+        service = find_temporal(home)
+    except ServiceUnavailable as error:
+        return [Check("temporal", False, str(error), "Correct the configuration that it names.")]
+    if service is None:
+        return [await _binary(), Check("temporal", False, "no server runs here", START)]
+    checks = [await _binary()] if service.owned else []
+    try:
+        client = await reach_temporal(service, timeout=ANSWER_SECONDS)
+    except ServiceUnavailable as error:
+        return [*checks, Check("temporal", False, str(error), _restart(service))]
+    checks.append(Check("temporal", True, service.address + (f", web UI {service.ui_url}" if service.ui_url else "")))
+    checks.append(Check("namespace", True, service.namespace))
+    return [*checks, await _attributes(client, wanted)]
+
+
+def _restart(service: TemporalService) -> str:
+    return "Run `stanchion down`, then `stanchion up`." if service.owned else "Start it, or correct TEMPORAL_ADDRESS."
+
+
+async def _binary() -> Check:
+    try:
+        return Check("temporal binary", True, str(await find_temporal_binary()))
+    except ServiceUnavailable as error:
+        return Check("temporal binary", False, str(error).replace("\n", "; "), "Run `stanchion up`: it obtains one.")
+
+
+async def _attributes(client: Client, wanted: Mapping[str, str]) -> Check:
+    try:
+        present = await list_search_attributes(client)
+    except ServiceUnavailable as error:
+        return Check("search attributes", False, str(error), "Ask for the right to list them.")
+    wrong = [
+        f"{name} has the type {present[name]}, not {kind}"
+        for name, kind in wanted.items()
+        if name in present and present[name] != kind
+    ]
+    missing = [f"{name} is missing" for name in wanted if name not in present]
+    fix = "Remove it with `temporal operator search-attribute remove`, then `stanchion up`." if wrong else START
+    return Check("search attributes", not wrong and not missing, "; ".join(wrong + missing) or "all there", fix)
+
+
+async def _postgres(home: Home, schema_status: SchemaStatus | None) -> list[Check]:
+    url = find_postgres_url(home, os.environ.get("DATABASE_URL"))
+    if url is None:
+        return [Check("postgres", False, "no server runs here, and DATABASE_URL is not set", START)]
+    try:
+        version = await reach_postgres(url, timeout=ANSWER_SECONDS)
+    except ServiceUnavailable as error:
+        return [Check("postgres", False, str(error), "Start it, or correct DATABASE_URL.")]
+    checks = [Check("postgres", True, f"{describe(url)}, version {version}")]
+    return [*checks, await _schema(url, schema_status)] if schema_status else checks
+
+
+async def _schema(url: str, schema_status: SchemaStatus) -> Check:
+    try:
+        applied, known = await schema_status(url)
+    except Exception as error:  # a diagnosis reports whatever went wrong, by its kind: the text may quote the URL
+        return Check("schema", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db migrate`.")
+    fix = "Run `stanchion db migrate`." if applied < known else "Use the version of Stanchion that made it."
+    return Check("schema", applied == known, f"{applied} of {known} migrations", fix)
+
+
+async def _docker() -> Check:
+    fix = "Start a Docker engine to let agents run code; without one, sandboxed tools are refused."
+    docker = shutil.which("docker")
+    if docker is None:
+        return Check("docker", None, "not installed", fix)
+    answer = await run([docker, "version", "--format", "{{.Server.Version}}"], timeout=ANSWER_SECONDS)
+    if answer.code != 0:
+        return Check("docker", None, "no engine answers", fix)
+    return Check("docker", True, answer.output.strip())
+
+
+def _model_key() -> Check:
+    if os.environ.get("ANTHROPIC_API_KEY"):
+        return Check("model key", True, "ANTHROPIC_API_KEY is set")
+    return Check(
+        "model key", None, "ANTHROPIC_API_KEY is not set", "Set it for anthropic: models; scripted: ones need none."
+    )

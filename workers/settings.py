@@ -1,0 +1,82 @@
+"""Settings: everything that is read from the environment, in one place, once."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from activities.errors import Permanent
+from workflows.contracts.runs import TASK_QUEUE, QueueLayout, RolloverCaps
+
+TOOL_PREFIX = "STANCHION_TOOL_"
+YES = frozenset(("1", "true", "yes", "on"))
+NO = frozenset(("", "0", "false", "no", "off"))
+
+
+class SettingInvalid(Permanent):
+    """An environment variable has a value that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker is told by its environment. Values of secrets are never shown."""
+
+    task_queue: str = TASK_QUEUE
+    queues: QueueLayout = QueueLayout()
+    rollover: RolloverCaps = RolloverCaps()
+    database_url: str | None = field(default=None, repr=False)
+    anthropic_api_key: str | None = field(default=None, repr=False)
+    anthropic_base_url: str | None = None
+    forbid_real_model_calls: bool = False
+    prices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    dangerously_accept_unsigned_decisions: bool = False
+    otlp_endpoint: str | None = None
+    log_format: str = "json"
+    tool_settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. Raises SettingInvalid, naming the variable."""
+    env = os.environ if environment is None else environment
+    default = RolloverCaps()
+    return Settings(
+        task_queue=env.get("STANCHION_TASK_QUEUE") or TASK_QUEUE,
+        queues=QueueLayout(
+            model=env.get("STANCHION_MODEL_QUEUE") or None, tools=env.get("STANCHION_TOOLS_QUEUE") or None
+        ),
+        rollover=RolloverCaps(events=_number(env, "STANCHION_ROLLOVER_EVENTS", default.events)),
+        database_url=env.get("DATABASE_URL") or None,
+        anthropic_api_key=env.get("ANTHROPIC_API_KEY") or None,
+        anthropic_base_url=env.get("ANTHROPIC_BASE_URL") or None,
+        forbid_real_model_calls=_switch(env, "STANCHION_FORBID_REAL_MODEL_CALLS"),
+        prices=_prices(env),
+        dangerously_accept_unsigned_decisions=_switch(env, "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"),
+        otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+        log_format=env.get("STANCHION_LOG_FORMAT") or "json",
+        tool_settings={k.removeprefix(TOOL_PREFIX).lower(): v for k, v in env.items() if k.startswith(TOOL_PREFIX)},
+    )
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "").strip().lower()
+    if value not in YES | NO:
+        raise SettingInvalid(f"{name} is a switch: 1 or 0, not {value!r}")
+    return value in YES
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name, "")
+    if value and not value.isdecimal():
+        raise SettingInvalid(f"{name} is a whole number, not {value!r}")
+    return int(value) if value else default
+
+
+def _prices(env: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        prices = json.loads(env.get("STANCHION_PRICES") or "{}")
+    except ValueError as error:
+        raise SettingInvalid(f"STANCHION_PRICES is not valid JSON: {error}") from None
+    if not isinstance(prices, dict):
+        raise SettingInvalid("STANCHION_PRICES is a JSON object: model -> prices in micro-USD per million tokens")
+    return prices

@@ -1,0 +1,125 @@
+"""The worker process: which activities each role brings, and how a worker starts, runs and stops."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, get_args
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.agents.versions import Agents
+from activities.approvals.record import Approvals
+from activities.gateway.call import Checkpoint, Gateway, no_checkpoint
+from activities.model.plan import Models
+from activities.model.providers import Providers
+from activities.runs.lifecycle import Runs
+from activities.storage.database import Database
+from workers.settings import Settings
+from workflows.agent import AgentWorkflow
+from workflows.reaper import ReaperWorkflow
+
+Role = Literal["workflow", "model", "tools", "operations"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+GRACE = timedelta(seconds=20)  # for model calls and tools in flight, when a worker is asked to stop
+STICKY = timedelta(seconds=2)  # how long a run waits for the worker that has it cached, once that worker is gone
+THROTTLE = timedelta(seconds=0.5)  # heartbeats reach the server this often at most, and cancels come back with them
+EAGER = 16  # activities handed to the same worker with the workflow task, without another round trip
+CACHED_RUNS = 1_000
+
+
+@dataclass
+class Parts:
+    """The implementations of the ports in one process, and what they hold open."""
+
+    database: Database
+    providers: Providers
+    agents: Agents
+    runs: Runs
+    models: Models
+    gateway: Gateway
+    approvals: Approvals
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self.providers.close()
+        await self.database.close()
+
+    def activities(self, role: Role) -> list[Callable[..., Any]]:
+        """What a role performs."""
+        match role:
+            case "workflow":
+                return []
+            case "model":
+                return [self.models.plan]
+            case "tools":
+                return [self.gateway.call]
+            case "operations":
+                return [self.runs.open, self.runs.close, self.runs.reap, self.approvals.record]
+
+
+def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_checkpoint) -> Parts:
+    """The implementations, wired together. Nothing is connected yet."""
+    database = Database(database_url)
+    agents = Agents(database)
+    providers = Providers(
+        anthropic_api_key=settings.anthropic_api_key,
+        anthropic_base_url=settings.anthropic_base_url,
+        forbid_real_calls=settings.forbid_real_model_calls,
+    )
+    unsigned = settings.dangerously_accept_unsigned_decisions
+    return Parts(
+        database=database,
+        providers=providers,
+        agents=agents,
+        runs=Runs(database, agents, settings.queues, settings.rollover),
+        models=Models(database, agents, providers, settings.prices),
+        gateway=Gateway(database, agents, settings.tool_settings, checkpoint),
+        approvals=Approvals(database, dangerously_accept_unsigned_decisions=unsigned),
+    )
+
+
+def make_workers(
+    client: Client, settings: Settings, parts: Parts, roles: Sequence[Role], **options: Any
+) -> list[Worker]:
+    """One Temporal worker per task queue that these roles serve. `options` go to every Worker, for tests."""
+    by_queue: dict[str, list[Callable[..., Any]]] = {}
+    for role in roles:
+        by_queue.setdefault(_queue_of(role, settings), []).extend(parts.activities(role))
+    return [
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=[AgentWorkflow, ReaperWorkflow] if "workflow" in roles and queue == settings.task_queue else [],
+            activities=activities,
+            graceful_shutdown_timeout=GRACE,
+            sticky_queue_schedule_to_start_timeout=STICKY,
+            max_heartbeat_throttle_interval=THROTTLE,
+            max_eager_activity_reservations_per_workflow_task=EAGER,
+            **{"max_cached_workflows": CACHED_RUNS, **options},
+        )
+        for queue, activities in by_queue.items()
+    ]
+
+
+async def run_workers(workers: Sequence[Worker], stop: asyncio.Event, ready: Callable[[], None] | None = None) -> None:
+    """Run until `stop` is set, then let what is in flight finish. Raises what a worker died of."""
+    async with AsyncExitStack() as stack:
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        if ready:
+            ready()
+        await stop.wait()
+
+
+def _queue_of(role: Role, settings: Settings) -> str:
+    match role:
+        case "model":
+            return settings.queues.model or settings.task_queue
+        case "tools":
+            return settings.queues.tools or settings.task_queue
+        case "workflow" | "operations":
+            return settings.task_queue

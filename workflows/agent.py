@@ -1,0 +1,288 @@
+"""AgentWorkflow: the loop of one run. Read this file first.
+
+    open -> [ plan -> call -> (wait for a person) -> ... ] -> close
+
+Handlers note, the loop acts: a handler only applies an event to `RunState`. The loop asks `govern` whether it may go
+on, `next_move` what to do, does it through a port, and applies what came back. All that it must remember is in the
+state, so it can go on in a fresh history at any turn.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, assert_never
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from workflows import options
+from workflows.approvals import expiry, judge, opened_by
+from workflows.contracts.approvals import OpenApproval, RecordRequest
+from workflows.contracts.budgets import MICROS
+from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Observed, Refused, Unknown, Wait
+from workflows.contracts.events import (
+    ApprovalExpired,
+    ApprovalRequested,
+    CallFinished,
+    ClockStarted,
+    ClockStopped,
+    DecisionRecorded,
+    RolledOver,
+    RunClosed,
+    StepEvent,
+    WaitEnded,
+    WaitStarted,
+)
+from workflows.contracts.messages import HaltOrdered
+from workflows.contracts.model import PlannedCall, PlanRequest
+from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, OpenRequest, QueueLayout, RunOutcome, RunRequest
+from workflows.endings import ending_after, refusal_to_open
+from workflows.governance import Go, Pause, Stop, final_ending, govern, refusal_of, time_left
+from workflows.handlers import Handlers
+from workflows.intake import read_start
+from workflows.moves import AskModel, AwaitDecision, Perform, Record, Sleep, next_move
+from workflows.ports import ApprovalsPort, GatewayPort, ModelPort, RunsPort
+from workflows.rollover import due_for_rollover
+from workflows.search import AGENT_COST_USD, AGENT_NAME, AGENT_STATUS, AGENT_TENANT
+from workflows.state import OpenTimer, RunState, active_seconds, apply, status_word
+
+
+@workflow.defn(name=WORKFLOW_TYPE)
+class AgentWorkflow(Handlers):
+    """One run of an agent towards a goal."""
+
+    @workflow.init
+    def __init__(self, start: Any = None) -> None:
+        super().__init__()
+        self._request: RunRequest | None = None
+        self._invalid = ""
+        self._announced = ""
+        self._interruptible = True
+        try:
+            self._state, self._request = read_start(start)
+        except ValueError as error:
+            self._invalid = str(error)
+
+    @workflow.run
+    async def run(self, start: Any = None) -> RunOutcome:
+        """Start input and result are the public contract: `RunRequest` and `RunOutcome`."""
+        if self._invalid:
+            raise ApplicationError(f"the start input is not valid: {self._invalid}", type="InvalidRequest")
+        work = asyncio.create_task(self._work())
+        await self._outlast(work)
+        self._state = self._ended(work)
+        self._interruptible = False
+        finish = asyncio.create_task(self._finish())
+        await self._outlast(finish)
+        return finish.result()
+
+    # ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _work(self) -> None:
+        if self._state.opened is None and await self._open():
+            return
+        while True:
+            match govern(self._state, workflow.now()):
+                case Stop(ending=ending):
+                    return self._apply(RunClosed(ending=ending))
+                case Pause() if not self._state.inbox:
+                    await self._park(lambda: self._state.pause is None or bool(self._state.inbox))
+                case Pause():
+                    await self._record()
+                case Go():
+                    await self._roll_over_if_due()
+                    await self._advance()
+
+    async def _advance(self) -> None:
+        match next_move(self._state):
+            case Record():
+                await self._record()
+            case AwaitDecision(approval=approval):
+                await self._await_decision(approval)
+            case Sleep(timer=timer):
+                await self._sleep(timer)
+            case Perform(calls=calls):
+                await self._perform(calls)
+            case AskModel():
+                await self._ask_model()
+            case other:
+                assert_never(other)
+
+    async def _open(self) -> bool:
+        """Open the run. True if this key's run is long over: its outcome is the answer."""
+        assert self._request is not None
+        request = OpenRequest(
+            run_id=self._state.run_id, chain_id=workflow.info().first_execution_run_id, request=self._request
+        )
+        try:
+            opened = await workflow.execute_activity_method(RunsPort.open, request, **options.opening())
+        except ActivityError as error:
+            raise error if is_cancelled_exception(error) else refusal_to_open(error) from error
+        self._apply(opened)
+        workflow.upsert_search_attributes(
+            [AGENT_NAME.value_set(self._state.agent), AGENT_TENANT.value_set(self._state.tenant)]
+        )
+        return opened.finished is not None
+
+    async def _ask_model(self) -> None:
+        self._start_clock()
+        state = self._state
+        request = PlanRequest(
+            run_id=state.run_id,
+            step=state.step + 1,
+            next_seq=state.next_seq,
+            messages=state.messages,
+            journal=state.journal,
+        )
+        plan = await workflow.execute_activity_method(
+            ModelPort.plan,
+            request,
+            summary=f"step {request.step}",
+            **options.model(self._queues.model, time_left(state, workflow.now())),
+        )
+        self._apply(plan)
+
+    async def _perform(self, calls: tuple[PlannedCall, ...]) -> None:
+        self._start_clock()
+        results = await asyncio.gather(*(self._call(call) for call in calls), return_exceptions=True)
+        for result in results:
+            if not isinstance(result, BaseException):
+                self._apply(_event_of(result))
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _call(self, call: PlannedCall) -> CallResult:
+        request = CallRequest(
+            run_id=self._state.run_id,
+            call_id=call.call_id,
+            refuse=refusal_of(self._state, call),
+            woken=call.call_id in self._state.woken,
+        )
+        return await workflow.execute_activity_method(
+            GatewayPort.call,
+            request,
+            summary=f"{call.tool} {call.call_id}",
+            **options.gateway(self._queues.tools, timedelta(seconds=call.timeout)),
+        )
+
+    # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _await_decision(self, approval: OpenApproval) -> None:
+        limit = expiry(approval, workflow.now())
+        if not await self._park(lambda: bool(self._state.inbox), limit, f"{approval.approval_id} expires"):
+            self._apply(ApprovalExpired(approval_id=approval.approval_id))
+
+    async def _sleep(self, timer: OpenTimer) -> None:
+        limit = max(timer.until - workflow.now(), timedelta(milliseconds=1))
+        asleep = await self._park(lambda: bool(self._state.messages), limit, f"wait {timer.call_id}")
+        if not asleep or self._state.messages:
+            self._apply(WaitEnded())
+
+    async def _record(self) -> None:
+        noted = self._state.inbox[0]
+        receipt = judge(self._state, noted.decision, workflow.now())
+        if receipt is None:
+            receipt = await workflow.execute_activity_method(
+                ApprovalsPort.record,
+                RecordRequest(run_id=self._state.run_id, decision=noted.decision),
+                summary=noted.decision.approval_id,
+                **options.bookkeeping(),
+            )
+        if noted.ticket:
+            self._receipts[noted.ticket] = receipt
+        self._apply(DecisionRecorded(receipt=receipt, verdict=noted.decision.verdict, by=noted.decision.by))
+
+    async def _park(self, wake: Callable[[], bool], limit: timedelta | None = None, summary: str | None = None) -> bool:
+        """Wait without using up active time. False if `limit` passed first; also wakes when a roll-over is due."""
+        self._apply(ClockStopped(at=workflow.now()))
+        self._announce(status_word(self._state))
+        try:
+            await workflow.wait_condition(
+                lambda: wake() or due_for_rollover(self._state), timeout=limit, timeout_summary=summary
+            )
+        except TimeoutError:
+            return False
+        return True
+
+    async def _roll_over_if_due(self) -> None:
+        if self._state.inbox or not due_for_rollover(self._state):
+            return
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        self._apply(RolledOver())
+        workflow.continue_as_new(self._state)
+
+    # ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _outlast(self, task: "asyncio.Task[Any]") -> None:
+        """Wait until `task` is done, whatever comes. A halt interrupts it once; what is in flight then ends itself."""
+        while not task.done():
+            try:
+                await workflow.wait_condition(lambda: task.done() or self._must_interrupt())
+            except asyncio.CancelledError:
+                self._apply(HaltOrdered(cancelled=True))
+            if self._must_interrupt() and not task.done():
+                self._interruptible = False
+                task.cancel()
+
+    def _must_interrupt(self) -> bool:
+        return self._interruptible and self._state.halt is not None
+
+    def _ended(self, work: "asyncio.Task[None]") -> RunState:
+        """The state with its ending. A roll-over, a refusal to open and a bug go on their way as exceptions."""
+        error = None if work.cancelled() else work.exception()
+        if isinstance(error, ActivityError) and not is_cancelled_exception(error):
+            return apply(self._state, RunClosed(ending=ending_after(error)))
+        if error is not None and not is_cancelled_exception(error):
+            raise error
+        return self._state
+
+    async def _finish(self) -> RunOutcome:
+        """Write the end down, then let every handler give its answer."""
+        state = self._state
+        if state.opened and state.opened.finished:
+            return state.opened.finished
+        ending = final_ending(state)
+        spent = state.spent.model_copy(update={"seconds": active_seconds(state, workflow.now())})
+        outcome = await workflow.execute_activity_method(
+            RunsPort.close,
+            CloseRequest(run_id=state.run_id, ending=ending, steps=state.step, spent=spent, journal=state.journal),
+            summary=ending.rule,
+            **options.bookkeeping(),
+        )
+        self._announce(ending.status)
+        self._over = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return outcome
+
+    # ── bookkeeping ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _queues(self) -> QueueLayout:
+        return self._state.opened.queues if self._state.opened else QueueLayout()
+
+    def _start_clock(self) -> None:
+        self._apply(ClockStarted(at=workflow.now()))
+        self._announce(status_word(self._state))
+
+    def _announce(self, word: str) -> None:
+        """Search attributes, written only when the status changes: each write is an event in the history."""
+        if word == self._announced:
+            return
+        self._announced = word
+        cost = self._state.spent.usd_micros / MICROS
+        workflow.upsert_search_attributes([AGENT_STATUS.value_set(word), AGENT_COST_USD.value_set(cost)])
+
+
+def _event_of(result: CallResult) -> StepEvent:
+    match result:
+        case Observed(call_id=call_id):
+            return CallFinished(call_id=call_id)
+        case Refused(call_id=call_id, correctable=correctable):
+            return CallFinished(call_id=call_id, correctable=correctable)
+        case NeedsApproval() | Unknown():
+            return ApprovalRequested(approval=opened_by(result))
+        case Wait(call_id=call_id, until=until):
+            return WaitStarted(call_id=call_id, until=until)
+        case _:
+            assert_never(result)

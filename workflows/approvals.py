@@ -1,0 +1,63 @@
+"""Open requests, decisions and expiry, as the loop sees them. Pure: it answers what needs no look at a table.
+
+Whether a decision *counts* (who signed it, whether it fits the exact call) is decided by `approvals.record`.
+"""
+
+from datetime import datetime, timedelta
+
+from workflows.contracts.approvals import Decision, DecisionReceipt, OpenApproval
+from workflows.contracts.calls import NeedsApproval, Unknown
+from workflows.state import INBOX_LIMIT, RunState
+
+CALL_VERDICTS: frozenset[str] = frozenset(("approve", "edit", "reject", "respond"))
+UNKNOWN_VERDICTS: frozenset[str] = frozenset(("happened", "did-not", "stop"))
+
+
+def opened_by(result: NeedsApproval | Unknown) -> OpenApproval:
+    """The open approval that a gateway's answer asks for."""
+    match result:
+        case NeedsApproval():
+            return OpenApproval(
+                approval_id=result.approval_id,
+                call_id=result.call_id,
+                tool=result.tool,
+                about="call",
+                tier=result.tier,
+                expires_at=result.expires_at,
+            )
+        case Unknown():
+            return OpenApproval(
+                approval_id=result.approval_id, call_id=result.call_id, tool=result.tool, about="unknown"
+            )
+
+
+def judge(state: RunState, decision: Decision, now: datetime) -> DecisionReceipt | None:
+    """The answer to a decision that needs no table, or None: it has to be verified."""
+    found = next((a for a in state.approvals if a.approval_id == decision.approval_id), None)
+    if found is None:
+        return _not_open(state, decision)
+    if found.expires_at and now >= found.expires_at:
+        return _receipt(decision, "expired", f"it expired at {found.expires_at.isoformat()}")
+    allowed = CALL_VERDICTS if found.about == "call" else UNKNOWN_VERDICTS
+    if decision.verdict not in allowed:
+        return _receipt(decision, "not allowed", f"answer with one of: {', '.join(sorted(allowed))}")
+    if len(state.inbox) >= INBOX_LIMIT:
+        return _receipt(decision, "not allowed", "too many decisions at once; try again in a moment")
+    return None
+
+
+def expiry(approval: OpenApproval, now: datetime) -> timedelta | None:
+    """How long to wait for an answer; None without a limit. Never below a millisecond: a timer of zero never fires."""
+    if approval.expires_at is None:
+        return None
+    return max(approval.expires_at - now, timedelta(milliseconds=1))
+
+
+def _not_open(state: RunState, decision: Decision) -> DecisionReceipt:
+    if decision.approval_id in state.decided:
+        return _receipt(decision, "already decided", "this approval is settled")
+    return _receipt(decision, "not allowed", "this run has no such open approval")
+
+
+def _receipt(decision: Decision, answer: str, reason: str) -> DecisionReceipt:
+    return DecisionReceipt.model_validate({"approval_id": decision.approval_id, "answer": answer, "reason": reason})

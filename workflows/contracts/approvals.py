@@ -1,0 +1,52 @@
+"""A person's answer to an open approval, and what became of it. Public: `decision` signal and `decide` update."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from workflows.contracts.base import Frozen
+from workflows.contracts.calls import Tier
+
+CallVerdict = Literal["approve", "edit", "reject", "respond"]
+UnknownVerdict = Literal["happened", "did-not", "stop"]
+Answer = Literal["accepted", "expired", "already decided", "not allowed"]
+
+
+class Decision(Frozen):
+    """An answer to one approval. `key` and `signature` prove who decided; a surface that cannot sign leaves them out."""
+
+    approval_id: str = Field(min_length=1, max_length=200)
+    verdict: CallVerdict | UnknownVerdict
+    by: str = Field(min_length=1, max_length=320)
+    reason: str | None = Field(default=None, max_length=4_000)
+    arguments: dict[str, JsonValue] | None = None  # with `edit`: the arguments to use instead
+    key: str | None = Field(default=None, max_length=200)
+    signature: str | None = Field(default=None, max_length=1_000)
+
+
+class RecordRequest(Frozen):
+    """Verify and store one decision."""
+
+    run_id: str
+    decision: Decision
+
+
+class DecisionReceipt(Frozen):
+    """What became of a decision. `closes` says whether the approval is settled by it."""
+
+    approval_id: str
+    answer: Answer
+    reason: str = ""
+    closes: bool = False
+
+
+class OpenApproval(Frozen):
+    """An approval the run is waiting on. An `unknown` never expires: what happened does not change by waiting."""
+
+    approval_id: str
+    call_id: str
+    tool: str
+    about: Literal["call", "unknown"]
+    tier: Tier | None = None
+    expires_at: datetime | None = None

@@ -1,0 +1,103 @@
+"""What a run may use and has used. Money is integers: micro-USD (1 USD = 1,000,000). Requests may only tighten."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from workflows.contracts.base import Frozen
+
+MICROS = 1_000_000
+USD_MAX = 1_000_000_000  # nine digits before the point: a typing error, not a budget, beyond it
+
+
+def usd_to_micros(value: Any) -> int:
+    """Micro-USD from a decimal string such as "2.00". Raises ValueError for floats, NaN, negatives and sub-micro amounts."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError('usd is a decimal string such as "2.00"')
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f'usd is a decimal string such as "2.00", not {value!r}') from None
+    if not amount.is_finite() or amount < 0 or amount > USD_MAX:
+        raise ValueError(f"usd must be between 0 and {USD_MAX}, not {value!r}")
+    micros = amount * MICROS
+    if micros != micros.to_integral_value():
+        raise ValueError(f"usd has at most six decimals, not {value!r}")
+    return int(micros)
+
+
+def micros_to_usd(micros: int) -> str:
+    """A decimal string with at least two decimals, for people: 1_500_000 -> "1.50", 123 -> "0.000123"."""
+    whole, fraction = divmod(micros, MICROS)
+    digits = f"{fraction:06d}".rstrip("0").ljust(2, "0")
+    return f"{whole}.{digits}"
+
+
+def _checked_usd(value: Any) -> str:
+    return micros_to_usd(usd_to_micros(value))
+
+
+Usd = Annotated[str, BeforeValidator(_checked_usd)]
+Count = Annotated[int, Field(ge=0, le=10**12, strict=True)]
+
+
+class BudgetRequest(Frozen):
+    """Caps that a request or a definition names; None leaves the cap as it was."""
+
+    # A misspelt cap that is ignored would be no cap at all, so this model refuses what it does not know.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    usd: Usd | None = None
+    tokens: Count | None = None
+    tool_calls: Count | None = None
+    minutes: Count | None = None
+    steps: Count | None = None
+
+
+class Budget(Frozen):
+    """The caps in force for one run. `minutes` counts active time: waiting for a person or a timer is free."""
+
+    usd_micros: int = 1_000_000
+    tokens: int = 200_000
+    tool_calls: int = 20
+    minutes: int = 30
+    steps: int = 50
+
+    def tightened(self, request: BudgetRequest) -> "Budget":
+        """These caps with those of `request` where given. Raises ValueError naming every cap it would widen."""
+        asked = requested_caps(request)
+        wider = [f"{name} {asked[name]} > {getattr(self, name)}" for name in asked if asked[name] > getattr(self, name)]
+        if wider:
+            raise ValueError("a request may tighten the agent's budget, never widen it: " + ", ".join(wider))
+        return self.model_copy(update=asked)
+
+
+def requested_caps(request: BudgetRequest) -> dict[str, int]:
+    """The caps that `request` names, in the units of `Budget`."""
+    caps = {
+        name: value
+        for name in ("tokens", "tool_calls", "minutes", "steps")
+        if (value := getattr(request, name)) is not None
+    }
+    if request.usd is not None:
+        caps["usd_micros"] = usd_to_micros(request.usd)
+    return caps
+
+
+class Spent(Frozen):
+    """What a run has used so far."""
+
+    usd_micros: int = 0
+    tokens: int = 0
+    tool_calls: int = 0
+    seconds: float = 0.0
+
+    def for_people(self) -> dict[str, Any]:
+        """As the public contract shows it: `{"usd": "0.12", "tokens": n, "tool_calls": n, "minutes": 1.5}`."""
+        return {
+            "usd": micros_to_usd(self.usd_micros),
+            "tokens": self.tokens,
+            "tool_calls": self.tool_calls,
+            "minutes": round(self.seconds / 60, 2),
+        }

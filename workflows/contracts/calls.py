@@ -1,0 +1,74 @@
+"""One tool call: the request to the gateway and the closed set of answers."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from workflows.contracts.base import Frozen
+
+Tier = Literal["T0", "T1", "T2", "T3", "T4"]
+
+
+class Refusal(Frozen):
+    """Why a call is refused by the loop itself. It can only make the gateway stricter, so it may travel as an argument."""
+
+    rule: str
+    reason: str
+
+
+class CallRequest(Frozen):
+    """Perform one call. Everything that could permit it is read from the gateway's own tables, never from here."""
+
+    run_id: str
+    call_id: str
+    refuse: Refusal | None = None
+    woken: bool = False  # a wait is over, by the run's own clock; ends nothing but a wait
+
+
+class Observed(Frozen):
+    """The call ran (or ran before) and its result is in the transcript."""
+
+    kind: Literal["observed"] = "observed"
+    call_id: str
+    is_error: bool = False
+
+
+class Refused(Frozen):
+    """The call was not performed; the model reads why."""
+
+    kind: Literal["refused"] = "refused"
+    call_id: str
+    rule: str
+    correctable: bool = False  # the model's own mistake (no such tool, invalid arguments): counts towards a cap
+
+
+class NeedsApproval(Frozen):
+    """A person must decide. `tool` and `tier` are for people; `expires_at` is when silence becomes no."""
+
+    kind: Literal["needs-approval"] = "needs-approval"
+    call_id: str
+    approval_id: str
+    tool: str
+    tier: Tier
+    expires_at: datetime
+
+
+class Unknown(Frozen):
+    """The effect was claimed and its outcome is not known; it is never tried again blindly. A person says what happened."""
+
+    kind: Literal["unknown"] = "unknown"
+    call_id: str
+    approval_id: str
+    tool: str
+
+
+class Wait(Frozen):
+    """The agent wants to look again later; nothing runs until then."""
+
+    kind: Literal["wait"] = "wait"
+    call_id: str
+    until: datetime
+
+
+CallResult = Annotated[Observed | Refused | NeedsApproval | Unknown | Wait, Field(discriminator="kind")]

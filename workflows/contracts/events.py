@@ -1,0 +1,179 @@
+"""StepEvent: everything that can happen to a run, in the past tense.
+
+The workflow changes its state only by applying these (`workflows.state.apply`). The facts that activities establish are
+written as the same events, in the transaction that made them true: that is the trace log, one event, one row, one line.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from workflows.contracts.approvals import Decision, DecisionReceipt, OpenApproval
+from workflows.contracts.base import Frozen
+from workflows.contracts.calls import Tier
+from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
+from workflows.contracts.model import Plan
+from workflows.contracts.runs import Ending, RunOpened
+
+
+class ClockStarted(Frozen):
+    """The run is at work from here on: active time counts against its minutes."""
+
+    kind: Literal["clock.started"] = "clock.started"
+    at: datetime
+
+
+class ClockStopped(Frozen):
+    """The run waits for a person or a timer: that time is free."""
+
+    kind: Literal["clock.stopped"] = "clock.stopped"
+    at: datetime
+
+
+class DecisionNoted(Frozen):
+    """A decision arrived and waits to be verified. `ticket` ties it to the update that waits for the answer."""
+
+    kind: Literal["decision.noted"] = "decision.noted"
+    decision: Decision
+    ticket: str | None = None
+
+
+class DecisionRecorded(Frozen):
+    """The first noted decision was verified and answered."""
+
+    kind: Literal["decision.recorded"] = "decision.recorded"
+    receipt: DecisionReceipt
+    verdict: str
+    by: str
+
+
+class ApprovalRequested(Frozen):
+    """A call waits for a person."""
+
+    kind: Literal["approval.requested"] = "approval.requested"
+    approval: OpenApproval
+
+
+class ApprovalExpired(Frozen):
+    """Nobody answered in time; silence is no."""
+
+    kind: Literal["approval.expired"] = "approval.expired"
+    approval_id: str
+
+
+class CallFinished(Frozen):
+    """A call has its result in the transcript, be it an observation or a refusal."""
+
+    kind: Literal["call.finished"] = "call.finished"
+    call_id: str
+    correctable: bool = False
+
+
+class WaitStarted(Frozen):
+    """The agent sleeps until `until`."""
+
+    kind: Literal["wait.started"] = "wait.started"
+    call_id: str
+    until: datetime
+
+
+class WaitEnded(Frozen):
+    """The agent woke up: time passed, or a person's message came."""
+
+    kind: Literal["wait.ended"] = "wait.ended"
+
+
+class RolledOver(Frozen):
+    """The run goes on in a new history; its state came along."""
+
+    kind: Literal["run.rolled-over"] = "run.rolled-over"
+
+
+class VerdictGiven(Frozen):
+    """The gateway decided about a call: with its rule, its reason and the policy it followed, on yes as on no."""
+
+    kind: Literal["verdict.given"] = "verdict.given"
+    call_id: str
+    tool: str
+    verdict: Literal["allow", "ask", "deny"]
+    rule: str
+    reason: str
+    tier: Tier | None = None
+    policy_version: str = ""
+
+
+class CallClaimed(Frozen):
+    """An attempt owns the effect from here on; a later attempt has a higher fence and takes it away."""
+
+    kind: Literal["call.claimed"] = "call.claimed"
+    call_id: str
+    tool: str
+    contract: str
+    fence: int
+
+
+class CallObserved(Frozen):
+    """The effect was settled and its result stands in the transcript at `seq`."""
+
+    kind: Literal["call.observed"] = "call.observed"
+    call_id: str
+    tool: str
+    seq: int
+    is_error: bool
+    origin: str
+    size: int  # characters of the whole result
+    settled_by: str = "result"  # or: probe, person, close
+
+
+class OutcomeUnknown(Frozen):
+    """Nobody knows whether the effect happened; a person has to say."""
+
+    kind: Literal["outcome.unknown"] = "outcome.unknown"
+    call_id: str
+    tool: str
+    reason: str
+
+
+class LateResult(Frozen):
+    """A fenced-off attempt came back after another had taken its effect over. Recorded, not applied."""
+
+    kind: Literal["result.late"] = "result.late"
+    call_id: str
+    tool: str
+    fence: int
+    is_error: bool
+
+
+class RunClosed(Frozen):
+    """The run is over."""
+
+    kind: Literal["run.closed"] = "run.closed"
+    ending: Ending
+
+
+StepEvent = Annotated[
+    RunOpened
+    | ClockStarted
+    | ClockStopped
+    | Plan
+    | MessageReceived
+    | HaltOrdered
+    | PauseOrdered
+    | ResumeOrdered
+    | DecisionNoted
+    | DecisionRecorded
+    | ApprovalRequested
+    | ApprovalExpired
+    | CallFinished
+    | WaitStarted
+    | WaitEnded
+    | RolledOver
+    | VerdictGiven
+    | CallClaimed
+    | CallObserved
+    | OutcomeUnknown
+    | LateResult
+    | RunClosed,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,46 @@
+"""What people tell a running agent: the payloads of the signals `message`, `halt`, `pause` and `resume`. Public."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from workflows.contracts.base import Frozen
+
+MESSAGE_LIMIT = 16_000  # characters of one message to a run; it is in history twice
+
+
+class MessageReceived(Frozen):
+    """A person said something to the run. Sent as signal `message` with `{"text": …, "by": …}`."""
+
+    kind: Literal["message.received"] = "message.received"
+    text: str = Field(min_length=1, max_length=MESSAGE_LIMIT)
+    by: str | None = Field(default=None, max_length=320)
+
+
+class HaltOrdered(Frozen):
+    """Someone stopped the run: signal `halt`, or a cancel through Temporal (`cancelled`)."""
+
+    kind: Literal["halt.ordered"] = "halt.ordered"
+    by: str | None = Field(default=None, max_length=320)
+    reason: str | None = Field(default=None, max_length=2_000)
+    cancelled: bool = False
+
+
+class PauseOrdered(Frozen):
+    """Someone paused the run; what is in flight ends, nothing new begins."""
+
+    kind: Literal["pause.ordered"] = "pause.ordered"
+    by: str | None = Field(default=None, max_length=320)
+    reason: str | None = Field(default=None, max_length=2_000)
+
+
+class ResumeOrdered(Frozen):
+    """Someone let the run go on."""
+
+    kind: Literal["resume.ordered"] = "resume.ordered"
+    by: str | None = Field(default=None, max_length=320)
+    reason: str | None = Field(default=None, max_length=2_000)
+
+
+Order = Annotated[HaltOrdered | PauseOrdered | ResumeOrdered, Field(discriminator="kind")]
+Journal = tuple[Order, ...]

@@ -1,0 +1,44 @@
+"""One model call: what the workflow asks for, and the small plan it gets. No message travels through Temporal."""
+
+from typing import Literal
+
+from workflows.contracts.base import Frozen
+from workflows.contracts.messages import Journal, MessageReceived
+
+
+class PlanRequest(Frozen):
+    """Ask the model for step `step`, having read the transcript below `next_seq`. `messages` are written first."""
+
+    run_id: str
+    step: int
+    next_seq: int
+    messages: tuple[MessageReceived, ...] = ()
+    journal: Journal = ()
+
+
+class PlannedCall(Frozen):
+    """One tool call the model asked for. Its arguments are in Postgres; `digest` is theirs."""
+
+    call_id: str  # "<step>.<index>"
+    seq: int  # where its result belongs in the transcript
+    tool: str
+    digest: str
+    parallel: bool = False  # reads may run side by side; effects keep the order the model gave
+    timeout: int = 60  # seconds
+
+
+class Plan(Frozen):
+    """What the model wants next. `next` says how the loop goes on.
+
+    `calls`: perform them; `answer`: it is done; `again`: its turn was cut or paused, ask once more; `refused` and
+    `context`: the model will not or cannot go on.
+    """
+
+    kind: Literal["planned"] = "planned"
+    next: Literal["calls", "answer", "again", "refused", "context"] = "calls"
+    calls: tuple[PlannedCall, ...] = ()
+    next_seq: int
+    tokens: int = 0
+    usd_micros: int = 0
+    messages: int = 0  # how many of the run's noted messages are now in the transcript
+    orders: int = 0  # how many of its noted orders are now in the trace log

@@ -1,0 +1,95 @@
+"""Starting, opening and ending a run: the start input and the result are public and stable (docs/contract.md)."""
+
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue
+
+from workflows.contracts.base import Frozen
+from workflows.contracts.budgets import Budget, BudgetRequest, Spent
+from workflows.contracts.messages import Journal
+
+WORKFLOW_TYPE = "AgentWorkflow"
+TASK_QUEUE = "stanchion"
+GOAL_LIMIT = 32_000  # characters; a goal is read at every step, and Temporal refuses payloads over 2 MB
+INPUTS_LIMIT = 32_000  # characters of JSON
+ANSWER_LIMIT = 32_000  # characters of the answer in the result; the transcript holds all of it
+
+Mode = Literal["observe", "propose", "tiered", "autonomous"]
+RunStatus = Literal["completed", "stopped", "cancelled", "failed"]
+
+
+class RunRequest(Frozen):
+    """The start input. Only `agent` and `goal` are required; a budget or a mode may tighten the agent's, never widen it."""
+
+    agent: str = Field(min_length=1, max_length=200)
+    goal: str = Field(min_length=1, max_length=GOAL_LIMIT)
+    requester: str | None = Field(default=None, max_length=320)
+    tenant: str = Field(default="default", min_length=1, max_length=200)
+    mode: Mode | None = None
+    budget: BudgetRequest = BudgetRequest()
+    inputs: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class RunOutcome(Frozen):
+    """The result of the workflow. `reason` starts with a stable rule id, such as `budget.tool_calls: …`."""
+
+    status: RunStatus
+    reason: str
+    answer: str
+    steps: int
+    spent: dict[str, Any]
+
+
+class QueueLayout(Frozen):
+    """Which task queue serves which role. It comes from `runs.open`, so that it is in history; None is the run's own queue."""
+
+    model: str | None = None
+    tools: str | None = None
+
+
+class RolloverCaps(Frozen):
+    """When a run goes on in a fresh history, if the server has not suggested it before."""
+
+    events: int = 4_000
+    bytes: int = 1_048_576
+    updates: int = 1_500
+
+
+class OpenRequest(Frozen):
+    """Admit a run. `chain_id` is the first execution's run id: it tells a retry from another run under the same key."""
+
+    run_id: str
+    chain_id: str
+    request: RunRequest
+
+
+class RunOpened(Frozen):
+    """What is frozen for the life of a run. `finished` is set when this key was already used for a run that is over."""
+
+    kind: Literal["run.opened"] = "run.opened"
+    agent_version: str
+    policy_version: str
+    mode: Mode
+    budget: Budget
+    queues: QueueLayout = QueueLayout()
+    rollover: RolloverCaps = RolloverCaps()
+    next_seq: int
+    finished: RunOutcome | None = None
+
+
+class Ending(Frozen):
+    """How a run came to its end, before `runs.close` has written it down."""
+
+    status: RunStatus
+    rule: str
+    reason: str = ""
+
+
+class CloseRequest(Frozen):
+    """Write the end of a run: outcome, results for calls that have none, approvals withdrawn."""
+
+    run_id: str
+    ending: Ending
+    steps: int
+    spent: Spent
+    journal: Journal = ()

@@ -1,0 +1,75 @@
+"""What people see of a living run: the `status` and `approvals` queries and the Web UI's current details.
+
+No arguments and no secrets: goal line, step, cost, and the exact command that answers an open approval.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from workflows.contracts.approvals import OpenApproval
+from workflows.contracts.budgets import micros_to_usd
+from workflows.state import RunState, active_seconds, status_word
+
+
+def status(state: RunState, now: datetime) -> dict[str, Any]:
+    """The answer to the `status` query. Public and stable (docs/contract.md)."""
+    spent = state.spent.model_copy(update={"seconds": active_seconds(state, now)})
+    return {
+        "run_id": state.run_id,
+        "agent": state.agent,
+        "agent_version": state.opened.agent_version if state.opened else None,
+        "tenant": state.tenant,
+        "requester": state.requester,
+        "goal": state.goal_line,
+        "status": status_word(state),
+        "waiting_for": waiting_for(state),
+        "step": state.step,
+        "spent": spent.for_people(),
+        "approvals": approvals(state),
+        "rollovers": state.rollovers,
+    }
+
+
+def approvals(state: RunState) -> list[dict[str, Any]]:
+    """The answer to the `approvals` query: what is open, and the command that answers it. Public and stable."""
+    return [
+        a.model_dump(mode="json") | {"run_id": state.run_id, "answer_with": answer_with(state.run_id, a)}
+        for a in state.approvals
+    ]
+
+
+def answer_with(run_id: str, approval: OpenApproval) -> str:
+    """The command that answers `approval`."""
+    if approval.about == "unknown":
+        return f"stanchion resolve {run_id} {approval.call_id} happened|did-not|stop"
+    return f"stanchion approve {approval.approval_id}"
+
+
+def waiting_for(state: RunState) -> str | None:
+    """What the run waits for, by name; None while it works."""
+    if state.approvals:
+        return f"approval {state.approvals[0].approval_id}"
+    if state.timer:
+        return f"timer until {state.timer.until.isoformat()}"
+    if state.pause:
+        return "resume"
+    return None
+
+
+def details(state: RunState) -> str:
+    """The Web UI's current details, in Markdown."""
+    budget = state.opened.budget if state.opened else None
+    cap = f" of {micros_to_usd(budget.usd_micros)}" if budget else ""
+    lines = [
+        f"**{state.agent}**: {state.goal_line}",
+        f"step {state.step} · {status_word(state)} · {micros_to_usd(state.spent.usd_micros)}{cap} USD · "
+        f"{state.spent.tokens} tokens · {state.spent.tool_calls} tool calls",
+    ]
+    for open_approval in state.approvals:
+        what = "outcome unknown" if open_approval.about == "unknown" else f"needs approval ({open_approval.tier})"
+        lines.append(f"`{open_approval.tool}` {what}: `{answer_with(state.run_id, open_approval)}`")
+    if state.timer:
+        lines.append(f"sleeping until {state.timer.until.isoformat(timespec='seconds')}")
+    if state.pause:
+        lines.append(f"paused: `stanchion resume {state.run_id}`")
+    return "\n\n".join(lines)

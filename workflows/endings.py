@@ -1,0 +1,33 @@
+"""How a failed activity ends a run. The failure's type decides; its text is only shown."""
+
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutError
+
+from workflows.contracts.runs import Ending
+
+REASON_LIMIT = 1_000  # characters
+
+
+def ending_after(error: ActivityError) -> Ending:
+    """The end of a run whose activity failed for good."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        return Ending(status="failed", rule=f"failed.{cause.type or 'error'}", reason=_clipped(cause.message))
+    if isinstance(cause, TimeoutError):
+        last = f"; the last try said: {cause.cause}" if isinstance(cause.cause, FailureError) else ""
+        reason = f"{error.activity_type} did not finish in the time it had{last}"
+        if error.activity_type == "model.plan":
+            return Ending(status="stopped", rule="budget.minutes", reason=_clipped(reason))
+        return Ending(status="failed", rule="failed.timeout", reason=_clipped(reason))
+    return Ending(status="failed", rule="failed.activity", reason=_clipped(f"{error.activity_type}: {cause or error}"))
+
+
+def refusal_to_open(error: ActivityError) -> ApplicationError:
+    """A run that was never admitted has no outcome; the workflow itself fails, with the reason on top."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        return ApplicationError(cause.message, type=cause.type or "RunRefused", non_retryable=True)
+    return ApplicationError(f"the run could not be opened: {cause or error}", type="RunNotOpened", non_retryable=True)
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= REASON_LIMIT else text[:REASON_LIMIT] + "…"

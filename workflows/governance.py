@@ -1,0 +1,118 @@
+"""Limits: may the run go on? Steps, money, tokens, tool calls, active time, mistakes. Pure: (state, now) -> Verdict."""
+
+from datetime import datetime, timedelta
+
+from workflows.contracts.base import Frozen
+from workflows.contracts.budgets import Budget, micros_to_usd
+from workflows.contracts.calls import Refusal
+from workflows.contracts.model import PlannedCall
+from workflows.contracts.runs import Ending
+from workflows.loops import REPEAT_LIMIT
+from workflows.state import RunState, active_seconds
+
+MISTAKES_LIMIT = 5  # calls in a row the model got wrong: it is not going to get the sixth right
+REPEATS_BEFORE_STOP = 6  # identical calls, of which the last four were refused: telling the model did not help
+
+
+class Go(Frozen):
+    """Nothing stands against the next move."""
+
+
+class Pause(Frozen):
+    """Do nothing until someone lets the run go on."""
+
+    reason: str
+
+
+class Stop(Frozen):
+    """The run ends here."""
+
+    ending: Ending
+
+
+def govern(state: RunState, now: datetime) -> Go | Pause | Stop:
+    """What the limits say before the next move. A person's halt comes first, a spent budget before a pause."""
+    if state.halt:
+        return Stop(ending=_halted(state))
+    if state.ending:
+        return Stop(ending=state.ending)
+    if (over := _over_budget(state, now)) or (over := _in_a_loop(state)):
+        return Stop(ending=over)
+    if state.pause:
+        return Pause(reason=state.pause.reason or "paused")
+    return Go()
+
+
+def final_ending(state: RunState) -> Ending:
+    """How a run that is over came to its end: a person's halt before anything the run itself found."""
+    if state.halt:
+        return _halted(state)
+    if state.ending is None:
+        raise RuntimeError("the loop ended without an ending")
+    return state.ending
+
+
+def refusal_of(state: RunState, call: PlannedCall) -> Refusal | None:
+    """Why the loop itself refuses this call, or None. It only ever adds a no to what the gateway decides."""
+    if call.call_id in state.expired:
+        return Refusal(rule="approval.expired", reason="nobody approved this call in time; it was not performed")
+    if state.loops.repeats(call.tool, call.digest) >= REPEAT_LIMIT - 1:
+        return Refusal(
+            rule="loop.repeated-call",
+            reason=f"this is the same {call.tool} call for the third time; its answer will not change. "
+            "Use what you have, try something else, or use `wait` if you need to look again later.",
+        )
+    return None
+
+
+def time_left(state: RunState, now: datetime) -> timedelta:
+    """Active time the budget still holds; never below a second, because Temporal takes zero for 'no limit'."""
+    left = _budget(state).minutes * 60 - active_seconds(state, now)
+    return timedelta(seconds=max(left, 1.0))
+
+
+def _budget(state: RunState) -> Budget:
+    assert state.opened is not None
+    return state.opened.budget
+
+
+def _over_budget(state: RunState, now: datetime) -> Ending | None:
+    budget, spent = _budget(state), state.spent
+    seconds = active_seconds(state, now)
+    if state.pending and spent.tool_calls >= budget.tool_calls:
+        return _breach("tool_calls", f"{spent.tool_calls} of {budget.tool_calls} tool calls used")
+    if seconds >= budget.minutes * 60:
+        return _breach("minutes", f"{seconds / 60:.1f} of {budget.minutes} active minutes used")
+    if state.pending:
+        return None  # the caps below guard the next model call; results that are owed are still fetched
+    if state.step >= budget.steps:
+        return _breach("steps", f"{state.step} of {budget.steps} steps used")
+    if spent.tokens >= budget.tokens:
+        return _breach("tokens", f"{spent.tokens} of {budget.tokens} tokens used")
+    if spent.usd_micros and spent.usd_micros >= budget.usd_micros:
+        return _breach("usd", f"{micros_to_usd(spent.usd_micros)} of {micros_to_usd(budget.usd_micros)} USD used")
+    return None
+
+
+def _breach(cap: str, reason: str) -> Ending:
+    return Ending(status="stopped", rule=f"budget.{cap}", reason=reason)
+
+
+def _in_a_loop(state: RunState) -> Ending | None:
+    if state.mistakes >= MISTAKES_LIMIT:
+        return Ending(status="stopped", rule="loop.mistakes", reason=f"{state.mistakes} calls in a row were not valid")
+    worst = max((state.loops.recent.count(call) for call in state.loops.recent), default=0)
+    if worst >= REPEATS_BEFORE_STOP:
+        return Ending(
+            status="stopped", rule="loop.repeated-call", reason=f"the same call {worst} times, though refused"
+        )
+    return None
+
+
+def _halted(state: RunState) -> Ending:
+    assert state.halt is not None
+    by = f"by {state.halt.by}" if state.halt.by else ""
+    reason = ": ".join(part for part in (by, state.halt.reason or "") if part)
+    if state.halt.cancelled:
+        return Ending(status="cancelled", rule="cancelled", reason=reason)
+    return Ending(status="stopped", rule="halted", reason=reason)

@@ -1,0 +1,87 @@
+"""What people and programs may say to a run: its signals, its update and its queries. Public (docs/contract.md).
+
+Handlers note, the loop acts. Every handler takes one JSON object, and every parameter has a default: a signal sent
+without one to a handler that requires it would fail the workflow task for ever.
+"""
+
+from typing import Any
+
+from temporalio import workflow
+
+from workflows import display
+from workflows.approvals import judge
+from workflows.contracts.approvals import Decision, DecisionReceipt
+from workflows.contracts.events import DecisionNoted, StepEvent
+from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
+from workflows.intake import read, read_signal
+from workflows.state import INBOX_LIMIT, RunState, apply
+
+
+class Handlers:
+    """The state of a run, and the handlers that note events in it."""
+
+    def __init__(self) -> None:
+        self._state = RunState()
+        self._receipts: dict[str, DecisionReceipt] = {}  # by update id
+        self._over = False
+
+    def _apply(self, event: StepEvent) -> None:
+        self._state = apply(self._state, event)
+        workflow.set_current_details(display.details(self._state))
+
+    @workflow.signal
+    def decision(self, decision: Any = None) -> None:
+        """A person's answer to an open approval: `{"approval_id", "verdict", "by", "reason"?, "arguments"?, …}`."""
+        noted = read_signal(Decision, decision)
+        if noted and judge(self._state, noted, workflow.now()) is None:
+            self._apply(DecisionNoted(decision=noted))
+
+    @workflow.update
+    async def decide(self, decision: Any = None) -> DecisionReceipt:
+        """As `decision`, and it answers: accepted, expired, already decided, not allowed."""
+        parsed = read(Decision, decision)
+        if receipt := judge(self._state, parsed, workflow.now()):
+            return receipt
+        info = workflow.current_update_info()
+        ticket = info.id if info else ""
+        self._apply(DecisionNoted(decision=parsed, ticket=ticket))
+        await workflow.wait_condition(lambda: ticket in self._receipts or self._over)
+        over = DecisionReceipt(approval_id=parsed.approval_id, answer="not allowed", reason="the run is over")
+        return self._receipts.pop(ticket, over)
+
+    @decide.validator
+    def _check_decision(self, decision: Any = None) -> None:
+        read(Decision, decision)
+
+    @workflow.signal
+    def message(self, message: Any = None) -> None:
+        """Something for the agent to read before its next step: `{"text", "by"?}`."""
+        said = read_signal(MessageReceived, message)
+        if said and len(self._state.messages) < INBOX_LIMIT:
+            self._apply(said)
+
+    @workflow.signal
+    def halt(self, order: Any = None) -> None:
+        """Stop the run: `{"by"?, "reason"?}`."""
+        self._apply(read_signal(HaltOrdered, order) or HaltOrdered())
+
+    @workflow.signal
+    def pause(self, order: Any = None) -> None:
+        """Begin nothing new until `resume`: `{"by"?, "reason"?}`."""
+        self._apply(read_signal(PauseOrdered, order) or PauseOrdered())
+
+    @workflow.signal
+    def resume(self, order: Any = None) -> None:
+        """Go on after `pause`: `{"by"?, "reason"?}`."""
+        if order := read_signal(ResumeOrdered, order):
+            self._apply(order)
+
+    @workflow.query
+    def status(self) -> dict[str, Any]:
+        """Where the run stands (docs/contract.md)."""
+        return display.status(self._state, workflow.now())
+
+    @workflow.query
+    def approvals(self) -> list[dict[str, Any]]:
+        """What is open, and the command that answers it."""
+        return display.approvals(self._state)

@@ -1,0 +1,62 @@
+"""What the run does next: (state) -> Move. Pure and total, so a run can go on from any state it was saved in."""
+
+from workflows.contracts.approvals import OpenApproval
+from workflows.contracts.base import Frozen
+from workflows.contracts.model import PlannedCall
+from workflows.state import OpenTimer, RunState
+
+
+class Record(Frozen):
+    """Verify the first noted decision."""
+
+
+class AwaitDecision(Frozen):
+    """Wait for a person, or for the approval to expire."""
+
+    approval: OpenApproval
+
+
+class Sleep(Frozen):
+    """Wait for a timer, or for a person's message."""
+
+    timer: OpenTimer
+
+
+class Perform(Frozen):
+    """Put these calls through the gateway, side by side."""
+
+    calls: tuple[PlannedCall, ...]
+
+
+class AskModel(Frozen):
+    """The step is complete; ask the model for the next."""
+
+
+Move = Record | AwaitDecision | Sleep | Perform | AskModel
+
+
+def next_move(state: RunState) -> Move:
+    """The one thing to do now. Calls keep the model's order; only neighbouring reads run side by side."""
+    if state.inbox:
+        return Record()
+    if state.approvals:
+        return AwaitDecision(approval=state.approvals[0])
+    if state.timer:
+        return Sleep(timer=state.timer)
+    if state.pending:
+        return Perform(calls=_ready(state))
+    return AskModel()
+
+
+def _ready(state: RunState) -> tuple[PlannedCall, ...]:
+    """The calls at the head of the queue that may run together, within what the tool-call budget still allows."""
+    first, *others = state.pending
+    if not first.parallel:
+        return (first,)
+    group = [first]
+    for call in others:
+        if not call.parallel:
+            break
+        group.append(call)
+    allowed = max(state.opened.budget.tool_calls - state.spent.tool_calls, 1) if state.opened else 1
+    return tuple(group[:allowed])

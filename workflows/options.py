@@ -1,0 +1,82 @@
+"""One table: activity -> time-outs, retries, heartbeat, cancellation. The workflow passes nothing else.
+
+Every wait has an end: `total` bounds all attempts together, so an activity that cannot succeed ends the run with a
+reason instead of trying for ever.
+"""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+HEARTBEAT = timedelta(seconds=6)  # two missed beats: slower than a worker restart, faster than a person notices
+MODEL_CALL = timedelta(minutes=10)  # the longest single streamed answer worth waiting for
+BOOKKEEPING_CALL = timedelta(seconds=30)  # one transaction, with room for a slow disk
+BOOKKEEPING_TOTAL = timedelta(hours=24)  # Postgres may be away for a night; a run's end is worth waiting for
+GATEWAY_MARGIN = timedelta(seconds=60)  # on top of the tool's own time-out: claim, settle, probe
+OUTAGE = timedelta(minutes=15)  # how long a call waits for Postgres or a worker, after its own time is used up
+
+# One second first, so that a run moves on soon after a crash; half a minute at most, so that it moves on soon after an outage.
+RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
+)
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of `workflow.execute_activity_method`."""
+
+    task_queue: str | None
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+    cancellation_type: ActivityCancellationType
+
+
+def bookkeeping() -> Options:
+    """`runs.open`, `runs.close`, `approvals.record`: one transaction each."""
+    return Options(
+        start_to_close_timeout=BOOKKEEPING_CALL,
+        schedule_to_close_timeout=BOOKKEEPING_TOTAL,
+        retry_policy=RETRY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+def opening() -> Options:
+    """`runs.open`: a run that cannot be admitted within the hour is refused."""
+    return Options(**bookkeeping() | Options(schedule_to_close_timeout=timedelta(hours=1)))
+
+
+def reaping() -> Options:
+    """`runs.reap`: asks Temporal about every open run; the next pass is a minute away, so one failed pass is no harm."""
+    return Options(
+        start_to_close_timeout=timedelta(minutes=5),
+        schedule_to_close_timeout=timedelta(minutes=10),
+        retry_policy=RETRY,
+    )
+
+
+def model(queue: str | None, left: timedelta) -> Options:
+    """`model.plan`: streams for minutes, so it heartbeats; never longer than the run's active time that is left."""
+    return Options(
+        task_queue=queue,
+        start_to_close_timeout=MODEL_CALL,
+        schedule_to_close_timeout=left,
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=RETRY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+def gateway(queue: str | None, tool_timeout: timedelta) -> Options:
+    """`gateway.call`: cancellation waits until the gateway has settled what was in flight."""
+    return Options(
+        task_queue=queue,
+        start_to_close_timeout=tool_timeout + GATEWAY_MARGIN,
+        schedule_to_close_timeout=tool_timeout + GATEWAY_MARGIN + OUTAGE,
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=RETRY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )

@@ -1,0 +1,58 @@
+"""What the workflow asks of the world: one class per port. Activity names live here; bodies live in `activities/`.
+
+The workflow worker imports these classes only, so it needs no driver and no secret.
+"""
+
+from temporalio import activity
+
+from workflows.contracts.approvals import DecisionReceipt, RecordRequest
+from workflows.contracts.calls import CallRequest, CallResult
+from workflows.contracts.model import Plan, PlanRequest
+from workflows.contracts.reaping import ReapReport
+from workflows.contracts.runs import CloseRequest, OpenRequest, RunOpened, RunOutcome
+
+
+class RunsPort:
+    """Admitting runs, and writing down how they ended."""
+
+    @activity.defn(name="runs.open")
+    async def open(self, request: OpenRequest) -> RunOpened:
+        """Admit the run and freeze what it lives by. Refuses with a non-retryable error that says what to change."""
+        raise NotImplementedError
+
+    @activity.defn(name="runs.close")
+    async def close(self, request: CloseRequest) -> RunOutcome:
+        """Write the end: every call gets a result, every open approval is withdrawn. Safe to repeat."""
+        raise NotImplementedError
+
+    @activity.defn(name="runs.reap")
+    async def reap(self) -> ReapReport:
+        """Close in our tables every run that Temporal no longer runs."""
+        raise NotImplementedError
+
+
+class ModelPort:
+    """Asking a model what to do next."""
+
+    @activity.defn(name="model.plan")
+    async def plan(self, request: PlanRequest) -> Plan:
+        """One model call, stored before it is returned: a retry finds the stored answer and returns the same plan."""
+        raise NotImplementedError
+
+
+class GatewayPort:
+    """The one door to the world."""
+
+    @activity.defn(name="gateway.call")
+    async def call(self, request: CallRequest) -> CallResult:
+        """Decide about one call and perform it at most once. Safe to attempt again at any point."""
+        raise NotImplementedError
+
+
+class ApprovalsPort:
+    """Decisions by people."""
+
+    @activity.defn(name="approvals.record")
+    async def record(self, request: RecordRequest) -> DecisionReceipt:
+        """Verify one decision and store it. The gateway believes what is stored here and nothing else."""
+        raise NotImplementedError

@@ -1,0 +1,21 @@
+"""When to go on in a fresh history. Asked by the loop only; `RunState` is all that goes along."""
+
+from temporalio import workflow
+
+from workflows.state import RunState
+
+
+def due_for_rollover(state: RunState) -> bool:
+    """The server suggests it, or this history has reached the run's own caps. False until the run is opened."""
+    if state.opened is None or workflow.info().get_current_history_length() < MINIMUM_EVENTS:
+        return False
+    caps, info = state.opened.rollover, workflow.info()
+    return (
+        info.is_continue_as_new_suggested()
+        or info.get_current_history_length() >= caps.events
+        or info.get_current_history_size() >= caps.bytes
+    )
+
+
+# A state that is itself large must not roll over at every turn.
+MINIMUM_EVENTS = 30

@@ -1,0 +1,23 @@
+"""Search attributes: the one registry of names and types. Nothing private goes into them; they are stored in clear."""
+
+from typing import TYPE_CHECKING
+
+from temporalio.common import SearchAttributeKey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AGENT_NAME: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("AgentName")
+AGENT_STATUS: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("AgentStatus")
+AGENT_TENANT: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("AgentTenant")
+AGENT_APPROVER: "SearchAttributeKey[Sequence[str]]" = SearchAttributeKey.for_keyword_list("AgentApprover")
+AGENT_COST_USD: SearchAttributeKey[float] = SearchAttributeKey.for_float("AgentCostUsd")
+
+# Name to type, as the server's operator service spells them: `stanchion up` registers these and `doctor` compares them.
+SEARCH_ATTRIBUTES: dict[str, str] = {
+    AGENT_NAME.name: "Keyword",
+    AGENT_STATUS.name: "Keyword",
+    AGENT_TENANT.name: "Keyword",
+    AGENT_APPROVER.name: "KeywordList",
+    AGENT_COST_USD.name: "Double",
+}

@@ -1,0 +1,240 @@
+"""RunState: all that survives continue-as-new, and `apply(state, event) -> state`, its only writer.
+
+Pure: the same state and event give the same state, on a replay as on the first run. It carries counters, digests,
+deadlines, open approvals and the memory of the loop; never a message, an argument or a result.
+"""
+
+from datetime import datetime
+from typing import Literal, assert_never
+
+from workflows.contracts.approvals import OpenApproval
+from workflows.contracts.base import Frozen
+from workflows.contracts.budgets import Spent
+from workflows.contracts.events import (
+    ApprovalExpired,
+    ApprovalRequested,
+    CallClaimed,
+    CallFinished,
+    CallObserved,
+    ClockStarted,
+    ClockStopped,
+    DecisionNoted,
+    DecisionRecorded,
+    LateResult,
+    OutcomeUnknown,
+    RolledOver,
+    RunClosed,
+    StepEvent,
+    VerdictGiven,
+    WaitEnded,
+    WaitStarted,
+)
+from workflows.contracts.messages import HaltOrdered, Journal, MessageReceived, PauseOrdered, ResumeOrdered
+from workflows.contracts.model import Plan, PlannedCall
+from workflows.contracts.runs import Ending, RunOpened, RunRequest
+from workflows.loops import LoopMemory
+
+GOAL_LINE = 120  # characters of the goal kept for people; the whole goal is in the transcript
+RECENT_DECISIONS = 32  # decided approvals remembered, so that a late second answer is told "already decided"
+INBOX_LIMIT = 50  # decisions and messages noted but not yet acted on; what comes beyond is dropped, and logged
+
+
+class OpenTimer(Frozen):
+    """The agent asked to look again later."""
+
+    call_id: str
+    until: datetime
+
+
+class RunState(Frozen):
+    """A run between two steps, or in the middle of one. As the argument of continue-as-new it is known by its `kind`."""
+
+    kind: Literal["run.state"] = "run.state"
+    run_id: str = ""
+    agent: str = ""
+    tenant: str = "default"
+    requester: str | None = None
+    goal_line: str = ""
+    opened: RunOpened | None = None
+
+    step: int = 0
+    next_seq: int = 0
+    spent: Spent = Spent()
+    active_since: datetime | None = None  # None while a person or a timer is waited for: that time is free
+    pending: tuple[PlannedCall, ...] = ()  # calls of the current step that have no result yet
+    ending: Ending | None = None
+
+    approvals: tuple[OpenApproval, ...] = ()
+    decided: tuple[str, ...] = ()
+    inbox: tuple[DecisionNoted, ...] = ()
+    expired: tuple[str, ...] = ()  # call ids whose approval ran out, not yet told to the gateway
+
+    timer: OpenTimer | None = None
+    woken: tuple[str, ...] = ()  # call ids whose wait is over, not yet told to the gateway
+
+    messages: tuple[MessageReceived, ...] = ()  # said by people, not yet in the transcript
+    journal: Journal = ()  # orders not yet in the trace log
+    pause: PauseOrdered | None = None
+    halt: HaltOrdered | None = None
+
+    loops: LoopMemory = LoopMemory()
+    mistakes: int = 0  # calls in a row that were the model's own mistake
+    rollovers: int = 0
+
+
+def begin(run_id: str, request: RunRequest) -> RunState:
+    """The state of a run that has not been opened yet."""
+    return RunState(
+        run_id=run_id,
+        agent=request.agent,
+        tenant=request.tenant,
+        requester=request.requester,
+        goal_line=" ".join(request.goal.split())[:GOAL_LINE],
+    )
+
+
+def apply(state: RunState, event: StepEvent) -> RunState:
+    """The state after `event`. Facts that only matter to the trace log leave it as it was."""
+    match event:
+        case RunOpened():
+            return _with(state, opened=event, next_seq=event.next_seq)
+        case ClockStarted():
+            return state if state.active_since else _with(state, active_since=event.at)
+        case ClockStopped():
+            return _clock_stopped(state, event.at)
+        case Plan():
+            return _planned(state, event)
+        case CallFinished():
+            return _call_finished(state, event)
+        case ApprovalRequested():
+            return _with(state, approvals=(*state.approvals, event.approval))
+        case ApprovalExpired():
+            return _approval_expired(state, event)
+        case DecisionNoted():
+            return _with(state, inbox=(*state.inbox, event))
+        case DecisionRecorded():
+            return _decision_recorded(state, event)
+        case WaitStarted():
+            return _with(state, timer=OpenTimer(call_id=event.call_id, until=event.until))
+        case WaitEnded():
+            woken = (*state.woken, state.timer.call_id) if state.timer else state.woken
+            return _with(state, timer=None, woken=woken)
+        case MessageReceived():
+            return _with(state, messages=(*state.messages, event), loops=state.loops.forgotten())
+        case HaltOrdered():
+            return _with(state, halt=state.halt or event, journal=(*state.journal, event))
+        case PauseOrdered():
+            return _with(state, pause=event, journal=(*state.journal, event))
+        case ResumeOrdered():
+            return _with(state, pause=None, journal=(*state.journal, event))
+        case RolledOver():
+            return _with(state, rollovers=state.rollovers + 1)
+        case RunClosed():
+            return _with(state, ending=event.ending)
+        case VerdictGiven() | CallClaimed() | CallObserved() | OutcomeUnknown() | LateResult():
+            return state
+        case _:
+            assert_never(event)
+
+
+def active_seconds(state: RunState, now: datetime) -> float:
+    """Seconds the run has been at work, without the time it waited for people and timers."""
+    return state.spent.seconds + ((now - state.active_since).total_seconds() if state.active_since else 0.0)
+
+
+def _with(state: RunState, **changes: object) -> RunState:
+    return state.model_copy(update=changes)
+
+
+def _planned(state: RunState, plan: Plan) -> RunState:
+    spent = state.spent.model_copy(
+        update={"tokens": state.spent.tokens + plan.tokens, "usd_micros": state.spent.usd_micros + plan.usd_micros}
+    )
+    return _with(
+        state,
+        step=state.step + 1,
+        next_seq=plan.next_seq,
+        spent=spent,
+        pending=plan.calls,
+        ending=_ending(plan),
+        messages=state.messages[plan.messages :],  # more may have come while the model was asked
+        journal=state.journal[plan.orders :],
+    )
+
+
+def _ending(plan: Plan) -> Ending | None:
+    match plan.next:
+        case "answer":
+            return Ending(status="completed", rule="answered")
+        case "refused":
+            return Ending(status="stopped", rule="model.refused", reason="the model declined to go on")
+        case "context":
+            return Ending(
+                status="stopped", rule="model.context", reason="the transcript no longer fits the model's window"
+            )
+        case "calls" | "again":
+            return None
+        case _:
+            assert_never(plan.next)
+
+
+def _call_finished(state: RunState, event: CallFinished) -> RunState:
+    done = next((call for call in state.pending if call.call_id == event.call_id), None)
+    if done is None:
+        return state
+    return _with(
+        state,
+        pending=tuple(call for call in state.pending if call is not done),
+        spent=state.spent.model_copy(update={"tool_calls": state.spent.tool_calls + 1}),
+        loops=state.loops.after(done.tool, done.digest),
+        mistakes=state.mistakes + 1 if event.correctable else 0,
+        expired=tuple(call_id for call_id in state.expired if call_id != event.call_id),
+        woken=tuple(call_id for call_id in state.woken if call_id != event.call_id),
+    )
+
+
+def _approval_expired(state: RunState, event: ApprovalExpired) -> RunState:
+    calls = tuple(a.call_id for a in state.approvals if a.approval_id == event.approval_id)
+    return _with(_without_approval(state, event.approval_id), expired=(*state.expired, *calls))
+
+
+def _decision_recorded(state: RunState, event: DecisionRecorded) -> RunState:
+    state = _with(state, inbox=state.inbox[1:])
+    if not event.receipt.closes:
+        return state
+    state = _without_approval(state, event.receipt.approval_id)
+    if event.verdict != "stop" or event.receipt.answer != "accepted":
+        return state
+    order = HaltOrdered(by=event.by, reason="an effect's outcome is unknown")
+    return _with(state, halt=state.halt or order, journal=(*state.journal, order))
+
+
+def _without_approval(state: RunState, approval_id: str) -> RunState:
+    return _with(
+        state,
+        approvals=tuple(a for a in state.approvals if a.approval_id != approval_id),
+        decided=(*state.decided, approval_id)[-RECENT_DECISIONS:],
+    )
+
+
+def _clock_stopped(state: RunState, at: datetime) -> RunState:
+    spent = state.spent.model_copy(update={"seconds": active_seconds(state, at)})
+    return _with(state, spent=spent, active_since=None)
+
+
+StatusWord = Literal["opening", "running", "waiting", "sleeping", "paused", "halting", "closing"]
+
+
+def status_word(state: RunState) -> StatusWord:
+    """One word for the search attribute `AgentStatus` and the `status` query, while the run is alive."""
+    if state.ending:
+        return "closing"
+    if state.halt:
+        return "halting"
+    if state.pause:
+        return "paused"
+    if state.approvals:
+        return "waiting"
+    if state.timer:
+        return "sleeping"
+    return "running" if state.opened else "opening"
