@@ -86,6 +86,7 @@ class AgentWorkflow(Handlers):
                 case Stop(ending=ending):
                     return self._apply(RunClosed(ending=ending))
                 case Pause() if not self._state.inbox:
+                    await self._roll_over_if_due()
                     await self._park(lambda: self._state.pause is None or bool(self._state.inbox))
                 case Pause():
                     await self._record()
@@ -220,7 +221,7 @@ class AgentWorkflow(Handlers):
             try:
                 await workflow.wait_condition(lambda: task.done() or self._must_interrupt())
             except asyncio.CancelledError:
-                self._apply(HaltOrdered(cancelled=True))
+                self._apply(HaltOrdered(cancelled=True, reason=workflow.cancellation_reason() or None))
             if self._must_interrupt() and not task.done():
                 self._interruptible = False
                 task.cancel()

@@ -138,8 +138,12 @@ def apply(state: RunState, event: StepEvent) -> RunState:
 
 
 def active_seconds(state: RunState, now: datetime) -> float:
-    """Seconds the run has been at work, without the time it waited for people and timers."""
-    return state.spent.seconds + ((now - state.active_since).total_seconds() if state.active_since else 0.0)
+    """Seconds the run has been at work, without the time it waited for people and timers. Never goes back.
+
+    After a roll-over `now` may come from another server, whose clock is behind.
+    """
+    working = (now - state.active_since).total_seconds() if state.active_since else 0.0
+    return state.spent.seconds + max(working, 0.0)
 
 
 def _with(state: RunState, **changes: object) -> RunState:

@@ -48,6 +48,11 @@ class AgentDefinition(Strict):
     model: str = Field(
         pattern=r"^[a-z]+:.+$", description="anthropic:<id>, scripted:<file.yaml> or scripted:<module>:<function>"
     )
+    rehearsal: str | None = Field(
+        default=None,
+        pattern=r"^scripted:.+$",
+        description="Script that stands in where no key for `model` is configured",
+    )
     max_output_tokens: int = Field(default=8_192, ge=1, le=128_000)
     tools: tuple[ToolSource, ...] = ()
     mode: Mode = "tiered"
@@ -55,11 +60,21 @@ class AgentDefinition(Strict):
     approvals: ApprovalRules = ApprovalRules()
 
 
+class _OneOfEachKey(yaml.SafeLoader):
+    """YAML in which no key is given twice: nobody should have to know which of two budgets wins."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if repeated := {key for key in keys if keys.count(key) > 1}:
+            raise ValueError(f"{', '.join(sorted(repeated))} given twice, in line {node.start_mark.line + 1} and after")
+        return super().construct_mapping(node, deep)
+
+
 def parse_definition(text: str, origin: str = "definition") -> AgentDefinition:
     """The definition in `text` (YAML). Raises DefinitionInvalid with one line per problem."""
     try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        raw = yaml.load(text, _OneOfEachKey)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: also a date such as 2024-13-45
         raise DefinitionInvalid(f"{origin} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise DefinitionInvalid(f"{origin} must be a mapping with at least name, instructions and model")

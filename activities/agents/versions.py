@@ -71,7 +71,7 @@ def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
                 f"{definition.name}: two tools are called {name!r}; the model could not tell them apart"
             )
         tools[name] = _pinned(module, spec)
-    content = [definition.model_dump(mode="json"), [t.pinned_hash for t in tools.values()]]
+    content = [definition.model_dump(mode="json"), [[t.pinned_hash, t.timeout] for t in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
 
 

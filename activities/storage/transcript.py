@@ -86,8 +86,8 @@ class Transcripts:
         return [decode(row) for row in rows]
 
     def _remember(self, run_id: str, rows: list[Row]) -> None:
+        self._cached_rows += len(rows) - len(self._cache.get(run_id, ()))  # two reads of one run may overlap
         self._cache[run_id] = rows
-        self._cached_rows += len(rows)
         while self._cached_rows > CACHED_ROWS and len(self._cache) > 1:
             _, dropped = self._cache.popitem(last=False)
             self._cached_rows -= len(dropped)

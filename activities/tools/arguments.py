@@ -3,9 +3,9 @@
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Annotated, Any, NoReturn, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from activities.tools.errors import InvalidArguments, ToolDeclarationError
 from workflows.contracts.base import explain
@@ -34,21 +34,23 @@ class TypedArguments:
             valid = self._model.model_validate_json(arguments)
         except ValidationError as error:
             raise InvalidArguments(explain(error)) from None
-        return {name: getattr(valid, name) for name in type(valid).model_fields}
+        return {str(field.alias): getattr(valid, name) for name, field in type(valid).model_fields.items()}
 
 
 class SchemaArguments:
-    """A JSON Schema (draft 2020-12), for tools that are not Python functions."""
+    """A JSON Schema (draft 2020-12), for tools that are not Python functions. Its references are never fetched."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        from jsonschema import Draft202012Validator, SchemaError  # only workers that have foreign tools need it
+        # Only workers that have foreign tools need these.
+        from jsonschema import Draft202012Validator, SchemaError
+        from referencing import Registry
 
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             raise ToolDeclarationError(f"not a valid JSON Schema: {error.message}") from None
         self._schema = schema
-        self._validator = Draft202012Validator(schema)
+        self._validator = Draft202012Validator(schema, registry=Registry())
 
     def schema(self) -> dict[str, Any]:
         """The schema as given."""
@@ -56,14 +58,27 @@ class SchemaArguments:
 
     def validate(self, arguments: str) -> dict[str, Any]:
         """The decoded object. Raises InvalidArguments."""
-        value = json.loads(arguments)
-        problems = [
-            f"{'.'.join(str(part) for part in error.absolute_path) or 'input'}: {error.message[:200]}"
-            for error in self._validator.iter_errors(value)
-        ]
+        from referencing.exceptions import Unresolvable
+
+        try:
+            value = json.loads(arguments, parse_constant=_no_constant)
+            problems = [_problem(error) for error in self._validator.iter_errors(value)]
+        except (ValueError, RecursionError) as error:
+            raise InvalidArguments(f"input: not JSON: {error}") from None
+        except Unresolvable as error:
+            raise InvalidArguments(f"the schema of this tool refers to {error.ref!r}, which is not in it") from None
         if problems or not isinstance(value, dict):
             raise InvalidArguments("; ".join(problems) or "input: not a JSON object")
         return value
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(str(part) for part in error.absolute_path) or "input"
+    return f"{where}: {error.message[:200]}"
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _model_of(function: Callable[..., Any]) -> type[ToolArguments]:
@@ -72,8 +87,11 @@ def _model_of(function: Callable[..., Any]) -> type[ToolArguments]:
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ToolDeclarationError(f"{function.__name__}: *{parameter.name} has no schema; name every argument")
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ToolDeclarationError(f"{function.__name__}: {parameter.name!r} is passed by name; take away the `/`")
         if parameter.name not in hints:
             raise ToolDeclarationError(f"{function.__name__}: argument {parameter.name!r} needs a type")
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
+        # By alias, so that an argument may be called anything, also `json`, `schema` or `model_config`.
+        fields[f"argument_{len(fields)}"] = (Annotated[hints[parameter.name], Field(alias=parameter.name)], default)
     return create_model(f"{function.__name__}_arguments", __base__=ToolArguments, **fields)

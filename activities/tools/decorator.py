@@ -2,11 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter
 
 from activities.tools.arguments import SchemaArguments, TypedArguments
+from activities.tools.context import ToolContext
 from activities.tools.contracts import Contract, Irreversible, Pure
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.facts import Effect, Facts, Output, Sensitive
@@ -40,8 +42,11 @@ def tool(
 
     def declare(function: Function) -> Function:
         promised = contract or (Pure() if effect == "read" else Irreversible())
-        _refuse_nonsense(function, effect, promised, sensitive or {}, timeout)
-        facts = Facts(effect, promised.name, output, undo, dict(sensitive or {}))
+        _refuse_nonsense(function, sensitive or {}, timeout)
+        try:
+            facts = Facts(effect, promised.name, output, undo, dict(sensitive or {}))
+        except ToolDeclarationError as error:
+            raise ToolDeclarationError(f"{function.__name__}: {error}") from None
         returns = get_type_hints(function, include_extras=True).get("return", Any)
         spec = ToolSpec(
             name=function.__name__,
@@ -79,22 +84,18 @@ def foreign_tool(
         arguments=SchemaArguments(input_schema),
         result=TypeAdapter(Any),
         contract=promised,
-        facts=facts or Facts(contract=promised.name),
+        facts=replace(facts or Facts(), contract=promised.name),
         timeout=timeout,
     )
 
 
-def _refuse_nonsense(
-    function: Callable[..., Any], effect: Effect, contract: Contract, sensitive: Mapping[str, Sensitive], timeout: int
-) -> None:
-    name, parameters = function.__name__, inspect.signature(function).parameters
+def _refuse_nonsense(function: Callable[..., Any], sensitive: Mapping[str, Sensitive], timeout: int) -> None:
+    name, parameters = function.__name__, list(inspect.signature(function).parameters.values())
     if not (function.__doc__ or "").strip():
         raise ToolDeclarationError(f"{name}: write a docstring; it is what the model reads")
-    if not parameters:
+    if not parameters or parameters[0].annotation not in (parameters[0].empty, ToolContext, ToolContext.__name__):
         raise ToolDeclarationError(f"{name}: the first parameter is the ToolContext")
-    if effect != "read" and isinstance(contract, Pure):
-        raise ToolDeclarationError(f"{name}: effect {effect!r} cannot be Pure; only a read has no effect")
-    if unknown := set(sensitive) - set(parameters):
+    if unknown := set(sensitive) - {parameter.name for parameter in parameters[1:]}:
         raise ToolDeclarationError(f"{name}: sensitive names {sorted(unknown)} which are no arguments of it")
     if not 0 < timeout <= 86_400:
         raise ToolDeclarationError(f"{name}: timeout is in seconds, between 1 and 86400, not {timeout}")

@@ -4,9 +4,10 @@ What is not declared counts as the strictest: an undeclared effect is `admin`, a
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from activities.tools.contracts import ContractName
+from activities.tools.errors import ToolDeclarationError
 from workflows.contracts.calls import Tier
 
 Effect = Literal["read", "write", "send", "money", "exec", "admin"]
@@ -19,13 +20,22 @@ LEAVES_THE_HOUSE: frozenset[str] = frozenset(("recipient", "url", "host"))
 
 @dataclass(frozen=True)
 class Facts:
-    """What a tool's author declares. `undo` names the tool that takes an effect back."""
+    """What a tool's author declares. `undo` names the tool that takes an effect back. Raises ToolDeclarationError."""
 
     effect: Effect = "admin"
     contract: ContractName = "irreversible"
     output: Output = "untrusted"
     undo: str | None = None
     sensitive: dict[str, Sensitive] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _one_of("effect", self.effect, Effect)
+        _one_of("contract", self.contract, ContractName)
+        _one_of("output", self.output, Output)
+        for kind in self.sensitive.values():
+            _one_of("sensitive", kind, Sensitive)  # a kind that is misspelt would make the tool look less dangerous
+        if self.effect != "read" and self.contract == "pure":
+            raise ToolDeclarationError(f"effect {self.effect!r} cannot be Pure; only a read has no effect")
 
 
 def tier(facts: Facts) -> Tier:
@@ -40,3 +50,8 @@ def tier(facts: Facts) -> Tier:
             return "T3"
         case "money" | "admin":
             return "T4"
+
+
+def _one_of(what: str, given: str, choices: Any) -> None:
+    if given not in get_args(choices):
+        raise ToolDeclarationError(f"{what} is one of {', '.join(get_args(choices))}, not {given!r}")

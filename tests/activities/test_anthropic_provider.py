@@ -101,7 +101,12 @@ async def test_text_usage_and_the_models_name_come_back(api: FakeAnthropic, ask:
                 "cache_read_input_tokens": 70,
                 "cache_creation_input_tokens": None,
             },
-            final_usage={"output_tokens": 9, "input_tokens": 12, "cache_creation_input_tokens": 5},
+            final_usage={
+                "output_tokens": 9,
+                "input_tokens": 12,
+                "cache_read_input_tokens": None,
+                "cache_creation_input_tokens": 5,
+            },
         )
     )
     found = await ask()
@@ -412,6 +417,7 @@ END = event(type="message_delta", delta={"stop_reason": "end_turn"}, usage={}) +
         b'event: error\ndata: {"type": "error"}\n\n',
         START,
         END,
+        START + END.removesuffix(event(type="message_stop")),
         START + event(type="content_block_delta", index=0, delta={"type": "text_delta", "text": "a"}) + END,
         START + event(type="content_block_start", index=0, content_block={"type": "text", "text": "a"}) + END,
         START

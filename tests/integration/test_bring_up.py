@@ -208,13 +208,15 @@ async def test_a_stale_pid_file_of_postgres_does_not_keep_it_down(home: Home) ->
     lines = pid_file.read_text().splitlines()
     await stop_services(home)
     # Of the server's own account: Postgres takes only such a process for another server on its data.
-    with subprocess.Popen(["sleep", "600"], user=home.postgres_data.stat().st_uid) as neighbour:
+    neighbour = await asyncio.create_subprocess_exec("sleep", "600", user=home.postgres_data.stat().st_uid)
+    try:
         pid_file.write_text("\n".join([str(neighbour.pid), *lines[1:]]))
         again = await ensure_postgres(home, None, quiet)
-        unharmed = neighbour.poll() is None
+        assert psutil.pid_exists(neighbour.pid) and neighbour.returncode is None
+    finally:
         neighbour.kill()
+        await neighbour.wait()
 
-    assert unharmed
     assert again.pid not in (first.pid, neighbour.pid)
 
 

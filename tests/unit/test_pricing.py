@@ -76,6 +76,13 @@ def test_an_operators_own_price_goes_before_the_list_and_adds_to_it() -> None:
     assert prices.price("openai:gpt-6", Usage(input_tokens=7)) == 7
 
 
+def test_a_price_of_one_snapshot_goes_before_that_of_its_family() -> None:
+    own = {"input": 1_000_000, "output": 0, "cache_read": 0, "cache_write": 0}
+    prices = Prices({"claude-opus-4-20250514": own})
+    assert prices.price("claude-opus-4-20250514", Usage(input_tokens=7)) == 7
+    assert prices.price("claude-opus-4-20250101", Usage(input_tokens=7)) == 105
+
+
 @pytest.mark.parametrize("wrong", [1.5, "3", -1, True, None])
 def test_an_own_price_that_is_not_a_whole_number_is_refused(wrong: object) -> None:
     with pytest.raises(ValidationError):

@@ -27,6 +27,7 @@ __all__ = [
     "TemporalService",
     "TemporalUnreachable",
     "ensure_services",
+    "reach",
     "stop_services",
 ]
 

@@ -39,9 +39,7 @@ async def find_or_start(
     async with home.locked(SERVICE):
         if living := home.living(SERVICE):
             return living
-        before = home.read(SERVICE)
-        wishes = (int(before.details["port"]), int(before.details["ui_port"])) if before else None
-        ports = _free_ports(wishes or (DEFAULT_PORTS if prefer_default_ports else (0, 0)))
+        ports = _free_ports(_ports_before(home) or (DEFAULT_PORTS if prefer_default_ports else (0, 0)))
         address, ui_url = f"{HOST}:{ports[0]}", f"http://{HOST}:{ports[1]}"
         progress(f"Starting Temporal on {address} (web UI: {ui_url}) …")
         pid = spawn(_command(binary, home, namespace, search_attributes, ports), home.log(SERVICE))
@@ -65,6 +63,12 @@ def _command(
     ]
 
 
+def _ports_before(home: Home) -> tuple[int, int] | None:
+    """Where the server was when it last ran: workers and open browser tabs look for it there."""
+    details = record.details if (record := home.read(SERVICE)) else {}
+    return (int(details["port"]), int(details["ui_port"])) if {"port", "ui_port"} <= details.keys() else None
+
+
 def _free_ports(wishes: tuple[int, int]) -> tuple[int, int, int]:
     """Ports for the frontend, the web UI and the metrics, all held at once so that they differ, then let go."""
     with contextlib.ExitStack() as held:
@@ -74,9 +78,8 @@ def _free_ports(wishes: tuple[int, int]) -> tuple[int, int, int]:
 
 def _hold(held: contextlib.ExitStack, wish: int) -> int:
     holder = held.enter_context(socket.socket())
-    holder.setsockopt(
-        socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-    )  # as the server does: connections that end do not count
+    # As the server does: connections that are ending do not count.
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         holder.bind((HOST, wish))
     except OSError:

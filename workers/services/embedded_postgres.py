@@ -58,6 +58,7 @@ async def start(home: Home, log: Path, progress: Progress) -> Record:
             f"The data in {home.postgres_data} is of Postgres {found}, the installed one is {major}. "
             "Upgrade it with pg_upgrade, or move the folder away to begin anew."
         )
+    _drop_stale_pid_file(home)
     clean_up(home)
     sockets = _socket_folder(home.postgres_data, account)
     progress("Starting Postgres …")

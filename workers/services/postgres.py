@@ -5,6 +5,7 @@ No message in here shows a password, nor any part of a URL that could hold one.
 
 import asyncio
 import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
@@ -110,7 +111,10 @@ async def _find_or_start(home: Home, progress: Progress) -> Record:
     async with home.locked(SERVICE):
         record = home.living(SERVICE) or embedded_postgres.adopt(home)
         if record is None:
-            record = await embedded_postgres.start(home, home.log(SERVICE), progress)
+            try:
+                record = await embedded_postgres.start(home, home.log(SERVICE), progress)
+            except (OSError, subprocess.SubprocessError) as error:
+                raise PostgresUnreachable(f"Postgres could not be started: {error}") from error
         home.write(SERVICE, record)
         return record
 

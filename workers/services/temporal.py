@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,12 +98,14 @@ async def ensure_temporal(
         return named
     namespace = named_server().namespace or "default"
     for _ in range(STARTS):
-        record = await find_or_start(home, namespace, search_attributes or {}, prefer_default_ports, progress)
         try:
+            record = await find_or_start(home, namespace, search_attributes or {}, prefer_default_ports, progress)
             await _until_it_answers(record)
             return _service(record)
         except _Died:
             continue
+        except (OSError, subprocess.SubprocessError) as error:
+            raise TemporalUnreachable(f"The Temporal server could not be started: {error}") from error
     raise TemporalUnreachable(f"The Temporal server died while it started:\n{tail_of(home.log(SERVICE))}")
 
 
@@ -139,7 +142,8 @@ async def _until_it_answers(record: Record) -> None:
     while record.is_alive():
         try:
             await reach(_service(record), timeout=min(1.0, deadline - time.monotonic()))
-            return
+            if record.is_alive():  # else another server, which took the port before ours could, has answered
+                return
         except TemporalUnreachable:
             if time.monotonic() > deadline:
                 raise
@@ -159,7 +163,9 @@ async def _ask(service: TemporalService) -> Client:
 
 def _service(record: Record) -> TemporalService:
     details = record.details
-    return TemporalService(record.address, details["namespace"], details.get("ui_url"), record.pid, owned=True)
+    return TemporalService(
+        record.address, details.get("namespace", "default"), details.get("ui_url"), record.pid, owned=True
+    )
 
 
 def _fix(service: TemporalService) -> str:

@@ -1,6 +1,7 @@
 """What a run may use and has used. Money is integers: micro-USD (1 USD = 1,000,000). Requests may only tighten."""
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -8,23 +9,21 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from workflows.contracts.base import Frozen
 
 MICROS = 1_000_000
-USD_MAX = 1_000_000_000  # nine digits before the point: a typing error, not a budget, beyond it
+USD_MAX = 1_000_000_000  # a typing error, not a budget, beyond it
+# Decimal() alone would also take "1e3", "1_000", " 1 " and the digits of other scripts, and round what is too long.
+_USD = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 
 
 def usd_to_micros(value: Any) -> int:
-    """Micro-USD from a decimal string such as "2.00". Raises ValueError for floats, NaN, negatives and sub-micro amounts."""
+    """Micro-USD from a decimal string such as "2.00" or whole USD. Raises ValueError for everything else."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError('usd is a decimal string such as "2.00"')
-    try:
-        amount = Decimal(value)
-    except InvalidOperation:
-        raise ValueError(f'usd is a decimal string such as "2.00", not {value!r}') from None
-    if not amount.is_finite() or amount < 0 or amount > USD_MAX:
-        raise ValueError(f"usd must be between 0 and {USD_MAX}, not {value!r}")
-    micros = amount * MICROS
-    if micros != micros.to_integral_value():
-        raise ValueError(f"usd has at most six decimals, not {value!r}")
-    return int(micros)
+    if isinstance(value, str) and not _USD.fullmatch(value):
+        raise ValueError('usd is a decimal string such as "2.00", with at most six decimals')
+    amount = Decimal(value)
+    if not 0 <= amount <= USD_MAX:
+        raise ValueError(f"usd must be between 0 and {USD_MAX}")
+    return int(amount * MICROS)
 
 
 def micros_to_usd(micros: int) -> str:

@@ -1,0 +1,90 @@
+"""Fixtures: one Temporal and one Postgres for the session, one database and one task queue for each test."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+
+from activities.storage.migrate import upgrade
+from tests.harness import databases
+from tests.harness.stanchion import Stanchion
+from workers.plugin import stanchion_plugin
+from workers.services import (
+    Home,
+    Services,
+    ensure_postgres,
+    ensure_temporal,
+    reach,
+    register_search_attributes,
+    stop_services,
+)
+from workflows.search import SEARCH_ATTRIBUTES
+
+# A test must never act on what the person who runs it has configured.
+OTHERS = frozenset(("DATABASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"))
+
+
+@pytest_asyncio.fixture(scope="session")
+async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
+    """Real Temporal and real Postgres, in a folder of their own, on ports of their own: never a server someone uses."""
+    for name in [name for name in os.environ if name.startswith(("TEMPORAL_", "STANCHION_TOOL_")) or name in OTHERS]:
+        del os.environ[name]
+    home = Home(tmp_path_factory.mktemp("stanchion"))
+    temporal, postgres = await asyncio.gather(
+        ensure_temporal(
+            home, search_attributes=SEARCH_ATTRIBUTES, prefer_default_ports=False, progress=lambda line: None
+        ),
+        ensure_postgres(home, None, lambda line: None),
+    )
+    await register_search_attributes(await reach(temporal), SEARCH_ATTRIBUTES)
+    yield Services(temporal, postgres)
+    await stop_services(home)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def template(services: Services) -> AsyncIterator[str]:
+    """The name of a migrated database that each test's own is copied from."""
+    url = await databases.create(services.postgres.url)
+    await upgrade(url)
+    yield databases.name_of(url)
+    await databases.drop(services.postgres.url, url)
+
+
+@pytest_asyncio.fixture
+async def database_url(services: Services, template: str) -> AsyncIterator[str]:
+    """A migrated, empty database for this test alone."""
+    url = await databases.create(services.postgres.url, template)
+    yield url
+    await databases.drop(services.postgres.url, url)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def client(services: Services) -> Client:
+    """A Temporal client as everything here uses it."""
+    return await Client.connect(services.temporal.address, plugins=[stanchion_plugin()])
+
+
+@pytest_asyncio.fixture
+async def systems(client: Client, database_url: str) -> AsyncIterator[Callable[..., Stanchion]]:
+    """Makes systems on this test's database: `systems(checkpoint=..., task_queue=...)`; all are closed at the end."""
+    made: list[Stanchion] = []
+
+    def make(**settings: Any) -> Stanchion:
+        made.append(Stanchion.make(client, database_url, **settings))
+        return made[-1]
+
+    yield make
+    for system in made:
+        await system.close()
+
+
+@pytest_asyncio.fixture
+async def stanchion(systems: Callable[..., Stanchion]) -> Stanchion:
+    """A running system with all roles."""
+    return await systems().up()
+
+

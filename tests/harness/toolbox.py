@@ -1,0 +1,123 @@
+"""Tools for tests. Each effect reports to the test's own witness, which counts what really happened, by key."""
+
+import asyncio
+from collections import Counter
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from activities.tools import Checkable, Idempotent, Irreversible, ToolContext, ToolError, tool
+
+WITNESS: Counter[str] = Counter()  # idempotency key -> how often the effect happened, in this process
+RELEASE: dict[str, asyncio.Event] = {}  # a tool that waits until the test lets it go on
+
+
+@tool(effect="read", output="trusted")
+async def look(ctx: ToolContext, what: str = "it") -> str:
+    """Look something up."""
+    return f"found {what}"
+
+
+@tool(effect="read")
+async def fetch(ctx: ToolContext, size: Annotated[int, Field(ge=0)] = 10) -> str:
+    """Fetch text of some size from outside."""
+    return "x" * size
+
+
+@tool(effect="write", contract=Idempotent(), undo="take_back", output="trusted")
+async def note(ctx: ToolContext, text: str) -> str:
+    """Write a note that can be taken back."""
+    WITNESS[ctx.idempotency_key] += 1
+    return f"noted {text}"
+
+
+@tool(effect="write", contract=Idempotent(), undo="note", output="trusted")
+async def take_back(ctx: ToolContext, text: str) -> str:
+    """Take a note back."""
+    return f"took {text} back"
+
+
+@tool(effect="send", contract=Idempotent(), sensitive={"to": "recipient"}, output="trusted")
+async def send(ctx: ToolContext, to: str, text: str = "hello") -> str:
+    """Send a message to someone."""
+    WITNESS[ctx.idempotency_key] += 1
+    return f"sent to {to}"
+
+
+@tool(effect="write", contract=Irreversible(), undo="take_back", timeout=1)
+async def fails_somehow(ctx: ToolContext) -> str:
+    """Fail in a way that leaves the outcome in doubt."""
+    WITNESS[ctx.idempotency_key] += 1
+    raise RuntimeError("the connection was lost")
+
+
+async def _find_flaky(ctx: ToolContext) -> str | None:
+    return "it is there" if WITNESS[ctx.idempotency_key] else None
+
+
+@tool(effect="write", contract=Checkable(_find_flaky), undo="take_back")
+async def flaky_but_checkable(ctx: ToolContext, happens: bool) -> str:
+    """Raise, before or after the effect; the probe knows which."""
+    if happens:
+        WITNESS[ctx.idempotency_key] += 1
+    raise RuntimeError("the reply was lost")
+
+
+@tool(effect="write", contract=Idempotent(), undo="take_back")
+async def fails_twice(ctx: ToolContext) -> str:
+    """Lose the reply twice, then answer as the first time."""
+    WITNESS[ctx.idempotency_key] += 1
+    if WITNESS[ctx.idempotency_key] < 3:
+        raise ConnectionError("the reply was lost")
+    return "done"
+
+
+@tool(effect="read", output="trusted", timeout=1)
+async def hangs(ctx: ToolContext) -> str:
+    """Never answer."""
+    await asyncio.Event().wait()
+    return "never"
+
+
+@tool(effect="write", contract=Irreversible(), undo="take_back", timeout=60)
+async def waits_for_release(ctx: ToolContext, name: str) -> str:
+    """Answer once the test says so."""
+    WITNESS[ctx.idempotency_key] += 1
+    await RELEASE.setdefault(name, asyncio.Event()).wait()
+    return "released"
+
+
+@tool(effect="read", output="trusted")
+async def refuses(ctx: ToolContext) -> str:
+    """Refuse cleanly."""
+    raise ToolError("there is no such thing")
+
+
+@tool(effect="read", output="trusted")
+async def raises(ctx: ToolContext, size: int = 10) -> str:
+    """Raise an error with a text of some size."""
+    raise ValueError("e" * size)
+
+
+@tool(effect="read", output="trusted")
+async def lies_about_its_type(ctx: ToolContext) -> int:
+    """Return a text where an int is declared."""
+    return "not a number"  # type: ignore[return-value]
+
+
+@tool(effect="read", output="trusted")
+async def returns_dirt(ctx: ToolContext) -> Any:
+    """Return NUL, a lone surrogate and bytes that are not UTF-8."""
+    return {"nul": "a\x00b", "surrogate": "c\ud800d"}
+
+
+@tool(effect="read", output="trusted")
+async def returns_bytes(ctx: ToolContext) -> str:
+    """Return bytes that are not UTF-8."""
+    return b"ab\xff\xfecd"  # type: ignore[return-value]
+
+
+@tool(effect="read", output="trusted")
+def looks_in_a_thread(ctx: ToolContext, what: str) -> str:
+    """Look something up, synchronously."""
+    return f"found {what} in a thread"

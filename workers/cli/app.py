@@ -1,0 +1,279 @@
+"""The commands of `stanchion` and their options. Bodies live beside this file and are imported when they are called."""
+
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Runs AI agents that act on real systems, durably and under control.",
+)
+agents = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Agent definitions.")
+db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The database.")
+app.add_typer(agents, name="agents")
+app.add_typer(db, name="db")
+
+Json = Annotated[bool, typer.Option("--json", help="Data as JSON.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the end of it after a slash.")]
+Approval = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval's id, such as ap-1f2e3d.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; you, if not given.")]
+Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why. It is recorded, and the agent reads it.")]
+
+
+# ── bring-up ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all is ready.")] = False,
+    json: Json = False,
+) -> None:
+    """Start Temporal, Postgres and a worker on this machine, or find them running."""
+    from workers.cli import platform
+
+    platform.up(detach, json)
+
+
+@app.command()
+def down(json: Json = False) -> None:
+    """Stop what `up` started. Runs keep their place and go on after the next `up`."""
+    from workers.cli import platform
+
+    platform.down(json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check each part, and print the fix for what is not right."""
+    from workers.cli import platform
+
+    platform.doctor(json)
+
+
+@app.command()
+def worker(
+    roles: Annotated[str, typer.Option(help="Comma-separated: workflow, model, tools, operations.")] = "",
+) -> None:
+    """Run a worker in the foreground, on TEMPORAL_ADDRESS and DATABASE_URL or what `up` started."""
+    from workers.cli import platform
+
+    platform.worker(roles)
+
+
+@app.command()
+def demo(json: Json = False) -> None:
+    """Show a run that asks for an approval, is killed half-way, comes back and does nothing twice."""
+    from workers.cli import demo as body
+
+    body.demo(json)
+
+
+@db.command("upgrade")
+def db_upgrade(json: Json = False) -> None:
+    """Apply the migrations that are missing."""
+    from workers.cli import platform
+
+    platform.db_upgrade(json)
+
+
+@db.command("status")
+def db_status(json: Json = False) -> None:
+    """How many migrations are applied, of how many."""
+    from workers.cli import platform
+
+    platform.db_status(json)
+
+
+@db.command("url")
+def db_url() -> None:
+    """Print the database's URL, password included, for other tools."""
+    from workers.cli import platform
+
+    platform.db_url()
+
+
+# ── runs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def run(
+    agent: Annotated[str, typer.Argument(help="The agent's name.")],
+    goal: Annotated[str, typer.Argument(help="What to achieve; - reads it from standard input.")],
+    key: Annotated[str | None, typer.Option(help="Idempotency key of the run; the same key is the same run.")] = None,
+    requester: Annotated[str | None, typer.Option(help="Who wants it. A requester never approves.")] = None,
+    tenant: Annotated[str, typer.Option(help="The tenant it runs for.")] = "default",
+    mode: Annotated[str | None, typer.Option(help="observe, propose, tiered or autonomous; only stricter.")] = None,
+    usd: Annotated[str | None, typer.Option(help="Cap in USD, such as 0.50; only tighter.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Cap in tokens; only tighter.")] = None,
+    tool_calls: Annotated[int | None, typer.Option(help="Cap on tool calls; only tighter.")] = None,
+    minutes: Annotated[int | None, typer.Option(help="Cap in active minutes; only tighter.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow it to the end; Ctrl-C detaches.")] = False,
+    json: Json = False,
+) -> None:
+    """Start a run."""
+    from workers.cli import runs
+
+    caps: dict[str, Any] = {"usd": usd, "tokens": tokens, "tool_calls": tool_calls, "minutes": minutes}
+    request = {"agent": agent, "goal": goal, "requester": requester, "tenant": tenant, "mode": mode, "budget": caps}
+    runs.start(request, key, watch, json)
+
+
+@app.command()
+def ls(
+    agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
+    open_only: Annotated[bool, typer.Option("--open", help="Only runs that are not over.")] = False,
+    most: Annotated[int, typer.Option("--most", "-n", min=1, max=1000, help="How many.")] = 20,
+    json: Json = False,
+) -> None:
+    """List runs, latest first."""
+    from workers.cli import runs
+
+    runs.ls(agent, open_only, most, json)
+
+
+@app.command()
+def show(name: Run, json: Json = False) -> None:
+    """Show one run: where it stands, its calls, its approvals, its outcome."""
+    from workers.cli import runs
+
+    runs.show_run(name, json)
+
+
+@app.command()
+def logs(
+    name: Run,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the run ends.")] = False,
+    json: Json = False,
+) -> None:
+    """Print a run's trace log."""
+    from workers.cli import runs
+
+    runs.logs(name, follow, json)
+
+
+@app.command()
+def message(name: Run, text: str, by: By = None) -> None:
+    """Tell a running agent something; it reads it before its next step."""
+    from workers.cli import runs
+
+    runs.message(name, text, by)
+
+
+@app.command()
+def pause(name: Run, reason: Reason = None, by: By = None) -> None:
+    """Let a run begin nothing new."""
+    from workers.cli import runs
+
+    runs.signal(name, "pause", reason, by)
+
+
+@app.command()
+def resume(name: Run, reason: Reason = None, by: By = None) -> None:
+    """Let a paused run go on."""
+    from workers.cli import runs
+
+    runs.signal(name, "resume", reason, by)
+
+
+@app.command()
+def halt(name: Run, reason: Reason = None, by: By = None, json: Json = False) -> None:
+    """Stop one run, by cancelling it, and wait until it has ended."""
+    from workers.cli import runs
+
+    runs.halt(name, reason, by, json)
+
+
+# ── approvals ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command()
+def approvals(
+    most: Annotated[int, typer.Option("--most", "-n", min=1, max=1000, help="How many.")] = 50, json: Json = False
+) -> None:
+    """List what waits for a person, with the exact arguments."""
+    from workers.cli import decisions
+
+    decisions.ls(most, json)
+
+
+@app.command()
+def approve(
+    approval: Approval,
+    by: By = None,
+    reason: Reason = None,
+    edit: Annotated[str | None, typer.Option(help="Arguments to use instead, as a JSON object.")] = None,
+    json: Json = False,
+) -> None:
+    """Allow a call, exactly as it is shown, or with other arguments."""
+    from workers.cli import decisions
+
+    decisions.approve(approval, by, reason, edit, json)
+
+
+@app.command()
+def reject(approval: Approval, by: By = None, reason: Reason = None, json: Json = False) -> None:
+    """Refuse a call; the agent reads the reason."""
+    from workers.cli import decisions
+
+    decisions.decide(approval, "reject", by, reason, json)
+
+
+@app.command()
+def respond(approval: Approval, text: str, by: By = None, json: Json = False) -> None:
+    """Answer instead of the tool: the text becomes the call's result, and the call is not performed."""
+    from workers.cli import decisions
+
+    decisions.decide(approval, "respond", by, text, json)
+
+
+@app.command()
+def resolve(
+    name: Run,
+    call: Annotated[str, typer.Argument(metavar="CALL", help="The call's id, such as 3.0.")],
+    verdict: Annotated[str, typer.Argument(metavar="happened|did-not|stop")],
+    by: By = None,
+    reason: Reason = None,
+    json: Json = False,
+) -> None:
+    """Say what became of an effect whose outcome is unknown."""
+    from workers.cli import decisions
+
+    decisions.resolve(name, call, verdict, by, reason, json)
+
+
+# ── agents ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@agents.command("ls")
+def agents_ls(json: Json = False) -> None:
+    """List the registered agents."""
+    from workers.cli import definitions
+
+    definitions.ls(json)
+
+
+@agents.command("add")
+def agents_add(file: Annotated[str, typer.Argument(help="The agent's YAML file.")], json: Json = False) -> None:
+    """Register an agent, or a new version of it. Runs that are under way keep theirs."""
+    from workers.cli import definitions
+
+    definitions.add(file, json)
+
+
+@agents.command("show")
+def agents_show(name: str, json: Json = False) -> None:
+    """Show an agent's definition and its tools, with the tier of each."""
+    from workers.cli import definitions
+
+    definitions.show_agent(name, json)
+
+
+@agents.command("schema")
+def agents_schema() -> None:
+    """Print the JSON Schema of agent.yaml, for editors."""
+    from workers.cli import definitions
+
+    definitions.schema()

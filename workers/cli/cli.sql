@@ -1,0 +1,44 @@
+-- name: find_runs
+-- Runs whose id is, or ends in, what was typed.
+SELECT run_id FROM runs WHERE run_id = :name OR run_id LIKE '%/' || :name ORDER BY opened_at DESC LIMIT 3;
+
+-- name: runs
+-- The latest runs, with how many approvals wait.
+SELECT r.run_id, r.agent, r.tenant, r.requester, r.opened_at, r.closed_at,
+       CASE WHEN r.status <> 'open' THEN r.status
+            WHEN count(a.approval_id) > 0 THEN 'waiting' ELSE 'running' END AS status,
+       (SELECT count(*) FROM steps s WHERE s.run_id = r.run_id) AS steps,
+       count(a.approval_id) AS approvals
+FROM runs r LEFT JOIN approvals a ON a.run_id = r.run_id AND a.state = 'open'
+WHERE (:agent::text IS NULL OR r.agent = :agent) AND (NOT :open_only::boolean OR r.status = 'open')
+GROUP BY r.run_id ORDER BY r.opened_at DESC LIMIT :most::int;
+
+-- name: run
+-- One run.
+SELECT run_id, agent, agent_version, tenant, requester, mode, status, budget::text, outcome::text, policy_version,
+       opened_at, closed_at
+FROM runs WHERE run_id = :run_id;
+
+-- name: calls
+-- The calls of a run, in order, with what became of them.
+SELECT c.call_id, c.tool, coalesce(e.state, 'planned') AS state, e.contract, e.fence,
+       e.result::json ->> 'rule' AS rule, e.claimed_at, e.settled_at
+FROM calls c LEFT JOIN effects e USING (run_id, call_id)
+WHERE c.run_id = :run_id ORDER BY c.seq;
+
+-- name: approvals_of
+-- The approvals of a run and how they were answered.
+SELECT a.approval_id, a.call_id, a.about, a.tool, a.tier, a.state, a.requested_at, a.expires_at, d.by, d.reason, d.signed
+FROM approvals a LEFT JOIN decisions d USING (approval_id)
+WHERE a.run_id = :run_id ORDER BY a.requested_at;
+
+-- name: events
+-- The trace log of a run, from one event on.
+SELECT n, at, kind, step, call_id, trace_id, body::text AS body
+FROM events WHERE run_id = :run_id AND n > :after ORDER BY n LIMIT 1000;
+
+-- name: effects_of_tools
+-- How many effects of these tools were settled without an error, in one run.
+SELECT count(*) AS effects FROM effects
+WHERE run_id = :run_id AND tool = ANY (:tools::text[]) AND state = 'settled'
+  AND coalesce((result::json ->> 'is_error')::boolean, false) = false;

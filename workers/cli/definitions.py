@@ -1,0 +1,83 @@
+"""`agents ls|add|show|schema`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from activities.agents.definition import json_schema
+from activities.agents.versions import Agents, AgentVersion, from_file
+from activities.tools.errors import ToolDeclarationError
+from activities.tools.registry import find_tool
+from workers.cli.opened import session
+from workers.cli.output import run, show, table
+
+
+def ls(as_json: bool) -> None:
+    """`stanchion agents ls`."""
+
+    async def work() -> list[AgentVersion]:
+        async with session() as opened:
+            return await Agents(opened.database).all()
+
+    rows = [_row(agent) for agent in run(work())]
+    columns = ("name", "version", "model", "mode", "tools", "description")
+    table(rows, columns, as_json=as_json, empty="no agents yet; `stanchion agents add FILE` registers one")
+
+
+def add(file: str, as_json: bool) -> None:
+    """`stanchion agents add`."""
+    sys.path.insert(0, os.getcwd())  # tool modules are named as the author's own shell would import them
+
+    async def work() -> AgentVersion:
+        agent = from_file(Path(file))
+        async with session() as opened:
+            return await Agents(opened.database).publish(agent)
+
+    row = _row(run(work()))
+    show(row, as_json=as_json, text=f"{row['name']} {row['version']}: new runs get this version")
+
+
+def show_agent(name: str, as_json: bool) -> None:
+    """`stanchion agents show`."""
+
+    async def work() -> AgentVersion:
+        async with session() as opened:
+            return await Agents(opened.database).current(name)
+
+    agent = run(work())
+    tools = [
+        {"tool": tool.name, "tier": _tier(tool), "module": tool.module, "hash": tool.pinned_hash}
+        for tool in agent.tools
+    ]
+    data = agent.definition.model_dump(mode="json") | {"version": agent.version, "tools": tools}
+    if as_json:
+        return show(data, as_json=True)
+    show({key: value for key, value in data.items() if key not in ("tools", "instructions")}, as_json=False)
+    print(f"\n{agent.definition.instructions.strip()}\n")
+    table(tools, ("tool", "tier", "module"), as_json=False, empty="")
+
+
+def schema() -> None:
+    """`stanchion agents schema`."""
+    print(json.dumps(json_schema(), indent=2))
+
+
+def _tier(tool: Any) -> str:
+    try:
+        return find_tool(tool.module, tool.name).tier
+    except ToolDeclarationError:
+        return "?"
+
+
+def _row(agent: AgentVersion) -> dict[str, Any]:
+    definition = agent.definition
+    return {
+        "name": definition.name,
+        "version": agent.version[:12],
+        "model": definition.model,
+        "mode": definition.mode,
+        "tools": len(agent.tools),
+        "description": definition.description,
+    }

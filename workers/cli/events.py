@@ -1,0 +1,35 @@
+"""One line of text per event of the trace log."""
+
+from typing import Any
+
+MARKS = {"allow": "+", "ask": "?", "deny": "x"}
+
+
+def line_of(event: dict[str, Any]) -> str:
+    """`event` as a line: time, what happened, to which call, and why."""
+    body = event["body"]
+    where = event["call_id"] or (f"step {event['step']}" if event["step"] else "")
+    return f"{event['at'].astimezone():%H:%M:%S}  {where:<8} {_words(event['kind'], body)}"
+
+
+def _words(kind: str, body: dict[str, Any]) -> str:
+    match kind:
+        case "planned":
+            calls = ", ".join(call["tool"] for call in body.get("calls", ()))
+            return f"model      {calls or body.get('next', 'calls')}"
+        case "verdict.given":
+            return f"{MARKS[body['verdict']]} {body['verdict']:<8} {body['tool']}: {body['rule']} ({body['reason']})"
+        case "call.claimed":
+            again = f", attempt {body['fence']}" if body["fence"] > 1 else ""
+            return f"claim      {body['tool']} ({body['contract']}{again})"
+        case "call.observed":
+            how = "" if body.get("settled_by", "result") == "result" else f", settled by {body['settled_by']}"
+            return f"{'error' if body['is_error'] else 'result':<10} {body['tool']}: {body['size']} characters{how}"
+        case "decision.recorded":
+            return f"decision   {body['verdict']} by {body['by']}: {body['receipt']['answer']}"
+        case "outcome.unknown":
+            return f"unknown    {body['tool']}: {body['reason']}"
+        case "run.closed":
+            return f"closed     {body['ending']['status']}: {body['ending']['rule']}"
+        case _:
+            return kind

@@ -1,0 +1,106 @@
+"""`up`, `down`, `doctor`, `worker`, `db`: bringing the platform up and looking after it."""
+
+import asyncio
+from dataclasses import asdict
+from typing import get_args
+
+from activities.storage.migrate import schema_status, upgrade
+from workers import logs
+from workers.cli.output import Exit, fail, run, say, show
+from workers.doctor import diagnose
+from workers.serve import leave, serve, stop_on_signals
+from workers.services import Home, PostgresUnreachable
+from workers.services.postgres import find_postgres_url
+from workers.session import NOT_UP, connect
+from workers.settings import from_environment
+from workers.up import Address
+from workers.up import down as stop_all
+from workers.up import up as bring_up
+from workers.up import up_detached
+from workers.worker import ROLES, Role
+from workflows.search import SEARCH_ATTRIBUTES
+
+
+def up(detach: bool, as_json: bool) -> None:
+    """`stanchion up`."""
+    home, settings = Home.locate(), from_environment()
+    logs.configure(settings.log_format)
+    if detach:
+        _show(run(up_detached(home, say)), as_json)
+        return
+    found = run(bring_up(home, settings, say))
+    if found is not None:
+        say("It is up already:")
+        _show(found, as_json)
+        return
+    leave(0)
+
+
+def _show(table: tuple[Address, ...], as_json: bool) -> None:
+    show({address.what: address.where for address in table}, as_json=as_json)
+
+
+def down(as_json: bool) -> None:
+    """`stanchion down`."""
+    stopped = run(stop_all(Home.locate()))
+    show({"stopped": list(stopped)}, as_json=as_json, text=f"stopped: {', '.join(stopped) or 'nothing was running'}")
+
+
+def doctor(as_json: bool) -> None:
+    """`stanchion doctor`: exit code 1 if something is wrong."""
+    checks = run(diagnose(Home.locate(), schema_status=schema_status, search_attributes=SEARCH_ATTRIBUTES))
+    if as_json:
+        show([asdict(check) for check in checks], as_json=True)
+    for check in () if as_json else checks:
+        mark = {True: "ok  ", False: "FAIL", None: "hint"}[check.ok]
+        print(f"{mark}  {check.name:<18} {check.detail}")
+        if check.ok is not True and check.fix:
+            print(f"      {'':<18} fix: {check.fix}")
+    raise SystemExit(int(Exit.RUN_FAILED if any(check.ok is False for check in checks) else Exit.OK))
+
+
+def worker(roles: str) -> None:
+    """`stanchion worker`."""
+    settings = from_environment()
+    logs.configure(settings.log_format)
+    chosen = [role.strip() for role in roles.split(",") if role.strip()] or list(ROLES)
+    if unknown := sorted(set(chosen) - set(get_args(Role))):
+        fail(f"no such role: {', '.join(unknown)}; roles are {', '.join(ROLES)}", Exit.USAGE)
+
+    async def work() -> None:
+        session = await connect(Home.locate(), settings)
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        try:
+            ready = f"worker ready: {', '.join(chosen)} on {settings.task_queue}"
+            await serve(session, settings, [role for role in ROLES if role in chosen], lambda: say(ready), stop)
+        finally:
+            await session.close()
+
+    run(work())
+    leave(0)
+
+
+def db_upgrade(as_json: bool) -> None:
+    """`stanchion db upgrade`."""
+    applied = [f"{m.version:04d}_{m.name}" for m in run(upgrade(_database_url()))]
+    show({"applied": applied}, as_json=as_json, text=f"applied: {', '.join(applied) or 'nothing was missing'}")
+
+
+def db_status(as_json: bool) -> None:
+    """`stanchion db status`: exit code 1 if migrations are missing."""
+    applied, known = run(schema_status(_database_url()))
+    show({"applied": applied, "known": known}, as_json=as_json, text=f"{applied} of {known} migrations applied")
+    raise SystemExit(int(Exit.OK if applied == known else Exit.RUN_FAILED))
+
+
+def db_url() -> None:
+    """`stanchion db url`."""
+    print(_database_url())
+
+
+def _database_url() -> str:
+    url = find_postgres_url(Home.locate(), from_environment().database_url)
+    if url is None:
+        fail(str(PostgresUnreachable(f"no Postgres: {NOT_UP}")), Exit.UNREACHABLE)
+    return url

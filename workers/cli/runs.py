@@ -1,0 +1,215 @@
+"""`run`, `ls`, `show`, `logs`, `message`, `pause`, `resume`, `halt`: starting runs and looking after them."""
+
+import asyncio
+import getpass
+import json
+import sys
+import time
+from typing import Any
+
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+
+from workers.cli.events import line_of
+from workers.cli.opened import SQL, handle_of, run_id_of, session
+from workers.cli.output import Exit, fail, run, say, show, table
+from workers.session import Session
+from workers.settings import from_environment
+from workflows.contracts.base import explain
+from workflows.contracts.runs import WORKFLOW_TYPE, RunRequest
+
+POLL_SECONDS = 0.3
+
+
+def start(request: dict[str, Any], key: str | None, watch: bool, as_json: bool) -> None:
+    """`stanchion run`."""
+    raise SystemExit(int(run(_start(request, key, watch, as_json))))
+
+
+async def _start(request: dict[str, Any], key: str | None, watch: bool, as_json: bool) -> Exit:
+    valid = _checked(request)
+    async with session() as opened:
+        handle = await opened.client.start_workflow(
+            WORKFLOW_TYPE,
+            valid,
+            id=f"agent/{valid.agent}/{key or time.strftime('%y%m%d-%H%M%S-') + str(time.time_ns() % 1_000_000)}",
+            task_queue=from_environment().task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"{valid.agent}: {' '.join(valid.goal.split())[:120]}",
+        )
+        say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
+        if not watch:
+            show({"run": handle.id}, as_json=as_json, text=handle.id)
+            return Exit.OK
+        try:
+            return await _watch(opened, handle, as_json)
+        except asyncio.CancelledError:
+            say(f"\ndetached; the run goes on. `stanchion logs -f {handle.id}` follows it again")
+            raise KeyboardInterrupt from None
+
+
+def _checked(request: dict[str, Any]) -> RunRequest:
+    from pydantic import ValidationError
+
+    if request["goal"] == "-":
+        request["goal"] = sys.stdin.read()
+    request["budget"] = {name: cap for name, cap in request["budget"].items() if cap is not None}
+    try:
+        return RunRequest.model_validate({name: value for name, value in request.items() if value is not None})
+    except ValidationError as error:
+        fail(explain(error), Exit.USAGE)
+
+
+async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: bool) -> Exit:
+    """Print events as they come, then the outcome."""
+    ending = asyncio.ensure_future(handle.result())
+    last, done = 0, False
+    while not done:
+        done = ending.done()  # looked at before the events are read, so that the last ones are not missed
+        last = await _print_events(opened, handle.id, last, as_json=False)
+        if not done:
+            await asyncio.wait([ending], timeout=POLL_SECONDS)
+    return _ended(ending, as_json)
+
+
+def _ended(ending: "asyncio.Future[Any]", as_json: bool) -> Exit:
+    try:
+        outcome = ending.result()
+    except WorkflowFailureError as error:
+        cause = error.cause
+        message = cause.message if isinstance(cause, ApplicationError) else str(cause)
+        say(f"stanchion: the run was not admitted: {message}")
+        return Exit.USAGE
+    answer = f"\n\n{outcome['answer']}" if outcome.get("answer") else ""
+    show(outcome, as_json=as_json, text=f"{outcome['status']}: {outcome['reason']}{answer}")
+    return exit_of(outcome)
+
+
+def exit_of(outcome: dict[str, Any]) -> Exit:
+    """The exit code that an outcome gives."""
+    if outcome["status"] == "completed":
+        return Exit.OK
+    return Exit.BUDGET if outcome["reason"].startswith("budget.") else Exit.RUN_FAILED
+
+
+async def _print_events(opened: Session, run_id: str, after: int, *, as_json: bool, to_stdout: bool = False) -> int:
+    for row in await SQL["events"].rows(opened.database, run_id=run_id, after=after):
+        event = dict(row) | {"body": json.loads(row["body"])}
+        if as_json:
+            show(event, as_json=True)
+        else:
+            print(line_of(event), file=sys.stdout if to_stdout else sys.stderr, flush=True)
+        after = row["n"]
+    return after
+
+
+def ls(agent: str | None, open_only: bool, most: int, as_json: bool) -> None:
+    """`stanchion ls`."""
+
+    async def work() -> list[Any]:
+        async with session() as opened:
+            return await SQL["runs"].rows(opened.database, agent=agent, open_only=open_only, most=most)
+
+    columns = ("run_id", "status", "steps", "approvals", "tenant", "opened_at")
+    table(run(work()), columns, as_json=as_json, empty='no runs yet; `stanchion run it-support "…"` starts one')
+
+
+def show_run(name: str, as_json: bool) -> None:
+    """`stanchion show`."""
+    data = run(_describe(name))
+    if as_json:
+        return show(data, as_json=True)
+    calls, approvals = data.pop("calls"), data.pop("approvals")
+    outcome = data.pop("outcome")
+    show(data, as_json=False)
+    if calls:
+        print("\ncalls")
+        table(calls, ("call_id", "tool", "state", "contract", "rule", "settled_at"), as_json=False, empty="")
+    if approvals:
+        print("\napprovals")
+        table(approvals, ("approval_id", "call_id", "tool", "state", "by", "reason"), as_json=False, empty="")
+    if outcome:
+        print(f"\n{outcome['status']}: {outcome['reason']}\n{outcome['answer']}".rstrip())
+
+
+async def _describe(name: str) -> dict[str, Any]:
+    async with session() as opened:
+        run_id = await run_id_of(opened, name)
+        row = await SQL["run"].row(opened.database, run_id=run_id)
+        assert row is not None
+        data = dict(row) | {
+            "budget": json.loads(row["budget"]),
+            "outcome": json.loads(row["outcome"]) if row["outcome"] else None,
+            "web_ui": opened.link(run_id),
+            "calls": [dict(call) for call in await SQL["calls"].rows(opened.database, run_id=run_id)],
+            "approvals": [dict(a) for a in await SQL["approvals_of"].rows(opened.database, run_id=run_id)],
+        }
+        if row["status"] == "open":
+            data["now"] = await _status(opened, run_id)
+        return data
+
+
+async def _status(opened: Session, run_id: str) -> Any:
+    """What the run says of itself; a word about why not, if it cannot answer."""
+    handle = opened.client.get_workflow_handle(run_id)
+    description = await handle.describe()
+    if description.status != WorkflowExecutionStatus.RUNNING:
+        return f"{(description.status or WorkflowExecutionStatus.FAILED).name.lower()}; the reaper will close it"
+    try:
+        async with asyncio.timeout(5):
+            status = await handle.query("status")
+        return {name: status[name] for name in ("status", "waiting_for", "step", "spent")}
+    except TimeoutError:
+        return "no worker answers; start one with `stanchion up` or `stanchion worker`"
+
+
+def logs(name: str, follow: bool, as_json: bool) -> None:
+    """`stanchion logs`."""
+
+    async def work() -> None:
+        async with session() as opened:
+            run_id = await run_id_of(opened, name)
+            last, is_open = 0, True
+            while is_open:
+                row = await SQL["run"].row(opened.database, run_id=run_id)
+                is_open = follow and row is not None and row["status"] == "open"
+                last = await _print_events(opened, run_id, last, as_json=as_json, to_stdout=True)
+                if is_open:
+                    await asyncio.sleep(POLL_SECONDS)
+
+    run(work())
+
+
+def message(name: str, text: str, by: str | None) -> None:
+    """`stanchion message`."""
+    signal(name, "message", None, by, text=text)
+
+
+def signal(name: str, signal_name: str, reason: str | None, by: str | None, **more: str) -> None:
+    """Send a signal that takes `by`, a reason, or a text."""
+
+    async def work() -> str:
+        async with session() as opened:
+            handle = await handle_of(opened, name)
+            await handle.signal(signal_name, {"by": by or getpass.getuser(), "reason": reason, **more})
+            return handle.id
+
+    say(f"{signal_name} sent to {run(work())}")
+
+
+def halt(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
+    """`stanchion halt`."""
+
+    async def work() -> Any:
+        async with session() as opened:
+            handle = await handle_of(opened, name)
+            await handle.cancel(reason=": ".join(part for part in (f"by {by or getpass.getuser()}", reason) if part))
+            try:
+                async with asyncio.timeout(60):
+                    return await handle.result()
+            except TimeoutError:
+                fail(f"{handle.id} was told to stop but no worker has ended it yet; is one running?", Exit.UNREACHABLE)
+
+    outcome = run(work())
+    show(outcome, as_json=as_json, text=f"{outcome['status']}: {outcome['reason']}")

@@ -1,0 +1,127 @@
+"""`stanchion up`: Temporal, Postgres, the tables, the shipped agents and a worker of all roles, in one command.
+
+A laptop's bring-up. It finds what runs already, starts what does not, and says where everything is. It is a
+development mode: decisions need no signature here, and the audit says so.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from signal import SIGKILL, SIGTERM
+
+from activities.agents.versions import Agents
+from activities.storage.migrate import upgrade
+from workers.serve import serve, stop_on_signals
+from workers.services import Home, Progress, ServiceUnavailable, Services, ensure_services, stop_services
+from workers.services.home import Record
+from workers.services.processes import stop, tail_of
+from workers.session import Session, connect_to
+from workers.settings import Settings
+from workers.shipped import ensure_desk, publish_shipped, stop_accounts
+from workers.worker import ROLES
+from workflows.search import SEARCH_ATTRIBUTES
+
+NAME = "worker"
+READY_SECONDS = 600.0  # a first start may have to build the Temporal server
+STOP_SECONDS = 40.0  # twice a worker's own grace
+
+
+@dataclass(frozen=True)
+class Address:
+    """One line of the table that `up` prints."""
+
+    what: str
+    where: str
+
+
+async def prepare(home: Home, settings: Settings, progress: Progress) -> tuple[Services, Session, Settings]:
+    """Everything but the worker: services, tables, desk, agents. Raises ServiceUnavailable and its kin."""
+    services = await ensure_services(home, progress, search_attributes=SEARCH_ATTRIBUTES)
+    for migration in await upgrade(services.postgres.url):
+        progress(f"Applied migration {migration.version:04d}_{migration.name}")
+    settings = await ensure_desk(home, settings, services.postgres.url, progress)
+    session = await connect_to(services.temporal, services.postgres.url, settings)
+    for agent in await publish_shipped(Agents(session.database), settings):
+        progress(f"Agent {agent.definition.name} ({agent.version[:8]}) uses {agent.definition.model}")
+    return services, session, settings
+
+
+async def up(home: Home, settings: Settings, progress: Progress) -> tuple[Address, ...] | None:
+    """Bring everything up and serve until Ctrl-C. Returns the addresses if another `up` serves already."""
+    home.prepare()
+    if record := home.living(NAME):
+        return addresses_of(record)
+    settings = replace(settings, dangerously_accept_unsigned_decisions=True)
+    stop_asked = asyncio.Event()
+    stop_on_signals(stop_asked)
+    services, session, settings = await prepare(home, settings, progress)
+    table = _table(services, settings)
+
+    def ready() -> None:
+        details = {address.what: address.where for address in table}
+        home.write(NAME, Record.of(os.getpid(), home.root, services.temporal.address, details))
+        for address in table:
+            progress(f"  {address.what:<14} {address.where}")
+        progress('Ready. Try: stanchion run it-support "Ana cannot log in (ticket 1)" --watch   ·   Ctrl-C stops')
+
+    try:
+        await serve(session, settings, ROLES, ready, stop_asked)
+    finally:
+        home.forget(NAME)
+        await session.close()
+    progress("Stopping what was started here …")
+    await stop_accounts(home)
+    await stop_services(home)
+    return None
+
+
+async def up_detached(home: Home, progress: Progress) -> tuple[Address, ...]:
+    """Start `up` as a process of its own and return once it serves. Raises ServiceUnavailable with the end of its log."""
+    home.prepare()
+    if record := home.living(NAME):
+        return addresses_of(record)
+    log = home.log(NAME)
+    progress(f"Starting the worker (log: {log}) …")
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "workers.cli", "up",
+            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+            env={**os.environ, "STANCHION_HOME": str(home.root)}, start_new_session=True,
+        )  # fmt: skip
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            if record := home.living(NAME):
+                return addresses_of(record)
+            if process.returncode is not None:
+                raise ServiceUnavailable(f"`stanchion up` ended with code {process.returncode}:\n{tail_of(log)}")
+            await asyncio.sleep(0.1)
+
+
+async def down(home: Home) -> tuple[str, ...]:
+    """Stop what this home runs, worker first; the names of what was running."""
+    stopped = []
+    if record := home.living(NAME):
+        await stop(record.pid, record.is_alive, ((SIGTERM, STOP_SECONDS), (SIGKILL, 5.0)))
+        home.forget(NAME)
+        stopped.append(NAME)
+    if await stop_accounts(home):
+        stopped.append("accounts")
+    return (*stopped, *await stop_services(home))
+
+
+def addresses_of(record: Record) -> tuple[Address, ...]:
+    """The table of an `up` that serves already."""
+    return tuple(Address(what, where) for what, where in record.details.items())
+
+
+def _table(services: Services, settings: Settings) -> tuple[Address, ...]:
+    places: Mapping[str, str] = {
+        "Temporal": f"{services.temporal.address} (namespace {services.temporal.namespace})",
+        "Web UI": services.temporal.ui_url or "",
+        "Postgres": str(services.postgres).removeprefix("PostgresService(").partition(",")[0],
+        "Accounts": settings.tool_settings.get("accounts_url", ""),
+        "Task queue": settings.task_queue,
+    }
+    return tuple(Address(what, where) for what, where in places.items() if where)
