@@ -58,7 +58,7 @@ async def ensure_accounts(home: Home, progress: Progress, *, delay: float = 0.0,
         progress("Starting the accounts service …")
         state, ready = home.root / f"{name}-journal.jsonl", home.root / f"{name}-ready.json"
         ready.unlink(missing_ok=True)
-        command = [sys.executable, str(AGENTS / "it_support" / "accounts_service.py"), "--port", "0"]
+        command = [sys.executable, "-m", "agents.it_support.accounts_service", "--port", "0"]
         command += ["--state", str(state), "--ready-file", str(ready), "--delay", str(delay)]
         pid = spawn(command, home.log(name))
         url = await _until_ready(home, name, ready)

@@ -33,7 +33,7 @@ from workflows.contracts.events import (
     WaitEnded,
     WaitStarted,
 )
-from workflows.contracts.messages import HaltOrdered
+from workflows.contracts.messages import REASON_LIMIT, HaltOrdered
 from workflows.contracts.model import PlannedCall, PlanRequest
 from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, OpenRequest, QueueLayout, RunOutcome, RunRequest
 from workflows.endings import ending_after, refusal_to_open
@@ -221,7 +221,7 @@ class AgentWorkflow(Handlers):
             try:
                 await workflow.wait_condition(lambda: task.done() or self._must_interrupt())
             except asyncio.CancelledError:
-                self._apply(HaltOrdered(cancelled=True, reason=workflow.cancellation_reason() or None))
+                self._apply(HaltOrdered(cancelled=True, reason=workflow.cancellation_reason()[:REASON_LIMIT] or None))
             if self._must_interrupt() and not task.done():
                 self._interruptible = False
                 task.cancel()

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from workflows.contracts.base import Frozen
 
+REASON_LIMIT = 2_000  # characters of a reason
 MESSAGE_LIMIT = 16_000  # characters of one message to a run; it is in history twice
 
 
@@ -22,7 +23,7 @@ class HaltOrdered(Frozen):
 
     kind: Literal["halt.ordered"] = "halt.ordered"
     by: str | None = Field(default=None, max_length=320)
-    reason: str | None = Field(default=None, max_length=2_000)
+    reason: str | None = Field(default=None, max_length=REASON_LIMIT)
     cancelled: bool = False
 
 
@@ -31,7 +32,7 @@ class PauseOrdered(Frozen):
 
     kind: Literal["pause.ordered"] = "pause.ordered"
     by: str | None = Field(default=None, max_length=320)
-    reason: str | None = Field(default=None, max_length=2_000)
+    reason: str | None = Field(default=None, max_length=REASON_LIMIT)
 
 
 class ResumeOrdered(Frozen):
@@ -39,7 +40,7 @@ class ResumeOrdered(Frozen):
 
     kind: Literal["resume.ordered"] = "resume.ordered"
     by: str | None = Field(default=None, max_length=320)
-    reason: str | None = Field(default=None, max_length=2_000)
+    reason: str | None = Field(default=None, max_length=REASON_LIMIT)
 
 
 Order = Annotated[HaltOrdered | PauseOrdered | ResumeOrdered, Field(discriminator="kind")]

@@ -1,0 +1,172 @@
+"""The tools of the help desk, each with the facts that its tier follows from: reads first, then what changes something.
+
+A change returns a receipt that holds every argument of its undo.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from activities.tools import Idempotent, ToolContext, tool
+from agents.it_support import accounts, desk, kb
+
+TicketNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+CommentNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Line = Annotated[str, Field(min_length=1, max_length=200)]
+Prose = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class TicketLine(BaseModel):
+    """A ticket in a list."""
+
+    ticket: int
+    subject: str
+    requester: str
+    status: str
+
+
+class Comment(BaseModel):
+    """What someone added to a ticket."""
+
+    comment: int
+    author: str
+    text: str
+
+
+class Ticket(TicketLine):
+    """A ticket as its requester wrote it, with what was added since."""
+
+    body: str
+    resolution: str | None
+    comments: list[Comment] = []
+
+
+class TicketChanged(BaseModel):
+    """Receipt for a ticket."""
+
+    ticket: int
+    status: str
+
+
+class CommentChanged(BaseModel):
+    """Receipt for a comment."""
+
+    comment: int
+    ticket: int
+    text: str
+
+
+# ── reads ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@tool(effect="read", output="trusted")
+def search_kb(ctx: ToolContext, query: Line) -> list[kb.Article]:
+    """Find the articles of the knowledge base that fit a few words, best first."""
+    return kb.search(query)
+
+
+@tool(effect="read", output="untrusted")
+async def list_tickets(ctx: ToolContext) -> list[TicketLine]:
+    """List the open tickets, oldest first, at most fifty."""
+    rows = await desk.read(ctx.setting("desk_dsn"), "open_tickets")
+    return [TicketLine(**row) for row in rows]
+
+
+@tool(effect="read", output="untrusted")
+async def read_ticket(ctx: ToolContext, ticket: TicketNumber) -> Ticket:
+    """Read a ticket and its comments."""
+    found = await desk.read_one(ctx.setting("desk_dsn"), "ticket", ticket=ticket)
+    comments = await desk.read(ctx.setting("desk_dsn"), "comments", ticket=ticket)
+    return Ticket(**found, comments=[Comment(**row) for row in comments])
+
+
+@tool(effect="read", output="trusted")
+async def ticket_requester(ctx: ToolContext, ticket: TicketNumber) -> str:
+    """Tell which account filed a ticket. The desk knows it from the sign-in, not from what the ticket says."""
+    found = await desk.read_one(ctx.setting("desk_dsn"), "requester", ticket=ticket)
+    return str(found["requester"])
+
+
+# ── tickets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@tool(effect="write", contract=Idempotent(), undo="close_ticket", output="trusted")
+async def open_ticket(ctx: ToolContext, subject: Line, body: Prose) -> TicketChanged:
+    """Open a ticket, for instance to follow up on another."""
+    opened = await desk.change(
+        ctx.setting("desk_dsn"),
+        ctx.idempotency_key,
+        "open_ticket",
+        subject=subject,
+        body=body,
+        requester=ctx.requester or ctx.agent,
+    )
+    return TicketChanged(**opened)
+
+
+@tool(effect="write", contract=Idempotent(), undo="reopen_ticket", output="trusted")
+async def close_ticket(ctx: ToolContext, ticket: TicketNumber, resolution: Prose = "Withdrawn.") -> TicketChanged:
+    """Close an open ticket, saying how it was resolved."""
+    closed = await desk.change(
+        ctx.setting("desk_dsn"), ctx.idempotency_key, "close_ticket", ticket=ticket, resolution=resolution
+    )
+    return TicketChanged(**closed)
+
+
+@tool(effect="write", contract=Idempotent(), undo="close_ticket", output="trusted")
+async def reopen_ticket(ctx: ToolContext, ticket: TicketNumber) -> TicketChanged:
+    """Open a closed ticket again."""
+    opened = await desk.change(ctx.setting("desk_dsn"), ctx.idempotency_key, "reopen_ticket", ticket=ticket)
+    return TicketChanged(**opened)
+
+
+@tool(effect="write", contract=Idempotent(), undo="withdraw_comment", output="trusted")
+async def add_comment(ctx: ToolContext, ticket: TicketNumber, text: Prose) -> CommentChanged:
+    """Add a comment to a ticket; its requester reads it."""
+    added = await desk.change(
+        ctx.setting("desk_dsn"), ctx.idempotency_key, "add_comment", ticket=ticket, author=ctx.agent, text=text
+    )
+    return CommentChanged(**added)
+
+
+@tool(effect="write", contract=Idempotent(), undo="add_comment", output="trusted")
+async def withdraw_comment(ctx: ToolContext, comment: CommentNumber) -> CommentChanged:
+    """Remove a comment that you made."""
+    removed = await desk.change(
+        ctx.setting("desk_dsn"), ctx.idempotency_key, "withdraw_comment", comment=comment, author=ctx.agent
+    )
+    return CommentChanged(**removed)
+
+
+# ── accounts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@tool(
+    effect="write",
+    contract=Idempotent(),
+    sensitive={"account": "account"},
+    undo="revoke_licence",
+    output="trusted",
+)
+async def assign_licence(ctx: ToolContext, account: Line, product: Line) -> accounts.Receipt:
+    """Give an account a licence for a product, such as password-manager."""
+    return await accounts.perform(ctx, "assign_licence", account=account, product=product)
+
+
+@tool(
+    effect="write",
+    contract=Idempotent(),
+    sensitive={"account": "account"},
+    undo="assign_licence",
+    output="trusted",
+)
+async def revoke_licence(ctx: ToolContext, account: Line, product: Line) -> accounts.Receipt:
+    """Take a licence for a product from an account."""
+    return await accounts.perform(ctx, "revoke_licence", account=account, product=product)
+
+
+# No undo: the old password is gone for good, so a person is asked first.
+@tool(effect="write", contract=Idempotent(), sensitive={"account": "account"}, output="trusted")
+async def reset_password(ctx: ToolContext, account: Line) -> accounts.Receipt:
+    """Invalidate the password of an account and send a one-time link to its registered phone."""
+    return await accounts.perform(ctx, "reset_password", account=account)

@@ -1,0 +1,73 @@
+"""CPU and latency of one step with an instant model, beside the bare workflow with and without two commits."""
+
+import time
+from statistics import median
+from typing import Any
+
+from bench.results import Line
+from bench.site import BARE, COMMITTING, OURS, Site, WorkerProcess
+
+CPU, LATENCY = 1.3, 1.25
+KINDS = (OURS, BARE, COMMITTING)
+
+
+async def measure(site: Site, quick: bool) -> tuple[dict[str, Any], list[Line]]:
+    """Rounds of one run of each kind in turn; medians over the rounds."""
+    steps, rounds = (10, 2) if quick else (100, 9)
+    workers = {kind: await site.worker(kind) for kind in KINDS}
+    for worker in workers.values():
+        await site.run(worker, 10)  # connections, prepared statements, imports
+    cpu: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    wall: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for number in range(rounds):
+        for kind in KINDS if number % 2 == 0 else reversed(KINDS):
+            used, taken = await _one(site, workers[kind], steps)
+            cpu[kind].append(used)
+            wall[kind].append(taken)
+    for worker in workers.values():
+        await worker.stop()
+    figures = {
+        "steps": steps,
+        "rounds": rounds,
+        "cpu_ms": {kind: _summary(values) for kind, values in cpu.items()},
+        "latency_ms": {kind: _summary(values) for kind, values in wall.items()},
+    }
+    used = {kind: median(values) for kind, values in cpu.items()}
+    taken = {kind: median(values) for kind, values in wall.items()}
+    bound = LATENCY * taken[BARE] + (taken[COMMITTING] - taken[BARE])
+    figures["cpu_ratio"] = round(used[OURS] / used[BARE], 3)
+    figures["latency_bound_ms"] = round(bound, 2)
+    lines = [
+        Line(
+            "worker CPU per step",
+            f"{used[OURS]:.2f} ms ({used[OURS] / used[BARE]:.2f} x)",
+            f"{used[BARE]:.2f} ms",
+            f"≤ {CPU} x bare",
+            used[OURS] <= CPU * used[BARE],
+        ),
+        Line(
+            "latency per step, instant model",
+            f"{taken[OURS]:.2f} ms",
+            f"{taken[BARE]:.2f} ms; with two commits {taken[COMMITTING]:.2f} ms",
+            f"≤ {LATENCY} x bare + the two commits = {bound:.2f} ms",
+            taken[OURS] <= bound,
+        ),
+        Line(
+            "worker CPU per step, beside two commits",
+            f"{used[OURS] / used[COMMITTING]:.2f} x",
+            f"{used[COMMITTING]:.2f} ms",
+        ),
+    ]
+    return figures, lines
+
+
+async def _one(site: Site, worker: WorkerProcess, steps: int) -> tuple[float, float]:
+    """Milliseconds of the worker's CPU and of time, per step."""
+    before, began = worker.cpu(), time.perf_counter()
+    await site.run(worker, steps)
+    taken, used = time.perf_counter() - began, worker.cpu() - before
+    return used * 1000 / steps, taken * 1000 / steps
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    return {"median": round(median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
