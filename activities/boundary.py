@@ -37,7 +37,7 @@ class _NamedFailures(ActivityInboundInterceptor):
 
 @asynccontextmanager
 async def heartbeating() -> AsyncIterator[None]:
-    """Heartbeats in the background, so that a dead worker is noticed and a cancel arrives while something is awaited."""
+    """Heartbeats in the background: a dead worker is noticed, and a cancel arrives while something is awaited."""
     if not activity.in_activity():
         yield
         return

@@ -10,9 +10,7 @@ from typing import Any
 from temporalio import activity, workflow
 
 TIMEOUT = timedelta(seconds=60)
-TABLE = (
-    "CREATE TABLE IF NOT EXISTS bench_commits (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ref text NOT NULL)"
-)
+TABLE = "CREATE TABLE bench_commits (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ref text NOT NULL)"
 INSERT = "INSERT INTO bench_commits (ref) VALUES ($1)"
 
 

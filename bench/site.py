@@ -1,4 +1,4 @@
-"""Where measuring happens: a real Temporal, a real Postgres, workers in processes of their own, and an end to it all."""
+"""Where measuring happens: a real Temporal, a real Postgres, workers in processes of their own; and its end."""
 
 import asyncio
 import itertools
@@ -83,6 +83,7 @@ class Site:
     database_url: str
     database: Database
     versions: dict[str, str]
+    profiles: Path | None = None
     workers: list[WorkerProcess] = field(default_factory=list)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -90,16 +91,17 @@ class Site:
         """A name that nothing else here has."""
         return f"{prefix}-{next(self._numbers)}"
 
-    async def worker(self, kind: str, queue: str | None = None, profile: Path | None = None) -> WorkerProcess:
+    async def worker(self, kind: str, queue: str | None = None) -> WorkerProcess:
         """A worker that is ready: `stanchion`, or `bare` for both bare workflows."""
+        name = self.name("worker")
         order = {
             "kind": OURS if kind == OURS else BARE,
             "address": self.address,
             "database": self.database_url,
             "queue": queue or self.name(kind),
-            "profile": str(profile) if profile else None,
+            "profile": str(self.profiles / f"{name}-{kind}.txt") if self.profiles else None,
         }
-        with (self.root / f"{self.name('worker')}.log").open("wb") as log:
+        with (self.root / f"{name}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "bench.worker", json.dumps(order)),
                 stdout=asyncio.subprocess.PIPE,
@@ -171,14 +173,18 @@ async def chain(client: Client, first: WorkflowHandle[Any, Any]) -> Chain:
 
 
 @asynccontextmanager
-async def site() -> AsyncIterator[Site]:
-    """Everything up, in a folder of its own; everything down at the end, by process id."""
+async def site(profiles: Path | None = None) -> AsyncIterator[Site]:
+    """Everything up, in a folder of its own; everything down at the end, by process id.
+
+    `profiles` is a folder that gets a profile of each worker.
+    """
     with tempfile.TemporaryDirectory(prefix="stanchion-bench-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
         _forget_configuration(root)
         home = Home(root / "home")
         try:
             async with _open(root, home) as opened:
+                opened.profiles = profiles
                 yield opened
         finally:
             await stop_services(home)

@@ -23,8 +23,8 @@ class Settings:
     """What a worker is told by its environment. Values of secrets are never shown."""
 
     task_queue: str = TASK_QUEUE
-    queues: QueueLayout = QueueLayout()
-    rollover: RolloverCaps = RolloverCaps()
+    queues: QueueLayout = field(default_factory=QueueLayout)
+    rollover: RolloverCaps = field(default_factory=RolloverCaps)
     database_url: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
     anthropic_base_url: str | None = None

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,9 +81,12 @@ async def stop_accounts(home: Home, name: str = SERVICE) -> bool:
 async def _until_ready(home: Home, name: str, ready: Path) -> str:
     try:
         async with asyncio.timeout(START_SECONDS):
-            while not ready.exists():
+            while not (answer := _read(ready)):  # noqa: ASYNC110 — another process has no event for this
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise ServiceUnavailable(f"The accounts service did not start:\n{tail_of(home.log(name))}") from None
-    answer: Mapping[str, str] = json.loads(ready.read_text(encoding="utf-8"))
     return answer["url"]
+
+
+def _read(file: Path) -> dict[str, str]:
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}

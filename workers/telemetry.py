@@ -11,7 +11,7 @@ from temporalio.contrib.opentelemetry import OpenTelemetryPlugin
 from temporalio.plugin import SimplePlugin
 from temporalio.runtime import OpenTelemetryConfig, OpenTelemetryMetricTemporality, Runtime, TelemetryConfig
 
-from workers.settings import Settings, SettingInvalid
+from workers.settings import SettingInvalid, Settings
 
 SERVICE = "stanchion"
 

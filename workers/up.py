@@ -14,7 +14,7 @@ from signal import SIGKILL, SIGTERM
 from activities.agents.versions import Agents
 from activities.storage.migrate import upgrade
 from workers.serve import serve, stop_on_signals
-from workers.services import Home, Progress, ServiceUnavailable, Services, ensure_services, stop_services
+from workers.services import Home, Progress, Services, ServiceUnavailable, ensure_services, stop_services
 from workers.services.home import Record
 from workers.services.processes import stop, tail_of
 from workers.session import Session, connect_to
@@ -78,7 +78,7 @@ async def up(home: Home, settings: Settings, progress: Progress) -> tuple[Addres
 
 
 async def up_detached(home: Home, progress: Progress) -> tuple[Address, ...]:
-    """Start `up` as a process of its own and return once it serves. Raises ServiceUnavailable with the end of its log."""
+    """Start `up` as a process of its own and return once it serves. Raises ServiceUnavailable with its log's end."""
     home.prepare()
     if record := home.living(NAME):
         return addresses_of(record)
@@ -101,14 +101,13 @@ async def up_detached(home: Home, progress: Progress) -> tuple[Address, ...]:
 
 async def down(home: Home) -> tuple[str, ...]:
     """Stop what this home runs, worker first; the names of what was running."""
-    stopped = []
+    running = tuple(name for name in (NAME, "accounts", "temporal", "postgres") if home.living(name))
     if record := home.living(NAME):
         await stop(record.pid, record.is_alive, ((SIGTERM, STOP_SECONDS), (SIGKILL, 5.0)))
         home.forget(NAME)
-        stopped.append(NAME)
-    if await stop_accounts(home):
-        stopped.append("accounts")
-    return (*stopped, *await stop_services(home))
+    await stop_accounts(home)
+    await stop_services(home)
+    return running
 
 
 def addresses_of(record: Record) -> tuple[Address, ...]:

@@ -221,7 +221,9 @@ class AgentWorkflow(Handlers):
             try:
                 await workflow.wait_condition(lambda: task.done() or self._must_interrupt())
             except asyncio.CancelledError:
-                self._apply(HaltOrdered(cancelled=True, reason=workflow.cancellation_reason()[:REASON_LIMIT] or None))
+                self._apply(
+                    HaltOrdered(cancelled=True, reason=(workflow.cancellation_reason() or "")[:REASON_LIMIT] or None)
+                )
             if self._must_interrupt() and not task.done():
                 self._interruptible = False
                 task.cancel()

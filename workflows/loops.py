@@ -1,4 +1,4 @@
-"""Loop memory: which calls were made lately, so that a run that repeats itself is noticed. Pure, and part of RunState."""
+"""Loop memory: which calls were made lately, so that a run that repeats itself is noticed. Part of RunState."""
 
 from workflows.contracts.base import Frozen
 

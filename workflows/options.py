@@ -17,7 +17,7 @@ BOOKKEEPING_TOTAL = timedelta(hours=24)  # Postgres may be away for a night; a r
 GATEWAY_MARGIN = timedelta(seconds=60)  # on top of the tool's own time-out: claim, settle, probe
 OUTAGE = timedelta(minutes=15)  # how long a call waits for Postgres or a worker, after its own time is used up
 
-# One second first, so that a run moves on soon after a crash; half a minute at most, so that it moves on soon after an outage.
+# One second first, so that a run moves on soon after a crash; half a minute at most, so that it does after an outage.
 RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
 )
@@ -50,7 +50,7 @@ def opening() -> Options:
 
 
 def reaping() -> Options:
-    """`runs.reap`: asks Temporal about every open run; the next pass is a minute away, so one failed pass is no harm."""
+    """`runs.reap`: asks Temporal about every open run; the next pass is a minute away, so a failed one is no harm."""
     return Options(
         start_to_close_timeout=timedelta(minutes=5),
         schedule_to_close_timeout=timedelta(minutes=10),

@@ -47,7 +47,7 @@ class OpenTimer(Frozen):
 
 
 class RunState(Frozen):
-    """A run between two steps, or in the middle of one. As the argument of continue-as-new it is known by its `kind`."""
+    """A run between two steps, or in the middle of one. As argument of continue-as-new it is known by its `kind`."""
 
     kind: Literal["run.state"] = "run.state"
     run_id: str = ""

@@ -34,8 +34,8 @@ class ToolSource(Strict):
 class ApprovalRules(Strict):
     """How approvals behave."""
 
-    expire_minutes: int = Field(
-        default=24 * 60, ge=1, le=60 * 24 * 90, description="Silence becomes no after this long"
+    expire_minutes: float = Field(
+        default=24 * 60, ge=0.01, le=60 * 24 * 90, description="Silence becomes no after this long"
     )
 
 

@@ -17,7 +17,7 @@ SQL = Queries(__file__, "approvals.sql")
 
 
 class Approvals(ApprovalsPort):
-    """Approvals in Postgres. Unsigned decisions count only where the worker was told, by that ugly name, to take them."""
+    """Approvals in Postgres. Unsigned decisions count only where the worker was told, by that ugly name, to do so."""
 
     def __init__(self, database: Database, *, dangerously_accept_unsigned_decisions: bool = False) -> None:
         self._database = database

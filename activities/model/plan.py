@@ -1,4 +1,4 @@
-"""`model.plan`: one model call, stored before it is returned. A retry finds the stored answer; the model is not asked twice.
+"""`model.plan`: one model call, stored before it is returned. A retry finds the stored answer and asks no model.
 
 An answer that was billed but never arrived (the worker died while it streamed) is asked for again: the vendor's wire
 has no idempotency key, so a crash may cost one answer twice, and never an effect.

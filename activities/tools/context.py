@@ -23,7 +23,7 @@ class ToolContext:
         return f"{self.run_id}/{self.call_id}"
 
     def setting(self, name: str) -> str:
-        """A setting of the tool worker: `name` is read from its environment as STANCHION_TOOL_<NAME>. Raises ToolError."""
+        """A setting of the tool worker, from its environment: STANCHION_TOOL_<NAME>. Raises ToolError."""
         if name not in self.settings:
             raise ToolError(f"this worker has no setting {name!r}; start it with STANCHION_TOOL_{name.upper()} set")
         return self.settings[name]

@@ -75,7 +75,7 @@ def foreign_tool(
     contract: Contract | None = None,
     timeout: int = TIMEOUT,
 ) -> ToolSpec:
-    """A tool that is described by JSON Schema. Without facts it counts as the strictest. Raises ToolDeclarationError."""
+    """A tool described by JSON Schema. Without facts it counts as the strictest. Raises ToolDeclarationError."""
     promised = contract or Irreversible()
     return ToolSpec(
         name=name,

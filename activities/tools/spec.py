@@ -1,4 +1,4 @@
-"""ToolSpec: a tool as the rest of the system sees it: schema in, validated arguments, invocation, checked result out."""
+"""ToolSpec: a tool as the rest of the system sees it: schema, validated arguments, invocation, checked result."""
 
 import asyncio
 import inspect

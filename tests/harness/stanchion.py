@@ -1,4 +1,4 @@
-"""`Stanchion`: a whole system for one test: its own database, task queue, agents and workers, on shared real services."""
+"""`Stanchion`: a whole system for one test: its own database, task queue, agents and workers, on shared services."""
 
 import asyncio
 import itertools
@@ -85,7 +85,7 @@ class Stanchion:
         await self.down()
         await self.parts.close()
         for file in self._files:
-            Path(file).unlink(missing_ok=True)
+            Path(file).unlink(missing_ok=True)  # noqa: ASYNC240 — a file of some bytes
 
     async def publish(self, turns: Sequence[dict[str, Any]] | str, *tools: str, **definition: Any) -> AgentVersion:
         """Publish an agent that plays `turns` (or is driven by a `module:function`) with these toolbox tools."""
@@ -138,7 +138,9 @@ class Stanchion:
 
         return await eventually(first, f"{handle.id} waits for an approval")
 
-    async def decide(self, handle: WorkflowHandle[Any, Any], verdict: str, by: str = "lee", **more: Any) -> dict[str, Any]:
+    async def decide(
+        self, handle: WorkflowHandle[Any, Any], verdict: str, by: str = "lee", **more: Any
+    ) -> dict[str, Any]:
         """Answer the approval a run waits for; returns the receipt."""
         open_one = await self.approval(handle)
         decision = {"approval_id": open_one["approval_id"], "verdict": verdict, "by": by, **more}

@@ -44,7 +44,7 @@ def test_a_decimal_string_is_exact_micro_usd(usd: Any, micros: int) -> None:
     ["NaN", "sNaN", "inf", "-inf", "Infinity", "-1", "-0.01", "+1", "1e3", "1E-2", "1e999999999999999999999", "0x10"]
     + ["1_000", " 1", "1 ", "1\n", "1,5", "1.", ".5", "", "one", "$1", "٣", "１", "1.0000001"]
     + ["1.0000000000000000000000000000001", "1000000001", "99999999999", "9" * 5_000]
-    + [2.5, 1.0, float("nan"), True, None, Decimal(1), ["1"], {"usd": "1"}, -1, 10**5_000],
+    + [2.5, 1.0, float("nan"), True, None, Decimal(1), ["1"], {"usd": "1"}, -1, 10**100],
 )
 def test_what_is_not_a_plain_amount_is_refused_and_never_repaired(usd: Any) -> None:
     with pytest.raises(ValueError, match="usd"):
@@ -103,8 +103,7 @@ def test_a_request_tightens_or_is_refused(agent: Budget, request: BudgetRequest)
 @given(agent=contract(Budget), share=st.integers(0, 100))
 def test_a_share_of_every_cap_is_granted_as_asked(agent: Budget, share: int) -> None:
     caps = {cap: getattr(agent, cap) * share // 100 for cap in CAPS}
-    asked = {**caps, "usd": micros_to_usd(caps.pop("usd_micros"))}
-    asked.pop("usd_micros")
+    asked = {"usd": micros_to_usd(caps.pop("usd_micros")), **caps}
     tight = agent.tightened(BudgetRequest.model_validate(asked))
     assert [getattr(tight, cap) for cap in CAPS] == [getattr(agent, cap) * share // 100 for cap in CAPS]
 

@@ -1,10 +1,8 @@
 """The command line. Data on stdout, talk on stderr. Nothing heavy is imported before a command runs."""
 
-import sys
-
 
 def main() -> None:
     """Entry point of `stanchion`."""
     from workers.cli.app import app
 
-    app(prog_name="stanchion" if not sys.argv[0].endswith("__main__.py") else "stanchion")
+    app(prog_name="stanchion")

@@ -13,10 +13,9 @@ from workers.services import Home, PostgresUnreachable
 from workers.services.postgres import find_postgres_url
 from workers.session import NOT_UP, connect
 from workers.settings import from_environment
-from workers.up import Address
+from workers.up import Address, up_detached
 from workers.up import down as stop_all
 from workers.up import up as bring_up
-from workers.up import up_detached
 from workers.worker import ROLES, Role
 from workflows.search import SEARCH_ATTRIBUTES
 

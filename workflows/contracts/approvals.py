@@ -14,7 +14,7 @@ Answer = Literal["accepted", "expired", "already decided", "not allowed"]
 
 
 class Decision(Frozen):
-    """An answer to one approval. `key` and `signature` prove who decided; a surface that cannot sign leaves them out."""
+    """An answer to one approval. `key` and `signature` prove who decided; who cannot sign leaves them out."""
 
     approval_id: str = Field(min_length=1, max_length=200)
     verdict: CallVerdict | UnknownVerdict

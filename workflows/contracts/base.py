@@ -1,4 +1,4 @@
-"""What every contract shares: immutable, lenient when decoding what an older or newer version wrote, small on the wire."""
+"""What every contract shares: immutable, lenient when decoding what another version wrote, small on the wire."""
 
 from collections.abc import Callable
 from typing import Any

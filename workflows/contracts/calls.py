@@ -11,7 +11,7 @@ Tier = Literal["T0", "T1", "T2", "T3", "T4"]
 
 
 class Refusal(Frozen):
-    """Why a call is refused by the loop itself. It can only make the gateway stricter, so it may travel as an argument."""
+    """Why the loop itself refuses a call. It can only make the gateway stricter, so it may travel as an argument."""
 
     rule: str
     reason: str
@@ -55,7 +55,7 @@ class NeedsApproval(Frozen):
 
 
 class Unknown(Frozen):
-    """The effect was claimed and its outcome is not known; it is never tried again blindly. A person says what happened."""
+    """The effect was claimed and nobody knows its outcome; it is never tried again blindly. A person says."""
 
     kind: Literal["unknown"] = "unknown"
     call_id: str

@@ -19,7 +19,7 @@ RunStatus = Literal["completed", "stopped", "cancelled", "failed"]
 
 
 class RunRequest(Frozen):
-    """The start input. Only `agent` and `goal` are required; a budget or a mode may tighten the agent's, never widen it."""
+    """The start input. Only `agent` and `goal` are required; budget and mode may tighten the agent's, never widen."""
 
     agent: str = Field(min_length=1, max_length=200)
     goal: str = Field(min_length=1, max_length=GOAL_LIMIT)
@@ -41,7 +41,7 @@ class RunOutcome(Frozen):
 
 
 class QueueLayout(Frozen):
-    """Which task queue serves which role. It comes from `runs.open`, so that it is in history; None is the run's own queue."""
+    """Which task queue serves which role, as `runs.open` said, so that it is in history. None: the run's own queue."""
 
     model: str | None = None
     tools: str | None = None
