@@ -5,7 +5,8 @@ has no idempotency key, so a crash may cost one answer twice, and never an effec
 """
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from temporalio import activity
@@ -29,6 +30,7 @@ from workflows.ports import ModelPort
 SQL = Queries(__file__, "model.sql")
 
 CUT_NOTE = "Your last answer was cut at the output limit. Go on from where it stopped, in smaller parts."
+BEAT_SECONDS = 0.5  # the worker sends heartbeats on this often at most (workers/worker.py)
 CALLS_PER_TURN = 64  # a turn that asks for more is a model gone wrong; the budget would refuse most of them anyway
 
 
@@ -96,7 +98,7 @@ class Models(ModelPort):
         provider, _ = self._providers.for_model(model)
         self._price(model, Usage())  # an unknown price is refused before anything is bought
         async with heartbeating():
-            completion = await provider.complete(prompt, _beat)
+            completion = await provider.complete(prompt, _beats())
         calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
         if completion.stop_reason == "tool_use" and not calls:
             raise ModelAnswerGarbled("the model stopped to use a tool and named none")
@@ -200,6 +202,17 @@ def _call_columns(plan: Plan, calls: list[ToolCall]) -> dict[str, Any]:
     }
 
 
-def _beat() -> None:
-    if activity.in_activity():
-        activity.heartbeat()
+def _beats() -> Callable[[], None]:
+    """A heartbeat for a provider to give at every sign of life; those that nobody would see are not sent.
+
+    The first one is never throttled by the SDK: for an answer that is there at once it would be a request for nothing.
+    """
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if activity.in_activity() and time.monotonic() - last >= BEAT_SECONDS:
+            last = time.monotonic()
+            activity.heartbeat()
+
+    return beat

@@ -5,16 +5,15 @@ A transcript is stored in these blocks, so that a run may be read, replayed and 
 
 import json
 import math
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NoReturn, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from activities.storage.canonical import clean_text
+
 # Far above what any tool needs, far below what JSON encoders on the way to the store give up at (255).
 DEEPEST_JSON = 64
-# What Postgres cannot store and UTF-8 cannot carry: NUL and surrogates without their other half.
-_UNSAFE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Block(BaseModel):
@@ -122,16 +121,11 @@ class Provider(Protocol):
         ...
 
 
-def made_safe(text: str) -> str:
-    """`text` with each NUL and each lone surrogate replaced by U+FFFD, so that it can be stored and sent."""
-    return _UNSAFE.sub("\ufffd", text)
-
-
 def strict_json(raw: str, *, any_text: bool = False) -> Any:
     """`raw` as JSON. Raises `ValueError` for what a lenient reader would silently repair or lose.
 
     That is: a repeated key, NaN and infinities (also `1e999`), nesting beyond `DEEPEST_JSON`, and, unless `any_text`
-    (the caller makes it safe), NUL and lone surrogates.
+    (the caller cleans it), NUL and lone surrogates.
     """
     try:
         value = json.loads(raw, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
@@ -176,7 +170,7 @@ def _refuse(value: Any, levels: int, any_text: bool) -> None:
     """Raises `ValueError` if `value` is nested deeper than `levels`, or has unsafe text and not `any_text`."""
     if levels < 0:
         raise ValueError(f"it is nested deeper than {DEEPEST_JSON} levels")
-    if isinstance(value, str) and not any_text and _UNSAFE.search(value):
+    if isinstance(value, str) and not any_text and clean_text(value) != value:
         raise ValueError("a text in it has a NUL or a lone surrogate")
     inside = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
     for item in inside:

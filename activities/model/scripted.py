@@ -7,9 +7,11 @@ import asyncio
 import importlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Literal, assert_never
 
 import yaml
@@ -33,9 +35,9 @@ from activities.model.provider import (
     Text,
     ToolCall,
     Usage,
-    made_safe,
     read_arguments,
 )
+from activities.storage.canonical import clean_text
 
 SLICE = 0.5  # seconds between two beats of a delay: the heartbeat throttle, below which a beat is not sent anyway
 
@@ -48,6 +50,8 @@ _RAISED: Mapping[str, type[StanchionError]] = {
     "garbled": ModelAnswerGarbled,
     "key_rejected": ModelKeyRejected,
 }
+
+_LOADED: dict[str, ModuleType] = {}
 
 
 class Scripted(BaseModel):
@@ -135,7 +139,7 @@ def _from_file(prompt: Prompt) -> Turn:
 async def _called(module: str, function: str, step: int, messages: tuple[Message, ...]) -> object:
     """What the function returns. It is imported and, unless it is async, called beside the event loop."""
     try:
-        found = getattr(await asyncio.to_thread(importlib.import_module, module), function)
+        found = getattr(await _loaded(module), function)
         if inspect.iscoroutinefunction(found):
             return await found(step=step, messages=messages)
         return await asyncio.to_thread(found, step=step, messages=messages)
@@ -143,6 +147,14 @@ async def _called(module: str, function: str, step: int, messages: tuple[Message
         raise
     except Exception as error:
         raise ScriptBroken(f"The script {module}:{function} failed: {type(error).__name__}: {error}") from error
+
+
+async def _loaded(name: str) -> ModuleType:
+    """The module `name`, imported beside the event loop; one whose import has not ended yet is waited for."""
+    module = sys.modules.get(name)
+    if module is None or module is not _LOADED.get(name):
+        module = _LOADED[name] = await asyncio.to_thread(importlib.import_module, name)
+    return module
 
 
 def _checked(written: object, where: str) -> Turn:
@@ -176,7 +188,7 @@ def _failed(turn: Turn, error: ScriptedError, prompt: Prompt) -> Completion:
 
 
 def _answer(turn: Turn, prompt: Prompt, stop_reason: StopReason) -> Completion:
-    blocks: list[AnyBlock] = [Text(text=made_safe(turn.text))] if turn.text else []
+    blocks: list[AnyBlock] = [Text(text=clean_text(turn.text))] if turn.text else []
     blocks += [_call(call, f"{prompt.step}.{index}") for index, call in enumerate(turn.tools)]
     usage = Usage(input_tokens=turn.usage.input_tokens, output_tokens=turn.usage.output_tokens)
     return Completion(blocks=tuple(blocks), stop_reason=stop_reason, usage=usage, model=prompt.model)

@@ -61,6 +61,7 @@ class Database:
                             command_timeout=COMMAND_SECONDS,
                             timeout=10,
                             server_settings=with_names,
+                            reset=_nothing_to_reset,
                         )
         return self._pool
 
@@ -81,6 +82,14 @@ class Database:
             await asyncio.wait_for(pool.close(), 5)
         except (TimeoutError, *UNAVAILABLE):
             pool.terminate()
+
+
+async def _nothing_to_reset(connection: object) -> None:
+    """Instead of asyncpg's RESET ALL and its kin, a second round trip after every statement.
+
+    No statement here changes its session (no SET, LISTEN, cursor or session lock); an open transaction is rolled back
+    by asyncpg all the same.
+    """
 
 
 class naming_failures:

@@ -1,6 +1,7 @@
 """The trace log: each fact is one StepEvent, one row in the statement that made it true, and one JSON log line."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -29,15 +30,19 @@ class Trace:
         """`kinds` and `bodies` as parallel arrays, and the trace id, as the queries take them."""
         return {
             "kinds": [kind_of(event) for event in self.events],
-            "bodies": [to_json(_public(event)).decode() for event in self.events],
+            "bodies": [to_json(body).decode() for body in self._bodies],
             "trace_id": trace_id(),
         }
 
     def emit(self) -> None:
         """One log line per event; call it once the statement has committed."""
-        for event in self.events:
+        for event, body in zip(self.events, self._bodies, strict=True):
             ids = {"run_id": self.run_id, "step": self.step, "call_id": self.call_id, "trace_id": trace_id()}
-            log.info(kind_of(event), **{k: v for k, v in (ids | _public(event)).items() if v is not None})
+            log.info(kind_of(event), **{k: v for k, v in (ids | body).items() if v is not None})
+
+    @cached_property
+    def _bodies(self) -> list[dict[str, Any]]:
+        return [_public(event) for event in self.events]
 
 
 def kind_of(event: Frozen) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -55,9 +56,9 @@ class Row:
     call_id: str | None
     blocks: tuple[AnyBlock, ...]
 
-    @property
+    @cached_property
     def message(self) -> Message:
-        """The row as a turn of the conversation."""
+        """The row as a turn of the conversation: asked for at every step of the run, so made once."""
         return Message(role="assistant" if self.kind == "response" else "user", blocks=self.blocks)
 
 

@@ -1,4 +1,4 @@
-"""The model of the help desk when no vendor's is used: it plays the same story for any goal, and reacts to what it reads.
+"""Plays the model of the help desk: the same story for any goal, and it reacts to what it reads.
 
 The story is a generator that yields turns and is sent their results. `turn` tells it anew from the transcript at every
 step, so it remembers nothing between them.

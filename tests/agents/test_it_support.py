@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from activities.agents.versions import from_file
+from activities.agents.definition import read_definition
+from activities.agents.versions import from_file, resolve
 from activities.model.provider import Message, Text, ToolCall, ToolResult
 from activities.tools import ToolContext, ToolError
 from activities.tools.registry import find_tool
@@ -20,6 +21,7 @@ from agents.it_support.accounts import Receipt
 from agents.it_support.desk import prepare_desk
 from agents.it_support.script import turn
 from tests.harness.stanchion import DEADLINE, Stanchion
+from workers.shipped import playable
 
 ROOT = Path(__file__).parents[2]
 AGENT = ROOT / "agents" / "it_support" / "agent.yaml"
@@ -70,8 +72,10 @@ class AccountsProcess:
 async def accounts_process(folder: Path, delay: float = 0.0) -> AsyncIterator[AccountsProcess]:
     process = AccountsProcess(folder, delay)
     await process.start()
-    yield process
-    await process.kill()
+    try:
+        yield process
+    finally:
+        await process.kill()
 
 
 @pytest.fixture
@@ -87,7 +91,8 @@ async def it_support(
     await prepare_desk(database_url)
     settings = {"desk_dsn": database_url, "accounts_url": accounts.url}
     stanchion = await systems(tool_settings=settings).up()
-    await stanchion.parts.agents.publish_file(AGENT)
+    rehearsed = playable(read_definition(AGENT), stanchion.settings)
+    await stanchion.parts.agents.publish(resolve(rehearsed, str(AGENT.parent)))
     yield stanchion
 
 

@@ -2,6 +2,7 @@
 
 import types
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ MEETING: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+@cache
 def contract(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     """Any value of a pydantic model."""
     fields = {
@@ -49,7 +51,7 @@ def value(annotation: Any, metadata: Any = ()) -> st.SearchStrategy[Any]:
     if origin is Literal:
         return st.sampled_from(inner)
     if origin is tuple:
-        return st.lists(value(inner[0]), max_size=3).map(tuple)
+        return st.lists(value(inner[0]), max_size=2).map(tuple)
     if origin is dict:
         return st.dictionaries(st.text(TEXT, max_size=5), value(inner[1]), max_size=3)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -68,7 +70,7 @@ def _scalar(annotation: Any, metadata: Any) -> st.SearchStrategy[Any]:
     if any(isinstance(m, BeforeValidator) for m in metadata):
         return usd
     if annotation is str:
-        return st.text(TEXT, min_size=limit("min_length", 0), max_size=min(limit("max_length", 20), 20))
+        return st.text(TEXT, min_size=limit("min_length", 0), max_size=min(limit("max_length", 6), 6))
     if annotation is int:
         return st.integers(limit("ge", 0), limit("le", 10**9))
     if annotation is float:

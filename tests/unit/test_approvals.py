@@ -65,7 +65,7 @@ def test_a_flood_of_decisions_is_bounded() -> None:
     assert (receipt := judge(full, decided("approve"), EPOCH)) and receipt.answer == "not allowed"
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(state=contract(RunState), decision=contract(Decision), now=instants)
 def test_no_answer_of_the_loop_itself_ever_approves_or_closes(
     state: RunState, decision: Decision, now: datetime

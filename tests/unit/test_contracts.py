@@ -47,21 +47,21 @@ def test_there_are_contracts_to_test() -> None:
 
 
 @pytest.mark.parametrize("model", CONTRACTS, ids=lambda c: c.__name__)
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_a_contract_survives_the_wire(model: type[Frozen], data: st.DataObject) -> None:
     sent = data.draw(contract(model))
     assert there_and_back(sent, model) == sent
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(state=contract(RunState))
 def test_a_state_survives_the_wire_twice(state: RunState) -> None:
     assert there_and_back(there_and_back(state, RunState), RunState) == state
 
 
 @pytest.mark.parametrize("union", [CallResult, StepEvent], ids=["CallResult", "StepEvent"])
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_member_of_a_union_comes_back_as_itself(union: Any, data: st.DataObject) -> None:
     sent = data.draw(value(union))
@@ -70,7 +70,7 @@ def test_a_member_of_a_union_comes_back_as_itself(union: Any, data: st.DataObjec
 
 
 @pytest.mark.parametrize("model", CONTRACTS, ids=lambda c: c.__name__)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_a_field_of_a_later_version_is_ignored(model: type[Frozen], data: st.DataObject) -> None:
     sent = data.draw(contract(model))
@@ -83,7 +83,7 @@ def test_a_field_of_a_later_version_is_ignored(model: type[Frozen], data: st.Dat
 
 
 @pytest.mark.parametrize("model", NAMED, ids=lambda c: c.__name__)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_the_kind_is_always_on_the_wire(model: type[Frozen], data: st.DataObject) -> None:
     sent = data.draw(contract(model))

@@ -142,7 +142,7 @@ def test_a_loop_without_an_ending_is_a_bug_and_says_so() -> None:
         final_ending(run())
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(state=contract(RunState), opened=contract(RunOpened), now=instants)
 def test_every_open_run_gets_a_verdict_and_at_least_a_second(
     state: RunState, opened: RunOpened, now: datetime

@@ -54,7 +54,7 @@ def test_what_is_noted_goes_before_what_is_awaited_and_that_before_work() -> Non
     assert next_move(RunState()) == AskModel()
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(parallel=st.lists(st.booleans(), max_size=12), tool_calls=st.integers(1, 15))
 def test_every_call_is_performed_once_and_in_order(parallel: list[bool], tool_calls: int) -> None:
     pending = calls(*parallel)
@@ -62,7 +62,7 @@ def test_every_call_is_performed_once_and_in_order(parallel: list[bool], tool_ca
     assert [call for turn in turns for call in turn] == list(pending)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(parallel=st.lists(st.booleans(), max_size=12))
 def test_an_effect_is_always_alone_and_reads_run_with_all_their_neighbours(parallel: list[bool]) -> None:
     turns = groups(run(calls(*parallel)))

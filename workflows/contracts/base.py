@@ -18,12 +18,19 @@ class Frozen(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, encode: Callable[["Frozen"], dict[str, Any]]) -> dict[str, Any]:
-        fields = type(self).model_fields
-        return {
-            name: value
-            for name, value in encode(self).items()
-            if name == "kind" or (field := fields[name]).is_required() or getattr(self, name) != field.default
-        }
+        return {name: value for name, value in encode(self).items() if name == "kind" or self._says_something(name)}
+
+    def _says_something(self, name: str) -> bool:
+        field, value = type(self).model_fields[name], getattr(self, name)
+        return field.is_required() or value != field.default or isinstance(value, Whole)
+
+
+class Whole(Frozen):
+    """A value whose defaults are policy and may change from version to version: it is always written whole."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, encode: Callable[["Frozen"], dict[str, Any]]) -> dict[str, Any]:
+        return encode(self)
 
 
 def explain(error: ValidationError) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from workflows.contracts.base import Frozen
+from workflows.contracts.base import Frozen, Whole
 
 MICROS = 1_000_000
 USD_MAX = 1_000_000_000  # a typing error, not a budget, beyond it
@@ -54,7 +54,7 @@ class BudgetRequest(Frozen):
     steps: Count | None = None
 
 
-class Budget(Frozen):
+class Budget(Whole):
     """The caps in force for one run. `minutes` counts active time: waiting for a person or a timer is free."""
 
     usd_micros: int = 1_000_000

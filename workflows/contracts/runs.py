@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
-from workflows.contracts.base import Frozen
+from workflows.contracts.base import Frozen, Whole
 from workflows.contracts.budgets import Budget, BudgetRequest, Spent
 from workflows.contracts.messages import Journal
 
@@ -47,7 +47,7 @@ class QueueLayout(Frozen):
     tools: str | None = None
 
 
-class RolloverCaps(Frozen):
+class RolloverCaps(Whole):
     """When a run goes on in a fresh history, if the server has not suggested it before."""
 
     events: int = 4_000

@@ -1,0 +1,158 @@
+"""The call itself: the client, one streamed request, and what each failure means. The SDK is imported on first use."""
+
+import asyncio
+import importlib
+import ipaddress
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from activities.errors import StanchionError
+from activities.model.anthropic.answer import Answer
+from activities.model.anthropic.request import request_body
+from activities.model.errors import (
+    ModelAnswerGarbled,
+    ModelCallsForbidden,
+    ModelKeyRejected,
+    ModelRequestRejected,
+    ModelUnreachable,
+    build,
+    error_for,
+)
+from activities.model.provider import Completion, Prompt, Usage
+from activities.storage.canonical import clean_text
+
+if TYPE_CHECKING:
+    from anthropic import APIStatusError, AsyncAnthropic
+
+DEFAULT_BASE_URL = "https://api.anthropic.com"
+SILENCE = timedelta(seconds=60)  # the API pings about every 10 s while it streams; six missed pings is a dead line
+CONNECT = timedelta(seconds=5)  # a connection that takes longer is retried sooner by Temporal than waited for here
+
+# A spend limit answers 429 like a rate limit, but waiting does not help: someone has to raise it.
+_SPENT = ("contract_spend_limit_reached", "enforced_spend_limit_reached")
+
+
+class AnthropicProvider:
+    """`anthropic:<model id>`. The key and the address are given by the worker; the environment is not read here."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None,
+        base_url: str | None = None,
+        loopback_only: bool = False,
+        silence: timedelta = SILENCE,
+    ) -> None:
+        """`loopback_only` refuses every call that would leave the machine; `silence` is the longest gap in a stream."""
+        self._api_key = api_key
+        self._base_url = base_url or DEFAULT_BASE_URL
+        self._loopback_only = loopback_only
+        self._silence = silence
+        self._client: AsyncAnthropic | None = None
+        self._building = asyncio.Lock()
+
+    async def complete(self, prompt: Prompt, beat: Callable[[], None]) -> Completion:
+        """Call the model once. Raises only the errors of `activities.model.errors`; see `Provider`."""
+        if self._loopback_only and not is_loopback(self._base_url):
+            raise build(ModelCallsForbidden, urlsplit(self._base_url).hostname or self._base_url)
+        client = await self._connected()
+        body = request_body(prompt)
+        from anthropic import AnthropicError, APIConnectionError, APIStatusError
+        from httpx2 import HTTPError, TimeoutException
+
+        try:
+            return await self._stream(client, body, prompt.step, beat)
+        except APIStatusError as error:
+            if await _does_not_fit(client, body, error):
+                return Completion(blocks=(), stop_reason="context_exceeded", usage=Usage(), model=prompt.model)
+            raise _error_for(error) from error
+        except (APIConnectionError, TimeoutException) as error:
+            raise build(ModelUnreachable, type(error.__cause__ or error).__name__) from error
+        except (HTTPError, UnicodeDecodeError) as error:
+            raise build(ModelAnswerGarbled, type(error).__name__) from error
+        except AnthropicError as error:
+            raise build(ModelRequestRejected, str(error)) from error
+
+    async def close(self) -> None:
+        """Close the connections; the provider may be used again and then opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _stream(
+        self, client: "AsyncAnthropic", body: dict[str, Any], step: int, beat: Callable[[], None]
+    ) -> Completion:
+        """Send `body` and read the events as they are on the wire: the SDK hides pings and reads arguments loosely."""
+        from anthropic import AsyncStream
+        from httpx2 import HTTPError
+
+        answer = Answer(step)
+        async with client.messages.with_streaming_response.create(**body) as response:
+            try:
+                async for event in AsyncStream.raw_events(response.http_response):
+                    beat()
+                    if event.data:
+                        answer.take(event.data)
+            except HTTPError:
+                if not answer.over:  # a line that breaks after the last word costs nothing
+                    raise
+        return answer.completion()
+
+    async def _connected(self) -> "AsyncAnthropic":
+        """The client, built once. The import takes seconds, so it runs beside the event loop and heartbeats go on."""
+        async with self._building:
+            if self._client is None:
+                if not self._api_key:
+                    raise build(ModelKeyRejected, "this worker was given no key for anthropic")
+                await asyncio.to_thread(importlib.import_module, "anthropic")
+                self._client = self._connect(self._api_key)
+            return self._client
+
+    def _connect(self, api_key: str) -> "AsyncAnthropic":
+        from anthropic import AsyncAnthropic
+        from httpx2 import Timeout
+
+        return AsyncAnthropic(
+            api_key=api_key,
+            base_url=self._base_url,
+            max_retries=0,  # retries are Temporal's
+            timeout=Timeout(self._silence.total_seconds(), connect=CONNECT.total_seconds()),
+            open_telemetry={},  # its spans, without content; given here, so that it reads no environment
+        )
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` names this machine: `localhost` or a loopback address. Any other name may lead elsewhere."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _does_not_fit(client: "AsyncAnthropic", body: dict[str, Any], error: "APIStatusError") -> bool:
+    """Whether a refused prompt is too long, which the API says in words only: a 400 of no further type or code.
+
+    Words are not evidence, so it is measured: the tokens of the prompt (counting is free) and the answer asked for
+    against the window of the model. 413 says so by its status. If the measurement fails, the prompt is not too long.
+    """
+    if error.status_code != 400 or error.error_code is not None:
+        return error.status_code == 413
+    from anthropic import AnthropicError
+
+    try:
+        wanted = {key: body[key] for key in ("model", "messages", "system", "tools") if key in body}
+        counted = await client.messages.count_tokens(**wanted)
+        window = (await client.models.retrieve(body["model"])).max_input_tokens
+    except AnthropicError:
+        return False
+    return window is not None and counted.input_tokens + body["max_tokens"] > window
+
+
+def _error_for(error: "APIStatusError") -> StanchionError:
+    """What a refused request means, by its status and its code."""
+    said = clean_text(f"{error.status_code} {error.type}: {error.api_message}, request {error.request_id}")
+    status = 402 if error.error_code in _SPENT else error.status_code
+    return error_for(status, error.response.headers, said)
