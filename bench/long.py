@@ -62,7 +62,8 @@ async def measure(site: Site, quick: bool) -> tuple[dict[str, Any], list[Line]]:
 
 async def _watch(site: Site, worker: WorkerProcess, run_id: str, marks: tuple[int, ...]) -> tuple[dict[int, int], int]:
     """The worker's memory when each mark was passed, and the most it ever was; returns at the last mark."""
-    pool, memory, peak = await site.database.pool(), {}, 0
+    pool, peak = await site.database.pool(), 0
+    memory: dict[int, int] = {}
     while len(memory) < len(marks):
         peak = max(peak, rss := worker.rss())
         reached = await pool.fetchval("SELECT coalesce(max(step), 0) FROM steps WHERE run_id = $1", run_id)

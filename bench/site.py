@@ -23,9 +23,11 @@ from activities.storage.migrate import upgrade
 from bench import agent
 from bench.bare import TABLE
 from workers.plugin import stanchion_plugin
-from workers.services import Home, ensure_postgres, ensure_temporal, reach, register_search_attributes, stop_services
+from workers.services import Home, reach, register_search_attributes, stop_services
 from workers.services.home import PROJECT_ROOT
+from workers.services.postgres import ensure_postgres
 from workers.services.processes import tail_of
+from workers.services.temporal import ensure_temporal
 from workflows.search import SEARCH_ATTRIBUTES
 
 READY_SECONDS = 60.0
@@ -93,12 +95,12 @@ class Site:
 
     async def worker(self, kind: str, queue: str | None = None) -> WorkerProcess:
         """A worker that is ready: `stanchion`, or `bare` for both bare workflows."""
-        name = self.name("worker")
+        name, queue = self.name("worker"), queue or self.name(kind)
         order = {
             "kind": OURS if kind == OURS else BARE,
             "address": self.address,
             "database": self.database_url,
-            "queue": queue or self.name(kind),
+            "queue": queue,
             "profile": str(self.profiles / f"{name}-{kind}.txt") if self.profiles else None,
         }
         with (self.root / f"{name}.log").open("wb") as log:
@@ -109,7 +111,7 @@ class Site:
                 cwd=PROJECT_ROOT,
                 env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
             )
-        started = WorkerProcess(kind, order["queue"], process)
+        started = WorkerProcess(kind, queue, process)
         self.workers.append(started)
         assert process.stdout
         said = await asyncio.wait_for(process.stdout.readline(), READY_SECONDS)

@@ -21,12 +21,12 @@ async def measure(site: Site, quick: bool) -> tuple[dict[str, Any], list[Line]]:
     wall: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for number in range(rounds):
         for kind in KINDS if number % 2 == 0 else reversed(KINDS):
-            used, taken = await _one(site, workers[kind], steps)
-            cpu[kind].append(used)
-            wall[kind].append(taken)
+            each = await _one(site, workers[kind], steps)
+            cpu[kind].append(each[0])
+            wall[kind].append(each[1])
     for worker in workers.values():
         await worker.stop()
-    figures = {
+    figures: dict[str, Any] = {
         "steps": steps,
         "rounds": rounds,
         "cpu_ms": {kind: _summary(values) for kind, values in cpu.items()},

@@ -12,6 +12,7 @@ import os
 import pstats
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,7 @@ class Profiles:
     def begin(self) -> None:
         """Profile this thread from here on."""
         if self.path:
-            self.running.append(cProfile.Profile())
+            self.running.append(cProfile.Profile(time.thread_time))  # CPU, not waiting
             self.running[-1].enable()
 
     def options(self) -> dict[str, Any]:

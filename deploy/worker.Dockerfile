@@ -37,9 +37,10 @@ RUN /opt/build/bin/hatchling build --clean --target wheel:editable -d /tmp/wheel
     && chmod -R a+rX /app /opt/stanchion
 
 FROM ${BASE}
-# A number, so that an orchestrator can tell that it is not root.
+# A number, so that an orchestrator can tell that it is not root. The folder is the one place for state, on a volume.
 RUN groupadd --gid 10001 stanchion \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin stanchion
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin stanchion \
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/stanchion
 COPY --from=build /opt/stanchion /opt/stanchion
 COPY --from=build /app /app
 ENV PATH=/opt/stanchion/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -34,7 +34,7 @@ QUEUE = (
 ACCOUNTS = "demo-accounts"
 SLOW_SECONDS = 2.0  # how long the service sits on a reply: time to kill the worker between the effect and its result
 APPROVER = "lee@acme.example"
-GOAL = "Ana cannot log in since this morning and needs a design-suite licence. Take care of her ticket."
+GOAL = "Ana cannot log in since this morning (ticket 1). Take care of it."
 DEADLINE = 180.0  # seconds for each step, on the slowest machine
 WITNESSED = ("reset_password", "assign_licence", "revoke_licence")  # the tools whose effects the service performs
 

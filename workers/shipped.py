@@ -35,13 +35,17 @@ def playable(definition: AgentDefinition, settings: Settings) -> AgentDefinition
     return definition
 
 
+async def prepare_shipped(settings: Settings, database_url: str) -> None:
+    """The tables that shipped agents act on, where their tools look for them. Safe to repeat."""
+    from agents.it_support.desk import prepare_desk
+
+    await prepare_desk(settings.tool_settings.get("desk_dsn", database_url))
+
+
 async def ensure_desk(
     home: Home, settings: Settings, database_url: str, progress: Progress, *, delay: float = 0.0, name: str = SERVICE
 ) -> Settings:
-    """The settings with the help desk's tables and its accounts service in them; both are brought up if needed."""
-    from agents.it_support.desk import prepare_desk
-
-    await prepare_desk(database_url)
+    """The settings with the help desk's database and its accounts service in them; the latter is started if needed."""
     given = dict(settings.tool_settings)
     if "accounts_url" not in given:
         given["accounts_url"] = await ensure_accounts(home, progress, delay=delay, name=name)

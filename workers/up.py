@@ -11,17 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from signal import SIGKILL, SIGTERM
 
-from activities.agents.versions import Agents
-from activities.storage.migrate import upgrade
+from workers.bootstrap import bootstrap
 from workers.serve import serve, stop_on_signals
 from workers.services import Home, Progress, Services, ServiceUnavailable, ensure_services, stop_services
 from workers.services.home import Record
 from workers.services.processes import stop, tail_of
 from workers.session import Session, connect_to
 from workers.settings import Settings
-from workers.shipped import ensure_desk, publish_shipped, stop_accounts
+from workers.shipped import ensure_desk, stop_accounts
 from workers.worker import ROLES
-from workflows.search import SEARCH_ATTRIBUTES
 
 NAME = "worker"
 READY_SECONDS = 600.0  # a first start may have to build the Temporal server
@@ -37,14 +35,11 @@ class Address:
 
 
 async def prepare(home: Home, settings: Settings, progress: Progress) -> tuple[Services, Session, Settings]:
-    """Everything but the worker: services, tables, desk, agents. Raises ServiceUnavailable and its kin."""
-    services = await ensure_services(home, progress, search_attributes=SEARCH_ATTRIBUTES)
-    for migration in await upgrade(services.postgres.url):
-        progress(f"Applied migration {migration.version:04d}_{migration.name}")
+    """Everything but the worker: services, what they must hold, desk. Raises ServiceUnavailable and its kin."""
+    services = await ensure_services(home, progress)
     settings = await ensure_desk(home, settings, services.postgres.url, progress)
     session = await connect_to(services.temporal, services.postgres.url, settings)
-    for agent in await publish_shipped(Agents(session.database), settings):
-        progress(f"Agent {agent.definition.name} ({agent.version[:8]}) uses {agent.definition.model}")
+    await bootstrap(session, settings, progress)
     return services, session, settings
 
 

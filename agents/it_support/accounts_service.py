@@ -141,12 +141,12 @@ def _read(request: web.Request, body: bytes) -> tuple[str, Order]:
     return key, order
 
 
-async def serve(journal: Journal, port: int, ready_file: Path | None, delay: float) -> None:
-    """Serve until SIGINT or SIGTERM, on this machine only."""
+async def serve(journal: Journal, host: str, port: int, ready_file: Path | None, delay: float) -> None:
+    """Serve until SIGINT or SIGTERM. It asks nobody who they are: `host` is this machine, or a network of its own."""
     runner = web.AppRunner(AccountsService(journal, delay).app(), shutdown_timeout=1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    _announce(f"http://127.0.0.1:{runner.addresses[0][1]}", ready_file)
+    await web.TCPSite(runner, host, port).start()
+    _announce(f"http://{host}:{runner.addresses[0][1]}", ready_file)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -165,12 +165,13 @@ def _announce(url: str, ready_file: Path | None) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="The accounts service of the help desk.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="the journal; a restart goes on from it")
     parser.add_argument("--ready-file", type=Path, help='gets {"url", "pid"} once the service answers')
     parser.add_argument("--delay", type=float, default=0.0, help="seconds between an effect and its answer")
     given = parser.parse_args()
-    asyncio.run(serve(Journal(given.state), given.port, given.ready_file, given.delay))
+    asyncio.run(serve(Journal(given.state), given.host, given.port, given.ready_file, given.delay))
 
 
 if __name__ == "__main__":

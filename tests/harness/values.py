@@ -1,4 +1,4 @@
-"""Hypothesis strategies: any value of any contract, and any JSON. Names and ids come from small sets, so that they meet."""
+"""Hypothesis strategies: any value of any contract, and any JSON. Names and ids come from small sets: they meet."""
 
 import types
 from datetime import UTC, datetime, timedelta

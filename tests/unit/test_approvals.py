@@ -39,7 +39,8 @@ def test_a_verdict_goes_on_only_to_the_question_it_answers(approval: OpenApprova
 
 
 @pytest.mark.parametrize(
-    ("after", "answer"), [(timedelta(minutes=59), None), (timedelta(hours=1), "expired"), (timedelta(days=9), "expired")]
+    ("after", "answer"),
+    [(timedelta(minutes=59), None), (timedelta(hours=1), "expired"), (timedelta(days=9), "expired")],
 )
 def test_silence_becomes_no_at_the_very_instant(after: timedelta, answer: str | None) -> None:
     receipt = judge(RunState(approvals=(CALL,)), decided("approve"), EPOCH + after)
@@ -65,7 +66,7 @@ def test_a_flood_of_decisions_is_bounded() -> None:
     assert (receipt := judge(full, decided("approve"), EPOCH)) and receipt.answer == "not allowed"
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(state=contract(RunState), decision=contract(Decision), now=instants)
 def test_no_answer_of_the_loop_itself_ever_approves_or_closes(
     state: RunState, decision: Decision, now: datetime

@@ -41,10 +41,47 @@ def test_a_decimal_string_is_exact_micro_usd(usd: Any, micros: int) -> None:
 
 @pytest.mark.parametrize(
     "usd",
-    ["NaN", "sNaN", "inf", "-inf", "Infinity", "-1", "-0.01", "+1", "1e3", "1E-2", "1e999999999999999999999", "0x10"]
-    + ["1_000", " 1", "1 ", "1\n", "1,5", "1.", ".5", "", "one", "$1", "٣", "１", "1.0000001"]
-    + ["1.0000000000000000000000000000001", "1000000001", "99999999999", "9" * 5_000]
-    + [2.5, 1.0, float("nan"), True, None, Decimal(1), ["1"], {"usd": "1"}, -1, 10**100],
+    [
+        "NaN",
+        "sNaN",
+        "inf",
+        "-inf",
+        "Infinity",
+        "-1",
+        "-0.01",
+        "+1",
+        "1e3",
+        "1E-2",
+        "1e999999999999999999999",
+        "0x10",
+        "1_000",
+        " 1",
+        "1 ",
+        "1\n",
+        "1,5",
+        "1.",
+        ".5",
+        "",
+        "one",
+        "$1",
+        "٣",
+        "\uff11",
+        "1.0000001",
+        "1.0000000000000000000000000000001",
+        "1000000001",
+        "99999999999",
+        "9" * 5000,
+        2.5,
+        1.0,
+        float("nan"),
+        True,
+        None,
+        Decimal(1),
+        ["1"],
+        {"usd": "1"},
+        -1,
+        10**100,
+    ],
 )
 def test_what_is_not_a_plain_amount_is_refused_and_never_repaired(usd: Any) -> None:
     with pytest.raises(ValueError, match="usd"):

@@ -119,7 +119,9 @@ def test_text_that_moves_between_parts_changes_the_digest(one: dict[str, Any], d
 
 def test_an_expiry_a_microsecond_later_is_another_approval() -> None:
     def at(expires_at: datetime) -> str:
-        parts = dict.fromkeys(("tenant", "run_id", "call_id", "tool", "pinned_hash", "arguments", "policy_version"), "x")
+        parts = dict.fromkeys(
+            ("tenant", "run_id", "call_id", "tool", "pinned_hash", "arguments", "policy_version"), "x"
+        )
         return binding_digest(**parts, expires_at=expires_at)
 
     assert at(EPOCH) != at(EPOCH + timedelta(microseconds=1))
@@ -140,7 +142,9 @@ def body(page: str) -> str:
     return page[: page.rindex("\n… (page ")]
 
 
-@given(length=st.integers(0, 4 * SHOWN_LIMIT) | st.sampled_from([k * SHOWN_LIMIT + d for k in (1, 2) for d in (-1, 0, 1)]))
+@given(
+    length=st.integers(0, 4 * SHOWN_LIMIT) | st.sampled_from([k * SHOWN_LIMIT + d for k in (1, 2) for d in (-1, 0, 1)])
+)
 def test_the_pages_put_together_are_the_whole(length: int) -> None:
     text = "".join(chr(97 + i % 23) for i in range(length))
     assert "".join(body(page_of(text, n)) for n in range(1, pages_of(text) + 1)) == text

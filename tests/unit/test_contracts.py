@@ -54,14 +54,14 @@ def test_a_contract_survives_the_wire(model: type[Frozen], data: st.DataObject) 
     assert there_and_back(sent, model) == sent
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(state=contract(RunState))
 def test_a_state_survives_the_wire_twice(state: RunState) -> None:
     assert there_and_back(there_and_back(state, RunState), RunState) == state
 
 
 @pytest.mark.parametrize("union", [CallResult, StepEvent], ids=["CallResult", "StepEvent"])
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_member_of_a_union_comes_back_as_itself(union: Any, data: st.DataObject) -> None:
     sent = data.draw(value(union))

@@ -142,11 +142,9 @@ def test_a_loop_without_an_ending_is_a_bug_and_says_so() -> None:
         final_ending(run())
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(state=contract(RunState), opened=contract(RunOpened), now=instants)
-def test_every_open_run_gets_a_verdict_and_at_least_a_second(
-    state: RunState, opened: RunOpened, now: datetime
-) -> None:
+def test_every_open_run_gets_a_verdict_and_at_least_a_second(state: RunState, opened: RunOpened, now: datetime) -> None:
     state = state.model_copy(update={"opened": opened})
     assert isinstance(govern(state, now), Go | Pause | Stop)
     assert (state.halt is None) or isinstance(govern(state, now), Stop)

@@ -35,9 +35,7 @@ def test_a_query_without_parameters_is_left_as_it_is(queries: Queries) -> None:
     assert queries["two"].parameters == []
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"run_id": 1}, {"run_id": 1, "other": 2, "more": 3}, {"run_id": 1, "othre": 2}]
-)
+@pytest.mark.parametrize("given", [{}, {"run_id": 1}, {"run_id": 1, "other": 2, "more": 3}, {"run_id": 1, "othre": 2}])
 async def test_a_query_takes_exactly_its_parameters(queries: Queries, given: dict[str, Any]) -> None:
     class Connection:
         async def fetch(self, *_: Any) -> list[Any]:

@@ -9,7 +9,10 @@ from workers.settings import SettingInvalid, Settings, from_environment
 from workflows.contracts.runs import TASK_QUEUE
 
 UNSIGNED = "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"
-SWITCHES = {UNSIGNED: "dangerously_accept_unsigned_decisions", "STANCHION_FORBID_REAL_MODEL_CALLS": "forbid_real_model_calls"}
+SWITCHES = {
+    UNSIGNED: "dangerously_accept_unsigned_decisions",
+    "STANCHION_FORBID_REAL_MODEL_CALLS": "forbid_real_model_calls",
+}
 
 
 def test_an_empty_environment_is_the_safe_default() -> None:

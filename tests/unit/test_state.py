@@ -75,7 +75,7 @@ def test_every_event_applies_to_every_state(member: type[Frozen], data: st.DataO
     assert isinstance(apply(data.draw(states), data.draw(contract(member))), RunState)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(state=states, happened=events)
 def test_counters_never_go_back(state: RunState, happened: list[Any]) -> None:
     for before, now in pairwise(history(state, happened)):
@@ -85,7 +85,7 @@ def test_counters_never_go_back(state: RunState, happened: list[Any]) -> None:
             assert getattr(now.spent, counter) >= getattr(before.spent, counter)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(state=states, happened=events)
 def test_pending_calls_only_shrink_except_by_a_plan(state: RunState, happened: list[Any]) -> None:
     states_ = history(state, happened)
@@ -98,14 +98,14 @@ def test_pending_calls_only_shrink_except_by_a_plan(state: RunState, happened: l
             assert len(before.pending) - len(now.pending) <= 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(state=states, happened=events)
 def test_the_first_halt_stands(state: RunState, happened: list[Any]) -> None:
     for before, now in pairwise(history(state, happened)):
         assert before.halt is None or now.halt == before.halt
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(state=states, happened=events)
 def test_an_approval_leaves_only_by_expiry_or_by_a_decision(state: RunState, happened: list[Any]) -> None:
     states_ = history(state, happened)
@@ -122,7 +122,7 @@ def test_the_same_events_give_the_same_state(state: RunState, happened: list[Any
     assert after(*happened, state=state) == after(*happened, state=state)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(state=states, now=instants)
 def test_every_state_has_a_next_move_a_word_and_a_display(state: RunState, now: Any) -> None:
     assert isinstance(next_move(state), Move)

@@ -130,8 +130,18 @@ def test_a_value_of_another_type_is_refused_and_never_converted(field: str, valu
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"to": "bo"}', '{"to": "bo", "amount": 5, "amonut": 6}', '{"to": "bo", "amount": 5, "ctx": {}}', "{}", "[]"]
-    + ['"bo"', "null", "", "{", '{"to": "bo", "amount": 5, "argument_0": "eve"}'],
+    [
+        '{"to": "bo"}',
+        '{"to": "bo", "amount": 5, "amonut": 6}',
+        '{"to": "bo", "amount": 5, "ctx": {}}',
+        "{}",
+        "[]",
+        '"bo"',
+        "null",
+        "",
+        "{",
+        '{"to": "bo", "amount": 5, "argument_0": "eve"}',
+    ],
 )
 def test_missing_and_extra_arguments_are_refused(arguments: str) -> None:
     assert refused(ORDER, arguments)
@@ -365,8 +375,21 @@ async def test_a_foreign_tool_takes_what_its_schema_takes() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"n": "3"}', '{"n": 0}', '{"n": 1.5}', "{}", '{"n": 1, "m": 2}', "[]", "3", "null", "", "{"]
-    + ['{"n": 1, "x": NaN}', '{"n": 1, "x": Infinity}', "[" * 100_000],
+    [
+        '{"n": "3"}',
+        '{"n": 0}',
+        '{"n": 1.5}',
+        "{}",
+        '{"n": 1, "m": 2}',
+        "[]",
+        "3",
+        "null",
+        "",
+        "{",
+        '{"n": 1, "x": NaN}',
+        '{"n": 1, "x": Infinity}',
+        "[" * 100000,
+    ],
 )
 def test_a_foreign_tool_refuses_the_rest(arguments: str) -> None:
     assert refused(foreign(), arguments)
@@ -383,7 +406,7 @@ def test_a_schema_that_is_none_is_refused_when_it_is_declared() -> None:
 
 @pytest.mark.parametrize("reference", ["#/$defs/nowhere", "http://127.0.0.1:9/schema.json", "file:///etc/hostname"])
 def test_a_reference_out_of_the_schema_is_never_followed(reference: str) -> None:
-    assert reference in refused(foreign({"properties": {"n": {"$ref": reference}}}), '{"n": 1}')
+    assert reference.lstrip("#") in refused(foreign({"properties": {"n": {"$ref": reference}}}), '{"n": 1}')
 
 
 def test_a_foreign_tool_without_facts_counts_as_the_strictest() -> None:
@@ -414,7 +437,7 @@ def test_tools_are_found_by_module_and_name() -> None:
 
 
 def test_a_missing_tool_names_those_that_are_there() -> None:
-    with pytest.raises(ToolDeclarationError, match="has no tool 'lok'; it has: .*look"):
+    with pytest.raises(ToolDeclarationError, match=r"has no tool 'lok'; it has: .*look"):
         find_tool("tests.harness.toolbox", "lok")
 
 

@@ -54,6 +54,14 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command()
+def bootstrap(json: Json = False) -> None:
+    """Prepare TEMPORAL_ADDRESS and DATABASE_URL for workers: search attributes, tables, the shipped agents."""
+    from workers.cli import platform
+
+    platform.bootstrap(json)
+
+
+@app.command()
 def worker(
     roles: Annotated[str, typer.Option(help="Comma-separated: workflow, model, tools, operations.")] = "",
 ) -> None:

@@ -1,11 +1,13 @@
-"""`up`, `down`, `doctor`, `worker`, `db`: bringing the platform up and looking after it."""
+"""`up`, `down`, `doctor`, `bootstrap`, `worker`, `db`: bringing the platform up and looking after it."""
 
 import asyncio
 from dataclasses import asdict
 from typing import get_args
 
+from activities.agents.versions import AgentVersion
 from activities.storage.migrate import schema_status, upgrade
 from workers import logs
+from workers.bootstrap import bootstrap as prepare
 from workers.cli.output import Exit, fail, run, say, show
 from workers.doctor import diagnose
 from workers.serve import leave, serve, stop_on_signals
@@ -56,6 +58,21 @@ def doctor(as_json: bool) -> None:
         if check.ok is not True and check.fix:
             print(f"      {'':<18} fix: {check.fix}")
     raise SystemExit(int(Exit.RUN_FAILED if any(check.ok is False for check in checks) else Exit.OK))
+
+
+def bootstrap(as_json: bool) -> None:
+    """`stanchion bootstrap`."""
+    settings = from_environment()
+
+    async def work() -> list[AgentVersion]:
+        session = await connect(Home.locate(), settings)
+        try:
+            return await prepare(session, settings, say)
+        finally:
+            await session.close()
+
+    agents = {agent.definition.name: agent.version[:12] for agent in run(work())}
+    show({"agents": agents}, as_json=as_json, text=f"ready for workers; agents: {', '.join(agents)}")
 
 
 def worker(roles: str) -> None:

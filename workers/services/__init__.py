@@ -28,6 +28,7 @@ __all__ = [
     "TemporalUnreachable",
     "ensure_services",
     "reach",
+    "register_search_attributes",
     "stop_services",
 ]
 

@@ -3,14 +3,16 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
+from pydantic_core import to_json
 
-from workflows.contracts.base import Frozen
+from workflows.contracts.base import NAME, Frozen
 from workflows.contracts.calls import Tier
 
 CallVerdict = Literal["approve", "edit", "reject", "respond"]
 UnknownVerdict = Literal["happened", "did-not", "stop"]
 Answer = Literal["accepted", "expired", "already decided", "not allowed"]
+ARGUMENTS_LIMIT = 256_000  # bytes of JSON: they are in history twice, and Temporal refuses payloads over 2 MB
 
 
 class Decision(Frozen):
@@ -18,11 +20,18 @@ class Decision(Frozen):
 
     approval_id: str = Field(min_length=1, max_length=200)
     verdict: CallVerdict | UnknownVerdict
-    by: str = Field(min_length=1, max_length=320)
+    by: str = Field(min_length=1, max_length=320, pattern=NAME)
     reason: str | None = Field(default=None, max_length=4_000)
     arguments: dict[str, JsonValue] | None = None  # with `edit`: the arguments to use instead
     key: str | None = Field(default=None, max_length=200)
     signature: str | None = Field(default=None, max_length=1_000)
+
+    @field_validator("arguments")
+    @classmethod
+    def _within_limit(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        if value is not None and (size := len(to_json(value))) > ARGUMENTS_LIMIT:
+            raise ValueError(f"{size} bytes of JSON, at most {ARGUMENTS_LIMIT} are taken")
+        return value
 
 
 class RecordRequest(Frozen):

@@ -6,6 +6,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer
 
 
+NAME = r"^[^\x00-\x1f\x7f]*$"  # names are one line: no control characters, which no table and no terminal takes as they are
+PROBLEMS_SHOWN = 10  # of an input that is wrong all over: what explains it travels in failures, which have a size limit
+PLACE_SHOWN = 120  # characters of where a problem is: the input's own keys are in it
+
+
 class Frozen(BaseModel):
     """A value that crosses a process boundary.
 
@@ -35,8 +40,10 @@ class Whole(Frozen):
 
 def explain(error: ValidationError) -> str:
     """What is wrong, field by field, without echoing the input (it may hold secrets)."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
     problems = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
+    for item in found[:PROBLEMS_SHOWN]:
         where = ".".join(str(part) for part in item["loc"]) or "input"
-        problems.append(f"{where}: {item['msg']}")
-    return "; ".join(problems)
+        problems.append(f"{where[:PLACE_SHOWN]}: {item['msg']}")
+    more = [f"and {len(found) - PROBLEMS_SHOWN} more"] if len(found) > PROBLEMS_SHOWN else []
+    return "; ".join(problems + more)

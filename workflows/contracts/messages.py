@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from workflows.contracts.base import Frozen
+from workflows.contracts.base import NAME, Frozen
 
 REASON_LIMIT = 2_000  # characters of a reason
 MESSAGE_LIMIT = 16_000  # characters of one message to a run; it is in history twice
@@ -15,14 +15,14 @@ class MessageReceived(Frozen):
 
     kind: Literal["message.received"] = "message.received"
     text: str = Field(min_length=1, max_length=MESSAGE_LIMIT)
-    by: str | None = Field(default=None, max_length=320)
+    by: str | None = Field(default=None, max_length=320, pattern=NAME)
 
 
 class HaltOrdered(Frozen):
     """Someone stopped the run: signal `halt`, or a cancel through Temporal (`cancelled`)."""
 
     kind: Literal["halt.ordered"] = "halt.ordered"
-    by: str | None = Field(default=None, max_length=320)
+    by: str | None = Field(default=None, max_length=320, pattern=NAME)
     reason: str | None = Field(default=None, max_length=REASON_LIMIT)
     cancelled: bool = False
 
@@ -31,7 +31,7 @@ class PauseOrdered(Frozen):
     """Someone paused the run; what is in flight ends, nothing new begins."""
 
     kind: Literal["pause.ordered"] = "pause.ordered"
-    by: str | None = Field(default=None, max_length=320)
+    by: str | None = Field(default=None, max_length=320, pattern=NAME)
     reason: str | None = Field(default=None, max_length=REASON_LIMIT)
 
 
@@ -39,7 +39,7 @@ class ResumeOrdered(Frozen):
     """Someone let the run go on."""
 
     kind: Literal["resume.ordered"] = "resume.ordered"
-    by: str | None = Field(default=None, max_length=320)
+    by: str | None = Field(default=None, max_length=320, pattern=NAME)
     reason: str | None = Field(default=None, max_length=REASON_LIMIT)
 
 

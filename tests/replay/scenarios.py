@@ -1,0 +1,125 @@
+"""One run of each kind, small and always the same: recorded as histories, and run anew for the fingerprint."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from temporalio.client import WorkflowHandle, WorkflowHistory
+
+from tests.harness.stanchion import Stanchion, eventually
+from tests.harness.toolbox import RELEASE
+
+Handle = WorkflowHandle[Any, Any]
+Scenario = Callable[[Stanchion], Awaitable[Handle]]
+
+
+def ask(*tools: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """A turn that asks for these tools."""
+    return {"tools": [{"name": name, "input": arguments} for name, arguments in tools]}
+
+
+DONE = {"text": "done"}
+
+
+async def plain(system: Stanchion) -> Handle:
+    """Reads side by side, then an effect, then the answer."""
+    turns = [ask(("look", {"what": "a"}), ("look", {"what": "b"})), ask(("note", {"text": "n"})), DONE]
+    return await system.start(await system.publish(turns, "look", "note", name="plain"))
+
+
+async def approval(system: Stanchion) -> Handle:
+    """A person approves."""
+    turns = [ask(("send", {"to": "bo@acme.example"})), DONE]
+    handle = await system.start(await system.publish(turns, "send", name="approval"))
+    await system.decide(handle, "approve")
+    return handle
+
+
+async def halt(system: Stanchion) -> Handle:
+    """A person halts a run that waits for an approval."""
+    turns = [ask(("send", {"to": "bo@acme.example"})), DONE]
+    handle = await system.start(await system.publish(turns, "send", name="halt"))
+    await system.approval(handle)
+    await handle.signal("halt", {"by": "lee", "reason": "enough"})
+    return handle
+
+
+async def cancel(system: Stanchion) -> Handle:
+    """A cancel while a tool is at work."""
+    RELEASE.pop("cancelled", None)
+    turns = [ask(("waits_for_release", {"name": "cancelled"})), DONE]
+    handle = await system.start(await system.publish(turns, "waits_for_release", name="cancel"))
+
+    async def at_work() -> bool:
+        return "cancelled" in RELEASE
+
+    await eventually(at_work, "the tool is at work")
+    await handle.cancel()
+    return handle
+
+
+async def wait(system: Stanchion) -> Handle:
+    """The agent looks again a little later."""
+    turns = [ask(("wait", {"minutes": 0.005, "reason": "to see"})), ask(("look", {})), DONE]
+    return await system.start(await system.publish(turns, "look", name="wait"))
+
+
+async def unknown(system: Stanchion) -> Handle:
+    """An effect whose outcome nobody knows; a person says that it happened."""
+    turns = [ask(("fails_somehow", {})), DONE]
+    handle = await system.start(await system.publish(turns, "fails_somehow", name="unknown"))
+    await system.decide(handle, "happened")
+    return handle
+
+
+async def mistakes(system: Stanchion) -> Handle:
+    """A tool that is not offered, wrong arguments, and one call too often."""
+    look = ask(("look", {"what": "same"}))
+    turns = [ask(("nothing", {})), ask(("look", {"wat": 1})), look, look, look, DONE]
+    return await system.start(await system.publish(turns, "look", name="mistakes"))
+
+
+async def paused(system: Stanchion) -> Handle:
+    """Paused while it sleeps, spoken to, resumed."""
+    turns = [ask(("wait", {"minutes": 60})), DONE]
+    handle = await system.start(await system.publish(turns, name="paused"))
+    await _until(handle, "sleeping")
+    await handle.signal("pause", {"by": "lee"})
+    await _until(handle, "paused")
+    await handle.signal("message", {"text": "come back", "by": "lee"})
+    await handle.signal("resume", {"by": "lee"})
+    return handle
+
+
+async def rollover(system: Stanchion) -> Handle:
+    """Long enough to go on in a second history (the systems of these scenarios roll over at the least length)."""
+    turns = [ask(("look", {"what": str(n)})) for n in range(4)] + [DONE]
+    return await system.start(await system.publish(turns, "look", name="rollover"))
+
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.__name__: scenario
+    for scenario in (plain, approval, halt, cancel, wait, unknown, mistakes, paused, rollover)
+}
+
+
+async def histories(system: Stanchion, name: str) -> dict[str, WorkflowHistory]:
+    """Run a scenario to its end; its histories by name, two or more if it rolled over."""
+    handle = await SCENARIOS[name](system)
+    await system.outcome(handle)
+    found, run_id = [], handle.first_execution_run_id
+    while run_id:
+        history = await system.client.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
+        found.append(history)
+        last = history.events[-1]
+        rolled = last.HasField("workflow_execution_continued_as_new_event_attributes")
+        run_id = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id if rolled else None
+    return {name: found[0]} if len(found) == 1 else {f"{name}-{n}": one for n, one in enumerate(found, 1)}
+
+
+async def _until(handle: Handle, word: str) -> None:
+    async def there() -> bool:
+        return bool((await handle.query("status"))["status"] == word)
+
+    await eventually(there, f"{handle.id} is {word}")
+    await asyncio.sleep(0)

@@ -1,0 +1,24 @@
+"""What a Temporal and a Postgres must hold before a worker starts. Starts nothing; safe to repeat, also at once."""
+
+from activities.agents.versions import Agents, AgentVersion
+from activities.storage.migrate import upgrade
+from workers.services import Progress, register_search_attributes
+from workers.session import Session
+from workers.settings import Settings
+from workers.shipped import prepare_shipped, publish_shipped
+from workflows.search import SEARCH_ATTRIBUTES
+
+
+async def bootstrap(session: Session, settings: Settings, progress: Progress) -> list[AgentVersion]:
+    """Search attributes, tables and the shipped agents, which are returned.
+
+    Raises SearchAttributeConflict, StoreUnavailable, SchemaTooNew and their kin.
+    """
+    await register_search_attributes(session.client, SEARCH_ATTRIBUTES)
+    for migration in await upgrade(session.database.url):
+        progress(f"Applied migration {migration.version:04d}_{migration.name}")
+    await prepare_shipped(settings, session.database.url)
+    agents = await publish_shipped(Agents(session.database), settings)
+    for agent in agents:
+        progress(f"Agent {agent.definition.name} ({agent.version[:8]}) uses {agent.definition.model}")
+    return agents
