@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
@@ -29,11 +30,13 @@ OTHERS = frozenset(("DATABASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "
 
 
 @pytest_asyncio.fixture(scope="session")
-async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
+async def services() -> AsyncIterator[Services]:
     """Real Temporal and real Postgres, in a folder of their own, on ports of their own: never a server someone uses."""
     for name in [name for name in os.environ if name.startswith(("TEMPORAL_", "STANCHION_TOOL_")) or name in OTHERS]:
         del os.environ[name]
-    home = Home(tmp_path_factory.mktemp("stanchion"))
+    # A folder of our own: pytest clears away its older ones while other sessions may still use theirs.
+    folder = tempfile.TemporaryDirectory(prefix="stanchion-", ignore_cleanup_errors=True)
+    home = Home(Path(folder.name))
     temporal, postgres = await asyncio.gather(
         ensure_temporal(
             home, search_attributes=SEARCH_ATTRIBUTES, prefer_default_ports=False, progress=lambda line: None
@@ -43,6 +46,7 @@ async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
     await register_search_attributes(await reach(temporal), SEARCH_ATTRIBUTES)
     yield Services(temporal, postgres)
     await stop_services(home)
+    folder.cleanup()
 
 
 @pytest_asyncio.fixture(scope="session")

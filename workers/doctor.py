@@ -159,8 +159,8 @@ async def _schema(url: str, schema_status: SchemaStatus) -> Check:
     try:
         applied, known = await schema_status(url)
     except Exception as error:  # a diagnosis reports whatever went wrong, by its kind: the text may quote the URL
-        return Check("schema", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db migrate`.")
-    fix = "Run `stanchion db migrate`." if applied < known else "Use the version of Stanchion that made it."
+        return Check("schema", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db upgrade`.")
+    fix = "Run `stanchion db upgrade`." if applied < known else "Use the version of Stanchion that made it."
     return Check("schema", applied == known, f"{applied} of {known} migrations", fix)
 
 

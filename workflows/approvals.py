@@ -34,6 +34,8 @@ def opened_by(result: NeedsApproval | Unknown) -> OpenApproval:
 def judge(state: RunState, decision: Decision, now: datetime) -> DecisionReceipt | None:
     """The answer to a decision that needs no table, or None: it has to be verified."""
     found = next((a for a in state.approvals if a.approval_id == decision.approval_id), None)
+    if len(state.inbox) >= INBOX_LIMIT:
+        return _receipt(decision, "not allowed", "too many decisions at once; try again in a moment")
     if found is None:
         return _not_open(state, decision)
     if found.expires_at and now >= found.expires_at:
@@ -41,8 +43,6 @@ def judge(state: RunState, decision: Decision, now: datetime) -> DecisionReceipt
     allowed = CALL_VERDICTS if found.about == "call" else UNKNOWN_VERDICTS
     if decision.verdict not in allowed:
         return _receipt(decision, "not allowed", f"answer with one of: {', '.join(sorted(allowed))}")
-    if len(state.inbox) >= INBOX_LIMIT:
-        return _receipt(decision, "not allowed", "too many decisions at once; try again in a moment")
     return None
 
 
@@ -53,10 +53,20 @@ def expiry(approval: OpenApproval, now: datetime) -> timedelta | None:
     return max(approval.expires_at - now, timedelta(milliseconds=1))
 
 
-def _not_open(state: RunState, decision: Decision) -> DecisionReceipt:
+def _not_open(state: RunState, decision: Decision) -> DecisionReceipt | None:
+    if decision.approval_id in state.lapsed:
+        return _receipt(decision, "expired", "nobody answered in time")
     if decision.approval_id in state.decided:
         return _receipt(decision, "already decided", "this approval is settled")
+    if _may_be_asked(state):
+        return None
     return _receipt(decision, "not allowed", "this run has no such open approval")
+
+
+def _may_be_asked(state: RunState) -> bool:
+    """A call is with the gateway: its approval may be in the table, and answered, before the loop hears of it."""
+    waiting = {approval.call_id for approval in state.approvals}
+    return any(call.call_id not in waiting for call in state.pending)
 
 
 def _receipt(decision: Decision, answer: str, reason: str) -> DecisionReceipt:

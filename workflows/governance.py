@@ -1,8 +1,8 @@
 """Limits: may the run go on? Steps, money, tokens, tool calls, active time, mistakes. Pure: (state, now) -> Verdict."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workflows.contracts.base import Frozen
 from workflows.contracts.budgets import Budget, micros_to_usd
 from workflows.contracts.calls import Refusal
 from workflows.contracts.model import PlannedCall
@@ -14,17 +14,20 @@ MISTAKES_LIMIT = 5  # calls in a row the model got wrong: it is not going to get
 REPEATS_BEFORE_STOP = 6  # identical calls, of which the last four were refused: telling the model did not help
 
 
-class Go(Frozen):
+@dataclass(frozen=True)
+class Go:
     """Nothing stands against the next move."""
 
 
-class Pause(Frozen):
+@dataclass(frozen=True)
+class Pause:
     """Do nothing until someone lets the run go on."""
 
     reason: str
 
 
-class Stop(Frozen):
+@dataclass(frozen=True)
+class Stop:
     """The run ends here."""
 
     ending: Ending

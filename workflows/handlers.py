@@ -1,7 +1,7 @@
 """What people and programs may say to a run: its signals, its update and its queries. Public (docs/contract.md).
 
-Handlers note, the loop acts. Every handler takes one JSON object, and every parameter has a default: a signal sent
-without one to a handler that requires it would fail the workflow task for ever.
+Handlers note, the loop acts. Every handler takes one JSON object; it has a default, and what is sent beyond it is
+ignored: a signal with fewer or more arguments than its handler takes would fail the workflow task for ever.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from workflows.approvals import judge
 from workflows.contracts.approvals import Decision, DecisionReceipt
 from workflows.contracts.events import DecisionNoted, StepEvent
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
-from workflows.intake import read, read_signal
-from workflows.state import INBOX_LIMIT, RunState, apply
+from workflows.intake import has_room, read, read_signal
+from workflows.state import RunState, apply
 
 
 class Handlers:
@@ -30,14 +30,14 @@ class Handlers:
         workflow.set_current_details(display.details(self._state))
 
     @workflow.signal
-    def decision(self, decision: Any = None) -> None:
+    def decision(self, decision: Any = None, *_: Any) -> None:
         """A person's answer to an open approval: `{"approval_id", "verdict", "by", "reason"?, "arguments"?, …}`."""
         noted = read_signal(Decision, decision)
         if noted and judge(self._state, noted, workflow.now()) is None:
             self._apply(DecisionNoted(decision=noted))
 
     @workflow.update
-    async def decide(self, decision: Any = None) -> DecisionReceipt:
+    async def decide(self, decision: Any = None, *_: Any) -> DecisionReceipt:
         """As `decision`, and it answers: accepted, expired, already decided, not allowed."""
         parsed = read(Decision, decision)
         if receipt := judge(self._state, parsed, workflow.now()):
@@ -50,28 +50,28 @@ class Handlers:
         return self._receipts.pop(ticket, over)
 
     @decide.validator
-    def _check_decision(self, decision: Any = None) -> None:
+    def _check_decision(self, decision: Any = None, *_: Any) -> None:
         read(Decision, decision)
 
     @workflow.signal
-    def message(self, message: Any = None) -> None:
+    def message(self, message: Any = None, *_: Any) -> None:
         """Something for the agent to read before its next step: `{"text", "by"?}`."""
         said = read_signal(MessageReceived, message)
-        if said and len(self._state.messages) < INBOX_LIMIT:
+        if said and has_room(self._state):
             self._apply(said)
 
     @workflow.signal
-    def halt(self, order: Any = None) -> None:
+    def halt(self, order: Any = None, *_: Any) -> None:
         """Stop the run: `{"by"?, "reason"?}`."""
         self._apply(read_signal(HaltOrdered, order) or HaltOrdered())
 
     @workflow.signal
-    def pause(self, order: Any = None) -> None:
+    def pause(self, order: Any = None, *_: Any) -> None:
         """Begin nothing new until `resume`: `{"by"?, "reason"?}`."""
         self._apply(read_signal(PauseOrdered, order) or PauseOrdered())
 
     @workflow.signal
-    def resume(self, order: Any = None) -> None:
+    def resume(self, order: Any = None, *_: Any) -> None:
         """Go on after `pause`: `{"by"?, "reason"?}`."""
         if order := read_signal(ResumeOrdered, order):
             self._apply(order)

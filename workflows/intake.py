@@ -11,7 +11,7 @@ from temporalio import workflow
 
 from workflows.contracts.base import Frozen, explain
 from workflows.contracts.runs import RunRequest
-from workflows.state import RunState, begin
+from workflows.state import INBOX_LIMIT, MESSAGES_SIZE, RunState, begin
 
 Message = TypeVar("Message", bound=Frozen)
 
@@ -31,6 +31,15 @@ def read_signal(model: type[Message], value: Any) -> Message | None:
     except ValueError as error:
         workflow.logger.warning("ignored a signal that could not be read: %s", error)
         return None
+
+
+def has_room(state: RunState) -> bool:
+    """Whether another message can be noted, or False with a warning: what is noted has to fit into one payload."""
+    noted = state.messages
+    if len(noted) < INBOX_LIMIT and sum(len(message.text) for message in noted) < MESSAGES_SIZE:
+        return True
+    workflow.logger.warning("dropped a message: %d are waiting to be read", len(noted))
+    return False
 
 
 def read_start(value: Any) -> tuple[RunState, RunRequest | None]:

@@ -1,34 +1,40 @@
 """What the run does next: (state) -> Move. Pure and total, so a run can go on from any state it was saved in."""
 
+from dataclasses import dataclass
+
 from workflows.contracts.approvals import OpenApproval
-from workflows.contracts.base import Frozen
 from workflows.contracts.model import PlannedCall
 from workflows.state import OpenTimer, RunState
 
 
-class Record(Frozen):
+@dataclass(frozen=True)
+class Record:
     """Verify the first noted decision."""
 
 
-class AwaitDecision(Frozen):
+@dataclass(frozen=True)
+class AwaitDecision:
     """Wait for a person, or for the approval to expire."""
 
     approval: OpenApproval
 
 
-class Sleep(Frozen):
+@dataclass(frozen=True)
+class Sleep:
     """Wait for a timer, or for a person's message."""
 
     timer: OpenTimer
 
 
-class Perform(Frozen):
+@dataclass(frozen=True)
+class Perform:
     """Put these calls through the gateway, side by side."""
 
     calls: tuple[PlannedCall, ...]
 
 
-class AskModel(Frozen):
+@dataclass(frozen=True)
+class AskModel:
     """The step is complete; ask the model for the next."""
 
 

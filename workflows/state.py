@@ -29,7 +29,7 @@ from workflows.contracts.events import (
     WaitEnded,
     WaitStarted,
 )
-from workflows.contracts.messages import HaltOrdered, Journal, MessageReceived, PauseOrdered, ResumeOrdered
+from workflows.contracts.messages import HaltOrdered, Journal, MessageReceived, Order, PauseOrdered, ResumeOrdered
 from workflows.contracts.model import Plan, PlannedCall
 from workflows.contracts.runs import Ending, RunOpened, RunRequest
 from workflows.loops import LoopMemory
@@ -37,6 +37,8 @@ from workflows.loops import LoopMemory
 GOAL_LINE = 120  # characters of the goal kept for people; the whole goal is in the transcript
 RECENT_DECISIONS = 32  # decided approvals remembered, so that a late second answer is told "already decided"
 INBOX_LIMIT = 50  # decisions and messages noted but not yet acted on; what comes beyond is dropped, and logged
+MESSAGES_SIZE = 100_000  # characters noted; at 6 bytes for the worst of them, a third of what one payload may hold
+JOURNAL_LIMIT = 50  # orders noted for the trace log; those beyond are obeyed all the same
 
 
 class OpenTimer(Frozen):
@@ -66,6 +68,7 @@ class RunState(Frozen):
 
     approvals: tuple[OpenApproval, ...] = ()
     decided: tuple[str, ...] = ()
+    lapsed: tuple[str, ...] = ()  # approvals that ran out, so that a late answer is told "expired"
     inbox: tuple[DecisionNoted, ...] = ()
     expired: tuple[str, ...] = ()  # call ids whose approval ran out, not yet told to the gateway
 
@@ -122,11 +125,11 @@ def apply(state: RunState, event: StepEvent) -> RunState:
         case MessageReceived():
             return _with(state, messages=(*state.messages, event), loops=state.loops.forgotten())
         case HaltOrdered():
-            return _with(state, halt=state.halt or event, journal=(*state.journal, event))
+            return _halted(state, event)
         case PauseOrdered():
-            return _with(state, pause=event, journal=(*state.journal, event))
+            return _with(state, pause=event, journal=_noted(state, event))
         case ResumeOrdered():
-            return _with(state, pause=None, journal=(*state.journal, event))
+            return _with(state, pause=None, journal=_noted(state, event))
         case RolledOver():
             return _with(state, rollovers=state.rollovers + 1)
         case RunClosed():
@@ -154,14 +157,15 @@ def _planned(state: RunState, plan: Plan) -> RunState:
     spent = state.spent.model_copy(
         update={"tokens": state.spent.tokens + plan.tokens, "usd_micros": state.spent.usd_micros + plan.usd_micros}
     )
+    unread = state.messages[plan.messages :]  # more may have come while the model was asked
     return _with(
         state,
         step=state.step + 1,
         next_seq=plan.next_seq,
         spent=spent,
         pending=plan.calls,
-        ending=_ending(plan),
-        messages=state.messages[plan.messages :],  # more may have come while the model was asked
+        ending=None if unread and plan.next == "answer" else _ending(plan),  # an answer that has not heard all is none
+        messages=unread,
         journal=state.journal[plan.orders :],
     )
 
@@ -199,7 +203,8 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
 
 def _approval_expired(state: RunState, event: ApprovalExpired) -> RunState:
     calls = tuple(a.call_id for a in state.approvals if a.approval_id == event.approval_id)
-    return _with(_without_approval(state, event.approval_id), expired=(*state.expired, *calls))
+    lapsed = (*state.lapsed, event.approval_id)[-RECENT_DECISIONS:]
+    return _with(_without_approval(state, event.approval_id), expired=(*state.expired, *calls), lapsed=lapsed)
 
 
 def _decision_recorded(state: RunState, event: DecisionRecorded) -> RunState:
@@ -209,8 +214,17 @@ def _decision_recorded(state: RunState, event: DecisionRecorded) -> RunState:
     state = _without_approval(state, event.receipt.approval_id)
     if event.verdict != "stop" or event.receipt.answer != "accepted":
         return state
-    order = HaltOrdered(by=event.by, reason="an effect's outcome is unknown")
-    return _with(state, halt=state.halt or order, journal=(*state.journal, order))
+    return _halted(state, HaltOrdered(by=event.by, reason="an effect's outcome is unknown"))
+
+
+def _halted(state: RunState, order: HaltOrdered) -> RunState:
+    """The first halt counts, and is always noted."""
+    journal = _noted(state, order) if state.halt else (*state.journal, order)
+    return _with(state, halt=state.halt or order, journal=journal)
+
+
+def _noted(state: RunState, order: Order) -> Journal:
+    return state.journal if len(state.journal) >= JOURNAL_LIMIT else (*state.journal, order)
 
 
 def _without_approval(state: RunState, approval_id: str) -> RunState:

@@ -27,6 +27,7 @@ from activities.storage.database import Database
 from activities.tools.context import ToolContext
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import BUILTIN, find_tool
+from activities.tools.spec import ToolSpec
 from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Refusal, Unknown, Wait
 from workflows.contracts.events import VerdictGiven
 from workflows.ports import GatewayPort
@@ -117,8 +118,8 @@ class Gateway(GatewayPort):
             case "open" if not facts.expired:
                 return _needs_approval(call)
             case "approve" | "edit" if not facts.expired and self._fits(call):
-                by = f"{facts.approval_state}d by {facts.decided_by}" if facts.decided_by else "approved"
-                return await self._claim_and_perform(call, Allow("approval.given", by))
+                word = "approved" if facts.approval_state == "approve" else "edited"
+                return await self._claim_and_perform(call, Allow("approval.given", f"{word} by {facts.decided_by}"))
             case "approve" | "edit" if not facts.expired:
                 return await self._refused(call, Refusal(rule="approval.unfit", reason=UNFIT))
             case "respond":
@@ -152,13 +153,17 @@ class Gateway(GatewayPort):
         assert call.spec
         if call.spec is BUILTIN["wait"]:
             return await self._start_waiting(call, verdict)
+        return await self._perform(await self._claim(call, call.spec, verdict))
+
+    async def _claim(self, call: Candidate, spec: ToolSpec, verdict: Verdict) -> Claim:
+        """Own the effect, freshly. Raises ClaimLost, EffectInDoubt."""
         await self._checkpoint("before-claim")
         started = time.monotonic()
-        claim = await self._effects.claim(call.facts, call.spec, _given(call, verdict))
+        claim = await self._effects.claim(call.facts, spec, _given(call, verdict))
         await self._checkpoint("after-claim")
         if time.monotonic() - started > CLAIM_FRESH_SECONDS:
             raise EffectInDoubt("the claim took too long to be sure that it is still ours; nothing was done")
-        return await self._perform(claim)
+        return claim
 
     async def _perform(self, claim: Claim) -> CallResult:
         arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
@@ -197,7 +202,7 @@ class Gateway(GatewayPort):
             return await self._unknown(seen, "its approval expired before it could be tried again")
         if seen.fence >= TRIES and spec.contract.name != "pure":
             return await self._unknown(seen, f"{seen.fence} attempts left no result")
-        claim = await self._effects.claim(facts, spec, _given(call, Allow("effect.recovered", spec.contract.name)))
+        claim = await self._claim(call, spec, Allow("effect.recovered", spec.contract.name))
         if spec.contract.name == "checkable":
             return await self._probe(claim, "an earlier attempt left no result", go_on=True)
         return await self._perform(claim)
@@ -244,7 +249,7 @@ class Gateway(GatewayPort):
                 return await self._settle(claim, from_value(text, "trusted", facts.call_id, "person"))
             case "did-not":
                 allowed = Allow("unknown.did-not", f"{facts.decided_by} says it did not happen{note}")
-                return await self._perform(await self._effects.claim(facts, spec, _given(call, allowed)))
+                return await self._perform(await self._claim(call, spec, allowed))
             case "stop":
                 return await self._settle(claim, from_error(f"{facts.decided_by} stopped the run here{note}"))
             case _:

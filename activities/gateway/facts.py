@@ -52,7 +52,7 @@ class CallFacts:
     expired: bool | None
     decided_by: str | None
     decision_reason: str | None
-    edited: str | None
+    edited: str | None  # what an approver of the call put in place of its arguments
 
     @property
     def stored_result(self) -> CallResult | None:
@@ -62,7 +62,7 @@ class CallFacts:
     @property
     def effective_arguments(self) -> str:
         """The arguments to use: an approver's, if the approval was given with an edit."""
-        return self.edited if self.approval_state == "edit" and self.edited else self.arguments
+        return self.edited or self.arguments
 
     def binding(self, pinned_hash: str, expires_at: datetime | None) -> str:
         """The digest an approval of exactly this call has."""

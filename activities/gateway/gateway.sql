@@ -5,7 +5,10 @@ SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version
        e.state, e.fence, e.contract, e.wait_until, e.result::text AS result,
        a.approval_id, a.about, a.digest AS approved_digest, a.state AS approval_state, a.expires_at,
        a.expires_at <= now() AS expired,
-       d.by AS decided_by, d.reason AS decision_reason, d.arguments::text AS edited
+       d.by AS decided_by, d.reason AS decision_reason,
+       (SELECT m.arguments::text FROM approvals p JOIN decisions m ON m.approval_id = p.approval_id
+        WHERE p.run_id = c.run_id AND p.call_id = c.call_id AND p.about = 'call' AND p.state = 'edit'
+          AND m.verdict = 'edit') AS edited
 FROM calls c
 JOIN runs r USING (run_id)
 LEFT JOIN effects e USING (run_id, call_id)
@@ -40,12 +43,13 @@ WITH claim AS (
 SELECT fence FROM claim;
 
 -- name: settle
--- The effect's result, its place in the transcript and the trace, in one statement. A fenced-off attempt changes
--- nothing but leaves its late result in the trace.
+-- The effect's result, its place in the transcript and the trace, in one statement. An attempt that was fenced off, or
+-- whose run was closed meanwhile, changes nothing but leaves its late result in the trace.
 WITH settled AS (
     UPDATE effects
     SET state = 'settled', settled_at = now(), result = :result, output = :output
     WHERE run_id = :run_id AND call_id = :call_id AND fence = :fence AND state IN ('claimed', 'waiting', 'unknown')
+      AND NOT EXISTS (SELECT FROM transcript t WHERE t.run_id = :run_id AND t.seq = :seq::int)
     RETURNING run_id
 ), blobs AS (
     INSERT INTO blobs (digest, text)

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from workflows.contracts.budgets import micros_to_usd
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+LINE = st.characters(exclude_categories=("Cs", "Cc"))
 TEXT = st.characters(exclude_categories=("Cs",))  # UTF-8 has no lone surrogates
 
 instants = st.timedeltas(timedelta(0), timedelta(days=3650)).map(lambda after: EPOCH + after)
@@ -47,7 +48,7 @@ def value(annotation: Any, metadata: Any = ()) -> st.SearchStrategy[Any]:
     if origin is Annotated:
         return value(inner[0], [m for item in inner[1:] for m in (item.metadata if _is_field(item) else [item])])
     if origin in (Union, types.UnionType):
-        return st.one_of([value(one) for one in inner])
+        return st.one_of([value(one, metadata) for one in inner])
     if origin is Literal:
         return st.sampled_from(inner)
     if origin is tuple:
@@ -70,7 +71,10 @@ def _scalar(annotation: Any, metadata: Any) -> st.SearchStrategy[Any]:
     if any(isinstance(m, BeforeValidator) for m in metadata):
         return usd
     if annotation is str:
-        return st.text(TEXT, min_size=limit("min_length", 0), max_size=min(limit("max_length", 6), 6))
+        one_line = any(getattr(m, "pattern", None) for m in metadata)  # the only pattern of a contract: NAME
+        return st.text(
+            LINE if one_line else TEXT, min_size=limit("min_length", 0), max_size=min(limit("max_length", 6), 6)
+        )
     if annotation is int:
         return st.integers(limit("ge", 0), limit("le", 10**9))
     if annotation is float:

@@ -145,6 +145,17 @@ def test_a_share_of_every_cap_is_granted_as_asked(agent: Budget, share: int) -> 
     assert [getattr(tight, cap) for cap in CAPS] == [getattr(agent, cap) * share // 100 for cap in CAPS]
 
 
+@pytest.mark.parametrize("cap", CAPS)
+def test_one_more_than_the_cap_is_refused(cap: str) -> None:
+    limit = getattr(Budget(), cap)
+    name, at, above = cap, limit, limit + 1
+    if cap == "usd_micros":
+        name, at, above = "usd", micros_to_usd(limit), micros_to_usd(limit + 1)
+    assert Budget().tightened(BudgetRequest.model_validate({name: at})) == Budget()
+    with pytest.raises(ValueError, match=cap):
+        Budget().tightened(BudgetRequest.model_validate({name: above}))
+
+
 def test_an_empty_request_changes_nothing() -> None:
     assert Budget().tightened(BudgetRequest()) == Budget()
 

@@ -87,7 +87,7 @@ def test_a_name_that_would_not_do_in_an_id_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a: [", "a: 2024-13-45", "[" * 1_500, "\x00", "a: !!python/object:os.system x", "? [a]\n: b", "\tx: y", "a: *no"],
+    ["a: [", "a: 2024-13-45", "[" * 400, "\x00", "a: !!python/object:os.system x", "? [a]\n: b", "\tx: y", "a: *no"],
 )
 def test_text_that_is_not_yaml_is_refused_with_one_line(text: str) -> None:
     said = problem(text)

@@ -405,8 +405,11 @@ def test_a_schema_that_is_none_is_refused_when_it_is_declared() -> None:
 
 
 @pytest.mark.parametrize("reference", ["#/$defs/nowhere", "http://127.0.0.1:9/schema.json", "file:///etc/hostname"])
-def test_a_reference_out_of_the_schema_is_never_followed(reference: str) -> None:
+def test_a_reference_out_of_the_schema_is_never_followed(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[Any] = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, *_, **__: fetched.append(url))
     assert reference.lstrip("#") in refused(foreign({"properties": {"n": {"$ref": reference}}}), '{"n": 1}')
+    assert fetched == []
 
 
 def test_a_foreign_tool_without_facts_counts_as_the_strictest() -> None:

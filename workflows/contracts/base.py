@@ -5,9 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer
 
-
-NAME = r"^[^\x00-\x1f\x7f]*$"  # names are one line: no control characters, which no table and no terminal takes as they are
-PROBLEMS_SHOWN = 10  # of an input that is wrong all over: what explains it travels in failures, which have a size limit
+NAME = r"^[^\x00-\x1f\x7f]*$"  # names are one line: no table takes a NUL, no terminal a control character
+PROBLEMS_SHOWN = 10  # of an input that is wrong all over: the explanation travels in failures, which have a size limit
 PLACE_SHOWN = 120  # characters of where a problem is: the input's own keys are in it
 
 

@@ -2,16 +2,17 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
+from pydantic_core import to_json
 
-from workflows.contracts.base import Frozen, Whole
+from workflows.contracts.base import NAME, Frozen, Whole
 from workflows.contracts.budgets import Budget, BudgetRequest, Spent
 from workflows.contracts.messages import Journal
 
 WORKFLOW_TYPE = "AgentWorkflow"
 TASK_QUEUE = "stanchion"
 GOAL_LIMIT = 32_000  # characters; a goal is read at every step, and Temporal refuses payloads over 2 MB
-INPUTS_LIMIT = 32_000  # characters of JSON
+INPUTS_LIMIT = 32_000  # bytes of JSON
 ANSWER_LIMIT = 32_000  # characters of the answer in the result; the transcript holds all of it
 
 Mode = Literal["observe", "propose", "tiered", "autonomous"]
@@ -21,13 +22,20 @@ RunStatus = Literal["completed", "stopped", "cancelled", "failed"]
 class RunRequest(Frozen):
     """The start input. Only `agent` and `goal` are required; budget and mode may tighten the agent's, never widen."""
 
-    agent: str = Field(min_length=1, max_length=200)
+    agent: str = Field(min_length=1, max_length=200, pattern=NAME)
     goal: str = Field(min_length=1, max_length=GOAL_LIMIT)
-    requester: str | None = Field(default=None, max_length=320)
-    tenant: str = Field(default="default", min_length=1, max_length=200)
+    requester: str | None = Field(default=None, max_length=320, pattern=NAME)
+    tenant: str = Field(default="default", min_length=1, max_length=200, pattern=NAME)
     mode: Mode | None = None
     budget: BudgetRequest = BudgetRequest()
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @field_validator("inputs")
+    @classmethod
+    def _within_limit(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if (size := len(to_json(value))) > INPUTS_LIMIT:
+            raise ValueError(f"{size} bytes of JSON, at most {INPUTS_LIMIT} are taken; store them and pass a reference")
+        return value
 
 
 class RunOutcome(Frozen):
