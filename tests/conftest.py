@@ -90,5 +90,3 @@ async def systems(client: Client, database_url: str) -> AsyncIterator[Callable[.
 async def stanchion(systems: Callable[..., Stanchion]) -> Stanchion:
     """A running system with all roles."""
     return await systems().up()
-
-

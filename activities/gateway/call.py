@@ -9,6 +9,7 @@ and the tool's effect contract says what this attempt may do. Safe to attempt ag
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
@@ -23,7 +24,7 @@ from activities.gateway.facts import CallFacts, load
 from activities.gateway.perform import TRIES, Doubt, perform, probe
 from activities.gateway.results import Result, from_error, from_value
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
-from activities.storage.database import Database
+from activities.storage.database import Database, StoreUnavailable
 from activities.tools.context import ToolContext
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import BUILTIN, find_tool
@@ -34,6 +35,8 @@ from workflows.ports import GatewayPort
 
 # A claim older than this is not acted on: its heartbeat may have timed out, and another attempt may own the effect.
 CLAIM_FRESH_SECONDS = 4.0
+
+SETTLE_PAUSES = (0.5, 1, 2, 4, 8, 8)  # seconds: within the minute that the activity has on top of the tool's own time
 
 Checkpoint = Callable[[str], Awaitable[None]]
 
@@ -179,7 +182,7 @@ class Gateway(GatewayPort):
 
     async def _settle(self, claim: Claim, result: Result) -> CallResult:
         # Shielded: a result that is known must be written, whatever else is being cancelled.
-        settling = asyncio.ensure_future(self._effects.settle(claim, result))
+        settling = asyncio.ensure_future(self._written(claim, result))
         try:
             answer = await asyncio.shield(settling)
         except asyncio.CancelledError:
@@ -187,6 +190,19 @@ class Gateway(GatewayPort):
             raise
         await self._checkpoint("after-settle")
         return answer
+
+    async def _written(self, claim: Claim, result: Result) -> CallResult:
+        """Settle, through a short outage too: a known result must not become a question to a person."""
+        for pause in SETTLE_PAUSES:
+            try:
+                return await self._effects.settle(claim, result)
+            except StoreUnavailable:
+                await asyncio.sleep(pause)
+            with suppress(StoreUnavailable):
+                facts = await load(self._database, claim.facts.run_id, claim.facts.call_id)
+                if facts.stored_result and facts.fence == claim.fence:
+                    return facts.stored_result  # it was written; only the reply was lost
+        return await self._effects.settle(claim, result)
 
     # ── doubt ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -60,7 +60,9 @@ def fits_schema(call: Candidate) -> Verdict | None:
     except InvalidArguments as error:
         if call.facts.edited:
             by = call.facts.decided_by
-            return Deny("approval.edit-invalid", f"the arguments {by} gave instead do not fit {call.facts.tool}: {error}")
+            return Deny(
+                "approval.edit-invalid", f"the arguments {by} gave instead do not fit {call.facts.tool}: {error}"
+            )
         return Deny("arguments.invalid", f"the arguments do not fit {call.facts.tool}: {error}", correctable=True)
     return None
 

@@ -121,3 +121,31 @@ async def returns_bytes(ctx: ToolContext) -> str:
 def looks_in_a_thread(ctx: ToolContext, what: str) -> str:
     """Look something up, synchronously."""
     return f"found {what} in a thread"
+
+
+@tool(effect="write", contract=Idempotent(), undo="take_back", output="trusted", timeout=60)
+async def blocks_once(ctx: ToolContext, name: str) -> str:
+    """Hang at the first attempt until the test says so; answer at once at the next."""
+    WITNESS[ctx.idempotency_key] += 1
+    attempt = WITNESS[ctx.idempotency_key]
+    if attempt == 1:
+        await RELEASE.setdefault(name, asyncio.Event()).wait()
+    return f"attempt {attempt}"
+
+
+@tool(effect="read", output="trusted")
+async def returns_surrogates(ctx: ToolContext) -> str:
+    """Return text with a NUL and half a surrogate pair."""
+    return "a\x00b \ud83d c"
+
+
+@tool(effect="read", output="trusted")
+async def refuses_at_length(ctx: ToolContext, size: int) -> str:
+    """Refuse cleanly, with a text of some size."""
+    raise ToolError("e" * size)
+
+
+@tool(effect="write", contract=Irreversible(), undo="take_back")
+async def fails_at_length(ctx: ToolContext, size: int) -> str:
+    """Fail with a text of some size, in a way that leaves the outcome in doubt."""
+    raise RuntimeError("e" * size)

@@ -83,7 +83,9 @@ async def test_a_traced_run_is_one_trace_with_spans_for_model_and_tools_and_its_
     assert sum(span["name"] == "RunActivity:model.plan" for span in run_spans) == 2  # two steps, and no replay doubles
     lines = [json.loads(line) for line in err.decode().splitlines() if line.startswith("{")]
     logged = [line for line in lines if line.get("run_id") == handle.id and line["event"] == "call.observed"]
-    stored = await stanchion.value("SELECT trace_id FROM events WHERE run_id = $1 AND kind = 'call.observed'", handle.id)
+    stored = await stanchion.value(
+        "SELECT trace_id FROM events WHERE run_id = $1 AND kind = 'call.observed'", handle.id
+    )
     assert [line["trace_id"] for line in logged] == [stored]
     assert stored
 

@@ -226,6 +226,11 @@ def test_a_clock_that_goes_back_gives_no_time_back() -> None:
     assert after(ClockStopped(at=EPOCH - timedelta(hours=1)), state=state).spent.seconds == 0
 
 
+def test_a_second_halt_does_not_replace_the_first() -> None:
+    state = after(HaltOrdered(by="lee"), HaltOrdered(by="kim"), HaltOrdered(cancelled=True))
+    assert state.halt == HaltOrdered(by="lee")
+
+
 def test_resume_ends_a_pause_and_a_message_clears_the_memory_of_loops() -> None:
     state = after(planned("1.0"), CallFinished(call_id="1.0"), PauseOrdered(reason="lunch"))
     assert state.pause and state.loops.recent

@@ -1,0 +1,62 @@
+"""A TCP proxy in front of Postgres that a test cuts and mends: Postgres is away, without touching the server."""
+
+import asyncio
+from contextlib import suppress
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+class Proxy:
+    """Forwards to the server of `url`. Starts cut; `mend` opens it, `cut` drops every connection and refuses more."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._query = {name: values[0] for name, values in parse_qs(self._parts.query).items()}
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._open: set[asyncio.StreamWriter] = set()
+
+    @property
+    def url(self) -> str:
+        """The database's URL, through here. Valid once the proxy was mended for the first time."""
+        user = f"{self._parts.username}:{self._parts.password or ''}@"
+        return f"postgresql://{user}127.0.0.1:{self._port}{self._parts.path}"
+
+    async def mend(self) -> "Proxy":
+        """Take connections, on the same port every time."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def cut(self) -> None:
+        """Drop what is connected and take nothing more."""
+        if self._server:
+            self._server.close()
+            self._server = None
+        for writer in list(self._open):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await self._connect()
+        both = (writer, there_writer)
+        self._open.update(both)
+        try:
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+        finally:
+            self._open.difference_update(both)
+            for each in both:
+                each.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host = unquote(self._query.get("host", self._parts.hostname or "127.0.0.1"))
+        port = int(self._query.get("port", self._parts.port or 5432))
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(host, port)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
