@@ -195,7 +195,7 @@ def _call_columns(plan: Plan, calls: list[ToolCall]) -> dict[str, Any]:
     return {
         "call_ids": [call.call_id for call in plan.calls],
         "seqs": [call.seq for call in plan.calls],
-        "tools": [call.name for call in calls],
+        "tools": [clean_text(call.name) for call in calls],
         "arguments": [canonical_json(clean(call.input)) for call in calls],
         "digests": [sha256_hex([call.name, call.input, call.invalid]) for call in calls],
         "invalids": [call.invalid for call in calls],

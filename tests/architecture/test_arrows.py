@@ -109,3 +109,13 @@ def test_only_workers_read_the_environment(file: Path, tree: ast.Module) -> None
 )
 def test_the_look_for_the_environment_sees(code: str) -> None:
     assert any(uses(ast.parse(code), name) for name in ENVIRONMENT)
+
+
+def test_payloads_are_converted_by_the_pydantic_converter_alone_because_the_sandbox_gives_no_context() -> None:
+    """Another converter, or a codec, may ask for the serialization context that workers/sandbox.py does not give."""
+    from temporalio.contrib.pydantic import pydantic_data_converter
+
+    from workers.plugin import stanchion_plugin
+
+    assert stanchion_plugin().data_converter is pydantic_data_converter
+    assert pydantic_data_converter.payload_codec is None

@@ -1,6 +1,5 @@
 """How commands speak and how they end: data on stdout, talk on stderr, and one exit code for each kind of ending."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
@@ -62,10 +61,11 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; failures that have a name become a message and an exit code, never a traceback."""
     from activities.errors import StanchionError, Transient
+    from workers import loop
     from workers.services import ServiceUnavailable
 
     try:
-        return asyncio.run(work)
+        return loop.run(work)
     except KeyboardInterrupt:
         raise SystemExit(int(Exit.INTERRUPTED)) from None
     except (ServiceUnavailable, Transient) as error:

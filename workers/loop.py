@@ -1,0 +1,21 @@
+"""The event loop of our processes: uvloop where there is one. A worker's time goes into its sockets; see ADR 0006."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, on the faster loop."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows, and installations without it
+        return None
+    return uvloop.new_event_loop
