@@ -76,9 +76,11 @@ class Demo:
     settings: Settings
     say: Progress
     last_event: int = 0
+    repeats_before: int = 0  # the service remembers earlier showings
 
     async def show(self) -> Summary:
         """Play it. Raises DemoFailed."""
+        self.repeats_before = (await self._witness())["repeats"]
         worker = await self._start_worker("first")
         try:
             handle = await self._start_run()
@@ -148,7 +150,7 @@ class Demo:
             resumed_seconds=resumed,
             claimed=count["effects"] if count else 0,
             witness=len(mine),
-            repeats=witness["repeats"],
+            repeats=witness["repeats"] - self.repeats_before,
             approvals=len(decided),
             history_bytes_per_step=round(info.history_size_bytes / max(outcome["steps"], 1)),
             web_ui=self.session.link(handle.id),

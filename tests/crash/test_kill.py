@@ -1,4 +1,4 @@
-"""kill -9 at every boundary of a call, for every effect contract: each effect happens exactly once, or a person is asked.
+"""kill -9 at every boundary of a call, for every contract: each effect happens exactly once, or a person is asked.
 
 The first worker is a process of its own and dies; the test's own process then takes over. What really happened is
 counted by the witness, what we say happened by the effects table, and the two must agree.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 from temporalio.client import WorkflowHandle
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Proxy:
-    """Forwards to the server of `url`. Starts cut; `mend` opens it, `cut` drops every connection and refuses more."""
+    """Forwards to the server of `url`, once it is up. `cut` drops every connection and those that come after it."""
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
@@ -14,28 +14,46 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._port = 0
         self._open: set[asyncio.StreamWriter] = set()
+        self._cut = False
+        self.turned_away = 0  # connections that came while it was cut
 
     @property
     def url(self) -> str:
-        """The database's URL, through here. Valid once the proxy was mended for the first time."""
+        """The database's URL, through here. Valid once the proxy was up for the first time."""
         user = f"{self._parts.username}:{self._parts.password or ''}@"
         return f"postgresql://{user}127.0.0.1:{self._port}{self._parts.path}"
 
-    async def mend(self) -> "Proxy":
+    async def up(self) -> "Proxy":
         """Take connections, on the same port every time."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def cut(self) -> None:
-        """Drop what is connected and take nothing more."""
+    async def down(self) -> None:
+        """Nobody listens any more."""
         if self._server:
             self._server.close()
             self._server = None
+        self._drop()
+
+    def cut(self) -> None:
+        """Postgres is away: what is connected is dropped, and so is what connects."""
+        self._cut = True
+        self._drop()
+
+    def mend(self) -> None:
+        """Postgres is back."""
+        self._cut = False
+
+    def _drop(self) -> None:
         for writer in list(self._open):
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._cut:
+            self.turned_away += 1
+            writer.transport.abort()
+            return
         there_reader, there_writer = await self._connect()
         both = (writer, there_writer)
         self._open.update(both)

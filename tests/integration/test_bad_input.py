@@ -372,9 +372,9 @@ async def test_a_run_stops_when_its_money_is_spent(systems: Systems) -> None:
 @pytest_asyncio.fixture
 async def proxy(database_url: str) -> AsyncIterator[Proxy]:
     """The way to this test's database."""
-    proxy = await Proxy(database_url).mend()
+    proxy = await Proxy(database_url).up()
     yield proxy
-    await proxy.cut()
+    await proxy.down()
 
 
 @pytest_asyncio.fixture
@@ -395,11 +395,11 @@ async def test_a_run_that_is_started_while_postgres_is_away_begins_once_it_is_ba
     stanchion: Stanchion, remote: Stanchion, proxy: Proxy
 ) -> None:
     agent = await stanchion.publish([calls("note", text="a"), DONE], "note", "take_back")
-    await proxy.cut()
+    await proxy.down()
     await remote.up()
     handle = await remote.start(agent)
     await eventually(lambda: retrying(handle), "the run waits for Postgres")
-    await proxy.mend()
+    await proxy.up()
     await ended(stanchion, handle, "completed")
     assert WITNESS[f"{handle.id}/1.0"] == 1
 
@@ -417,11 +417,11 @@ async def test_postgres_goes_away_while_the_model_is_asked_and_nothing_is_lost(
         return ASKED[goal] == 1
 
     await eventually(asked, "the model is being asked")
-    await proxy.cut()
+    proxy.cut()
     await handle.signal("message", {"text": "still there?"})
     HOLD[goal].set()
     await eventually(lambda: retrying(handle), "the answer could not be stored")
-    await proxy.mend()
+    proxy.mend()
     outcome = await ended(stanchion, handle, "completed")
     assert outcome["answer"] == f"{goal} | still there?"
 
@@ -439,12 +439,12 @@ async def test_postgres_goes_away_during_an_irreversible_effect_and_its_result_i
         return name in RELEASE
 
     await eventually(in_flight, "the tool runs")
-    await proxy.cut()
+    proxy.cut()
     RELEASE[name].set()
     await asyncio.sleep(
         1.5
     )  # longer than the first tries to settle take: not to wait for something, but to let it fail
-    await proxy.mend()
+    proxy.mend()
     await ended(stanchion, handle, "completed")
     assert await stanchion.results(handle.id) == {"1.0": "released"}
     assert await stanchion.value("SELECT count(*) FROM approvals WHERE run_id = $1", handle.id) == 0
@@ -459,11 +459,11 @@ async def test_postgres_goes_away_while_a_person_decides_and_the_decision_counts
     await remote.up()
     handle = await remote.start(agent)
     open_one = await remote.approval(handle)
-    await proxy.cut()
+    proxy.cut()
     decision = {"approval_id": open_one["approval_id"], "verdict": "approve", "by": "lee"}
     deciding = asyncio.create_task(handle.execute_update("decide", decision))
     await eventually(lambda: retrying(handle), "the decision cannot be stored")
-    await proxy.mend()
+    proxy.mend()
     assert (await deciding)["answer"] == "accepted"
     await ended(stanchion, handle, "completed")
     assert WITNESS[f"{handle.id}/1.0"] == 1
