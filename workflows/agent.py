@@ -52,7 +52,7 @@ class AgentWorkflow(Handlers):
     """One run of an agent towards a goal."""
 
     @workflow.init
-    def __init__(self, start: Any = None) -> None:
+    def __init__(self, start: Any = None, *_: Any) -> None:
         super().__init__()
         self._request: RunRequest | None = None
         self._invalid = ""
@@ -64,7 +64,7 @@ class AgentWorkflow(Handlers):
             self._invalid = str(error)
 
     @workflow.run
-    async def run(self, start: Any = None) -> RunOutcome:
+    async def run(self, start: Any = None, *_: Any) -> RunOutcome:
         """Start input and result are the public contract: `RunRequest` and `RunOutcome`."""
         if self._invalid:
             raise ApplicationError(f"the start input is not valid: {self._invalid}", type="InvalidRequest")

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.agents.versions import Agents, AgentVersion
 from activities.boundary import heartbeating
-from activities.errors import Permanent
+from activities.errors import Permanent, clip
 from activities.model.errors import ModelAnswerGarbled
 from activities.model.pricing import price
 from activities.model.provider import Completion, OfferedTool, Prompt, Text, ToolCall, Usage
@@ -31,6 +32,7 @@ SQL = Queries(__file__, "model.sql")
 
 CUT_NOTE = "Your last answer was cut at the output limit. Go on from where it stopped, in smaller parts."
 BEAT_SECONDS = 0.5  # the worker sends heartbeats on this often at most (workers/worker.py)
+GARBLED_TRIES = 5  # every garbled answer may be billed; a vendor that garbles five in a row will not answer now
 CALLS_PER_TURN = 64  # a turn that asks for more is a model gone wrong; the budget would refuse most of them anyway
 
 
@@ -57,6 +59,10 @@ class Models(ModelPort):
     @activity.defn(name="model.plan")
     async def plan(self, request: PlanRequest) -> Plan:
         """Ask the model for one step. Raises Transient and Permanent errors of `activities.model.errors`."""
+        async with heartbeating():  # reading and storing included: a slow disk must not look like a dead worker
+            return await self._plan(request)
+
+    async def _plan(self, request: PlanRequest) -> Plan:
         run = await SQL["begin_step"].row(self._database, run_id=request.run_id, step=request.step)
         if run is None or run["status"] != "open":
             raise RunNotOpen(f"{request.run_id} is not open")
@@ -97,14 +103,12 @@ class Models(ModelPort):
     async def _ask(self, model: str, prompt: Prompt) -> Completion:
         provider, _ = self._providers.for_model(model)
         self._price(model, Usage())  # an unknown price is refused before anything is bought
-        async with heartbeating():
-            completion = await provider.complete(prompt, _beats())
-        calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
-        if completion.stop_reason == "tool_use" and not calls:
-            raise ModelAnswerGarbled("the model stopped to use a tool and named none")
-        if len(calls) > CALLS_PER_TURN:
-            raise ModelAnswerGarbled(f"the model asked for {len(calls)} tools in one turn, more than {CALLS_PER_TURN}")
-        return completion
+        try:
+            return _sensible(await provider.complete(prompt, _beats()))
+        except ModelAnswerGarbled as error:
+            if prompt.attempt < GARBLED_TRIES:
+                raise
+            raise ApplicationError(clip(str(error)), type=type(error).__name__, non_retryable=True) from None
 
     async def _store(self, request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion) -> Plan:
         calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
@@ -133,6 +137,16 @@ class Models(ModelPort):
 
     def _price(self, model: str, usage: Usage) -> int:
         return price(model, usage, self._prices)
+
+
+def _sensible(completion: Completion) -> Completion:
+    """The completion, if the loop can act on it. Raises ModelAnswerGarbled."""
+    calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
+    if completion.stop_reason == "tool_use" and not calls:
+        raise ModelAnswerGarbled("the model stopped to use a tool and named none")
+    if len(calls) > CALLS_PER_TURN:
+        raise ModelAnswerGarbled(f"the model asked for {len(calls)} tools in one turn, more than {CALLS_PER_TURN}")
+    return completion
 
 
 def offered(agent: AgentVersion) -> tuple[OfferedTool, ...]:

@@ -94,6 +94,15 @@ async def test_a_start_that_makes_no_sense_fails_the_run_with_what_is_wrong(
     assert await stanchion.value("SELECT count(*) FROM runs") == 0
 
 
+async def test_what_is_sent_beyond_the_one_input_is_ignored(stanchion: Stanchion) -> None:
+    agent = await stanchion.publish([DONE])
+    start = {"agent": agent.definition.name, "goal": "g"}
+    handle = await stanchion.client.start_workflow(
+        "AgentWorkflow", args=[start, "more"], id=unique("agent/two"), task_queue=stanchion.settings.task_queue
+    )
+    await ended(stanchion, handle, "completed")
+
+
 async def test_an_unknown_agent_is_refused_with_the_name_that_comes_closest(stanchion: Stanchion) -> None:
     await stanchion.publish([DONE], name="invoice-clerk")
     error = await refusal(stanchion, {"agent": "invoice-clark", "goal": "g"})

@@ -19,7 +19,7 @@ def _in_words(summary: Summary) -> str:
     return f"""
 4. {summary.status}. Effects we recorded: {summary.claimed}. Effects the accounts service performed: {summary.witness} \
 ({verdict}); it recognised {summary.repeats} repeat(s) by key.
-   The run went on {summary.resumed_seconds} s after kill -9. A step takes {summary.history_bytes_per_step} bytes of history.
+   It went on {summary.resumed_seconds} s after kill -9, at {summary.history_bytes_per_step} bytes of history a step.
 
    Web UI     {summary.web_ui}
 
