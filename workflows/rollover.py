@@ -4,6 +4,8 @@ from temporalio import workflow
 
 from workflows.state import RunState
 
+MINIMUM_EVENTS = 30  # a state that is itself large must not roll over at every turn
+
 
 def due_for_rollover(state: RunState) -> bool:
     """The server suggests it, or this history has reached the run's own caps. False until the run is opened."""
@@ -15,7 +17,3 @@ def due_for_rollover(state: RunState) -> bool:
         or info.get_current_history_length() >= caps.events
         or info.get_current_history_size() >= caps.bytes
     )
-
-
-# A state that is itself large must not roll over at every turn.
-MINIMUM_EVENTS = 30

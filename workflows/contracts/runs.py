@@ -56,11 +56,13 @@ class QueueLayout(Frozen):
 
 
 class RolloverCaps(Whole):
-    """When a run goes on in a fresh history, if the server has not suggested it before."""
+    """When a run goes on in a fresh history, if the server has not suggested it before.
+
+    `events` bounds updates too: each takes two, and the server refuses more than 2,000 in one history.
+    """
 
     events: int = 4_000
     bytes: int = 1_048_576
-    updates: int = 1_500
 
 
 class OpenRequest(Frozen):
