@@ -13,8 +13,8 @@ SHARE = 0.8
 
 async def measure(site: Site, quick: bool) -> tuple[dict[str, Any], list[Line]]:
     """Alternating rounds at each number of runs; the median round counts."""
-    plan = {1: 10, 5: 5} if quick else {1: 100, 10: 40, 50: 20}
-    rounds = 1 if quick else 5
+    plan = {1: 10, 5: 5} if quick else {1: 100, 10: 40, 50: 10}
+    rounds = 1 if quick else 3
     workers = {kind: await site.worker(kind) for kind in (OURS, BARE)}
     for worker in workers.values():
         await _rate(site, worker, 2, 5)

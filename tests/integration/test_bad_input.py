@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from tests.fakes.anthropic_api import FakeAnthropic, Raw, Streamed, text, tool_use
-from tests.harness.checks import assert_no_task_failed, assert_sound, facts
+from tests.harness.checks import assert_no_task_failed, assert_sound, events, facts
 from tests.harness.models import ASKED, HOLD
 from tests.harness.proxy import Proxy
 from tests.harness.stanchion import Stanchion, eventually, unique
@@ -148,6 +149,8 @@ async def test_a_key_used_again_gives_the_same_outcome_and_does_nothing_twice(st
     assert again.first_execution_run_id != first.first_execution_run_id
     assert await stanchion.outcome(again) == outcome
     assert await stanchion.transcript(first.id) == before
+    asked = await events(again, EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+    assert [event.activity_task_scheduled_event_attributes.activity_type.name for event in asked] == ["runs.open"]
     assert WITNESS[f"{first.id}/1.0"] == 1
     assert await stanchion.value("SELECT count(*) FROM runs") == 1
 
