@@ -12,10 +12,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError
 
 from activities.errors import Permanent
 from workers.cli.events import line_of
@@ -224,6 +226,8 @@ async def run_demo(home: Home, settings: Settings, say: Progress) -> Summary:
     try:
         summary = await Demo(home, session, settings, say).show()
     finally:
+        with suppress(RPCError):  # the reaper of the demo's own queue has no one to serve it any more
+            await session.client.get_schedule_handle(f"reaper-{QUEUE}").delete()
         await stop_accounts(home, ACCOUNTS)
         await session.close()
     await up_detached(home, say)

@@ -50,7 +50,16 @@ async def diagnose(
     temporal, postgres, docker = await asyncio.gather(
         _temporal(home, search_attributes), _postgres(home, schema_status), _docker()
     )
-    return (_python(), _dependencies(), _state_folder(home), _disk(home), *temporal, *postgres, docker, _model_key())
+    machine = (_python(), _dependencies(), _state_folder(home), _disk(home))
+    return (*machine, *temporal, *postgres, _worker(home), docker, _model_key())
+
+
+def _worker(home: Home) -> Check:
+    record = home.living("worker")
+    if record:
+        return Check("worker", True, f"`stanchion up` serves, pid {record.pid}")
+    fix = "Run `stanchion up`, or `stanchion worker` on another machine: runs stand still without one."
+    return Check("worker", None, "no `stanchion up` serves here", fix)
 
 
 def _python() -> Check:
@@ -165,7 +174,7 @@ async def _schema(url: str, schema_status: SchemaStatus) -> Check:
 
 
 async def _docker() -> Check:
-    fix = "Start a Docker engine to let agents run code; without one, sandboxed tools are refused."
+    fix = "Nothing needs one yet but the image of deploy/; start an engine to build it."
     docker = shutil.which("docker")
     if docker is None:
         return Check("docker", None, "not installed", fix)

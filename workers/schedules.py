@@ -15,7 +15,7 @@ from temporalio.client import (
 
 from workflows.reaper import ReaperWorkflow
 
-REAPER_EVERY = timedelta(minutes=1)  # how long a terminated run may look open in our tables
+REAPER_EVERY = timedelta(minutes=5)  # how long a terminated run may look open in our tables
 
 
 async def ensure_reaper(client: Client, task_queue: str) -> str:

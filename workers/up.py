@@ -22,6 +22,7 @@ from workers.shipped import ensure_desk, stop_accounts
 from workers.worker import ROLES
 
 NAME = "worker"
+STARTING = "starting"  # the address of an `up` that does not serve yet
 READY_SECONDS = 600.0  # a first start may have to build the Temporal server
 STOP_SECONDS = 40.0  # twice a worker's own grace
 
@@ -46,9 +47,21 @@ async def prepare(home: Home, settings: Settings, progress: Progress) -> tuple[S
 async def up(home: Home, settings: Settings, progress: Progress) -> tuple[Address, ...] | None:
     """Bring everything up and serve until Ctrl-C. Returns the addresses if another `up` serves already."""
     home.prepare()
-    if record := home.living(NAME):
-        return addresses_of(record)
-    settings = replace(settings, dangerously_accept_unsigned_decisions=True)
+    async with home.locked(NAME):  # of two at once, one serves and the other waits for it
+        if home.living(NAME):
+            return await _addresses_once_ready(home)
+        home.write(NAME, Record.of(os.getpid(), home.root, STARTING))
+    try:
+        await _serve(home, replace(settings, dangerously_accept_unsigned_decisions=True), progress)
+    finally:
+        home.forget(NAME)
+    progress("Stopping what was started here …")
+    await stop_accounts(home)
+    await stop_services(home)
+    return None
+
+
+async def _serve(home: Home, settings: Settings, progress: Progress) -> None:
     stop_asked = asyncio.Event()
     stop_on_signals(stop_asked)
     services, session, settings = await prepare(home, settings, progress)
@@ -64,19 +77,24 @@ async def up(home: Home, settings: Settings, progress: Progress) -> tuple[Addres
     try:
         await serve(session, settings, ROLES, ready, stop_asked)
     finally:
-        home.forget(NAME)
         await session.close()
-    progress("Stopping what was started here …")
-    await stop_accounts(home)
-    await stop_services(home)
-    return None
+
+
+async def _addresses_once_ready(home: Home) -> tuple[Address, ...]:
+    """The addresses of the `up` that serves here, or is about to. Raises ServiceUnavailable if it ends instead."""
+    async with asyncio.timeout(READY_SECONDS):
+        while record := home.living(NAME):
+            if record.address != STARTING:
+                return addresses_of(record)
+            await asyncio.sleep(0.1)
+    raise ServiceUnavailable(f"another `stanchion up` ended while it started; its log is {home.log(NAME)}")
 
 
 async def up_detached(home: Home, progress: Progress) -> tuple[Address, ...]:
     """Start `up` as a process of its own and return once it serves. Raises ServiceUnavailable with its log's end."""
     home.prepare()
-    if record := home.living(NAME):
-        return addresses_of(record)
+    if home.living(NAME):
+        return await _addresses_once_ready(home)
     log = home.log(NAME)
     progress(f"Starting the worker (log: {log}) …")
     with log.open("ab") as output:
@@ -87,7 +105,7 @@ async def up_detached(home: Home, progress: Progress) -> tuple[Address, ...]:
         )  # fmt: skip
     async with asyncio.timeout(READY_SECONDS):
         while True:
-            if record := home.living(NAME):
+            if (record := home.living(NAME)) and record.address != STARTING:
                 return addresses_of(record)
             if process.returncode is not None:
                 raise ServiceUnavailable(f"`stanchion up` ended with code {process.returncode}:\n{tail_of(log)}")

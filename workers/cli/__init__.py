@@ -1,8 +1,19 @@
 """The command line. Data on stdout, talk on stderr. Nothing heavy is imported before a command runs."""
 
+import sys
+
 
 def main() -> None:
     """Entry point of `stanchion`."""
     from workers.cli.app import app
 
-    app(prog_name="stanchion")
+    code: object = 0
+    try:
+        app(prog_name="stanchion")
+    except SystemExit as ended:
+        code = ended.code
+    if "temporalio" not in sys.modules:
+        raise SystemExit(code)
+    from workers.serve import leave  # the SDK's threads sometimes abort an orderly exit, and with it the exit code
+
+    leave(code if isinstance(code, int) else int(code is not None))

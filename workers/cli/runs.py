@@ -20,6 +20,7 @@ from workflows.contracts.base import explain
 from workflows.contracts.runs import WORKFLOW_TYPE, RunRequest
 
 POLL_SECONDS = 0.3
+ADMISSION_SECONDS = 10.0  # how long `run` waits for a worker to admit or refuse; it goes on by itself after that
 
 
 def start(request: dict[str, Any], key: str | None, watch: bool, as_json: bool) -> None:
@@ -39,6 +40,8 @@ async def _start(request: dict[str, Any], key: str | None, watch: bool, as_json:
             static_summary=f"{valid.agent}: {' '.join(valid.goal.split())[:120]}",
         )
         say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
+        if refused := await _refusal(opened, handle):
+            fail(f"the run was not admitted: {refused}", Exit.USAGE)
         if not watch:
             show({"run": handle.id}, as_json=as_json, text=handle.id)
             return Exit.OK
@@ -61,6 +64,29 @@ def _checked(request: dict[str, Any]) -> RunRequest:
         fail(explain(error), Exit.USAGE)
 
 
+async def _refusal(opened: Session, handle: WorkflowHandle[Any, Any]) -> str | None:
+    """Why the run was not admitted; None once it is, or while no worker has looked at it."""
+    ending = asyncio.ensure_future(handle.result())
+    give_up = time.monotonic() + ADMISSION_SECONDS
+    try:
+        while time.monotonic() < give_up:
+            await asyncio.wait([ending], timeout=POLL_SECONDS)
+            if ending.done():
+                failure = ending.exception()
+                return _why(failure) if isinstance(failure, WorkflowFailureError) else None
+            if await SQL["run"].row(opened.database, run_id=handle.id):
+                return None
+        say("no worker has taken it up yet; is one running? `stanchion up` or `stanchion worker` starts one")
+        return None
+    finally:
+        ending.cancel()
+
+
+def _why(failure: WorkflowFailureError) -> str:
+    cause = failure.cause
+    return cause.message if isinstance(cause, ApplicationError) else str(cause)
+
+
 async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: bool) -> Exit:
     """Print events as they come, then the outcome."""
     ending = asyncio.ensure_future(handle.result())
@@ -77,9 +103,7 @@ def _ended(ending: "asyncio.Future[Any]", as_json: bool) -> Exit:
     try:
         outcome = ending.result()
     except WorkflowFailureError as error:
-        cause = error.cause
-        message = cause.message if isinstance(cause, ApplicationError) else str(cause)
-        say(f"stanchion: the run was not admitted: {message}")
+        say(f"stanchion: the run was not admitted: {_why(error)}")
         return Exit.USAGE
     answer = f"\n\n{outcome['answer']}" if outcome.get("answer") else ""
     show(outcome, as_json=as_json, text=f"{outcome['status']}: {outcome['reason']}{answer}")

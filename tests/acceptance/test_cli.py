@@ -1,0 +1,140 @@
+"""The two commands and the command line, as a newcomer types them, in a state folder of their own."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from tests.conftest import OTHERS
+from tests.harness.stanchion import eventually
+
+PATIENCE = 300.0  # seconds for one command, on a busy machine
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """Its standard output, as JSON."""
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Awaitable[Typed]]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def cli() -> AsyncIterator[Cli]:
+    """`await cli("ls", "--json")`, in a state folder of its own; what it started is stopped at the end."""
+    with tempfile.TemporaryDirectory(prefix="stanchion-", ignore_cleanup_errors=True) as folder:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("TEMPORAL_") and k not in OTHERS}
+        environment = kept | {"STANCHION_HOME": str(Path(folder) / "home")}
+
+        async def typed(*words: str) -> Typed:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "workers.cli", *words, env=environment,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+            assert process.returncode is not None
+            return Typed(process.returncode, out.decode(), err.decode())
+
+        yield typed
+        await typed("down")
+
+
+async def test_commands_say_what_is_missing_while_nothing_runs(cli: Cli) -> None:
+    answer = await cli("ls")
+    assert (answer.code, answer.out) == (5, "")
+    assert "stanchion up" in answer.err
+
+
+async def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom workers.cli import main\nsys.argv = ['stanchion', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('temporalio', 'asyncpg', 'pydantic', 'anthropic', 'opentelemetry') if m in sys.modules])"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert out.decode().splitlines()[-1] == "[]"
+
+
+async def test_the_demo_is_killed_and_comes_back_and_the_witness_counts_what_we_count(cli: Cli) -> None:
+    shown = await cli("demo", "--json")
+    assert shown.code == 0, shown.err
+    assert shown.data["killed"] is True
+    assert shown.data["status"] == "completed"
+    assert shown.data["effects"]["claimed"] == shown.data["effects"]["witness"] == 2
+    assert shown.data["approvals"] == 1
+
+
+async def test_a_run_is_started_watched_from_the_table_approved_and_shown(cli: Cli) -> None:
+    await cli("up", "--detach")
+    started = await cli("run", "it-support", "Take care of ticket 3", "--key", "t3", "--requester", "ana", "--json")
+    assert (started.code, started.data) == (0, {"run": "agent/it-support/t3"})
+
+    async def asked() -> Any:
+        return [a for a in (await cli("approvals", "--json")).data if a["run_id"] == "agent/it-support/t3"]
+
+    approval = (await eventually(asked, "it asks", PATIENCE))[0]
+    assert approval["arguments"] == {"account": "priya@acme.example"}
+    own = await cli("approve", approval["approval_id"], "--by", "ana", "--json")
+    assert (own.code, own.data["answer"]) == (3, "not allowed")
+    taken = await cli("approve", approval["approval_id"], "--by", "lee", "--json")
+    assert (taken.code, taken.data["answer"]) == (0, "accepted")
+    again = await cli("approve", approval["approval_id"], "--by", "mo", "--json")
+    assert (again.code, again.data["answer"]) == (3, "already decided")
+
+    async def over() -> bool:
+        return bool((await cli("show", "t3", "--json")).data["outcome"])
+
+    await eventually(over, "it is over", PATIENCE)
+    shown = (await cli("show", "t3", "--json")).data
+    assert shown["outcome"]["status"] == "completed"
+    assert [a["by"] for a in shown["approvals"]] == ["lee"]
+
+
+async def test_refusals_have_their_exit_codes(cli: Cli) -> None:
+    await cli("up", "--detach")
+    unknown = await cli("run", "it-suport", "x")
+    assert unknown.code == 2
+    assert "did you mean 'it-support'?" in unknown.err
+    assert (await cli("run", "it-support", "x", "--usd", "5.00")).code == 2
+    assert (await cli("show", "nothing-of-this-name")).code == 2
+    assert (await cli("approve", "ap-none")).code == 2
+    spent = await cli("run", "it-support", "Take care of ticket 5", "--tool-calls", "1", "--watch", "--json")
+    assert (spent.code, spent.data["reason"].split(":")[0]) == (4, "budget.tool_calls")
+
+
+async def test_halt_stops_a_waiting_run_and_doctor_finds_nothing_wrong(cli: Cli) -> None:
+    await cli("up", "--detach")
+    await cli("run", "it-support", "Take care of ticket 2", "--key", "t2")
+    halted = await cli("halt", "t2", "--reason", "enough", "--json")
+    assert (halted.code, halted.data["status"]) == (0, "cancelled")
+    assert "enough" in halted.data["reason"]
+    checks = await cli("doctor", "--json")
+    assert checks.code == 0, checks.out
+
+
+async def test_two_ups_at_once_start_one_worker(cli: Cli) -> None:
+    await cli("down")
+    both = await asyncio.gather(cli("up", "-d", "--json"), cli("up", "-d", "--json"))
+    assert [typed.code for typed in both] == [0, 0]
+    assert both[0].data == both[1].data
+    stopped = await cli("down", "--json")
+    assert set(stopped.data["stopped"]) == {"worker", "accounts", "temporal", "postgres"}
+    assert (await cli("down", "--json")).data == {"stopped": []}
