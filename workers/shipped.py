@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 
 from activities.agents.definition import AgentDefinition, read_definition
 from activities.agents.versions import Agents, AgentVersion, resolve
@@ -71,8 +72,6 @@ async def ensure_accounts(home: Home, progress: Progress, *, delay: float = 0.0,
 
 async def stop_accounts(home: Home, name: str = SERVICE) -> bool:
     """End the accounts service that this home started; False if none was running."""
-    from signal import SIGKILL, SIGTERM
-
     async with home.locked(name):
         record = home.living(name)
         if record is None:

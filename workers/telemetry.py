@@ -1,17 +1,14 @@
-"""OpenTelemetry: off unless OTEL_EXPORTER_OTLP_ENDPOINT is set. Spans from workflow to model and tool, and metrics.
+"""OpenTelemetry: off unless OTEL_EXPORTER_OTLP_ENDPOINT is set. Spans from workflow to model and tool.
 
-Spans are made by the SDK's own replay-safe tracing; a replayed step makes no second span. Metric names follow the
-stock dashboards, which needs the suffixes and seconds switched on.
+Spans are made by the SDK's own replay-safe tracing; a replayed step makes no second span.
 """
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from temporalio.contrib.opentelemetry import OpenTelemetryPlugin
 from temporalio.plugin import SimplePlugin
-from temporalio.runtime import OpenTelemetryConfig, OpenTelemetryMetricTemporality, Runtime, TelemetryConfig
 
-from workers.settings import SettingInvalid, Settings
+from workers.settings import Settings
 
 SERVICE = "stanchion"
 
@@ -30,20 +27,6 @@ def tracing_plugins(settings: Settings) -> Sequence[SimplePlugin]:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     return (OpenTelemetryPlugin(add_temporal_spans=True),)
-
-
-def metrics_runtime(settings: Settings, metrics_endpoint: str | None) -> Runtime | None:
-    """A runtime that exports the SDK's metrics over OTLP (gRPC), if an endpoint for them is configured."""
-    if not metrics_endpoint:
-        return None
-    if urlsplit(metrics_endpoint).scheme not in ("http", "https"):
-        raise SettingInvalid("STANCHION_OTLP_METRICS_URL is the URL of an OTLP gRPC collector, http://host:4317")
-    metrics = OpenTelemetryConfig(
-        url=metrics_endpoint,
-        metric_temporality=OpenTelemetryMetricTemporality.CUMULATIVE,
-        durations_as_seconds=True,
-    )
-    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
 
 
 def flush() -> None:
