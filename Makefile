@@ -47,7 +47,7 @@ requirements: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (AR
 	@echo "==> resolving requirements/*.txt"
 	@$(COMPILE) pyproject.toml --all-extras -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/core.txt
-	@for extra in model tools ops; do \
+	@for extra in model tools ops slack; do \
 		$(COMPILE) pyproject.toml -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt || exit 1; done
 	@printf 'uv\nhatchling\neditables\n' | $(COMPILE) - -c requirements/dev.txt -o requirements/setup.txt
 	@! grep -l '://' requirements/*.txt || { echo "These files name a host; they may not."; exit 1; }

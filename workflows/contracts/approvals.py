@@ -16,7 +16,11 @@ ARGUMENTS_LIMIT = 256_000  # bytes of JSON: they are in history twice, and Tempo
 
 
 class Decision(Frozen):
-    """An answer to one approval. `key` and `signature` prove who decided; who cannot sign leaves them out."""
+    """An answer to one approval. `key` and `signature` prove who decided; who cannot sign leaves them out.
+
+    What is signed is `activities.identity.statements.decision_statement`: `digest` binds it to the exact call as it was
+    shown, `at` to the moment. `code` is the one-time code of the person the call is about.
+    """
 
     approval_id: str = Field(min_length=1, max_length=200)
     verdict: CallVerdict | UnknownVerdict
@@ -25,6 +29,10 @@ class Decision(Frozen):
     arguments: dict[str, JsonValue] | None = None  # with `edit`: the arguments to use instead
     key: str | None = Field(default=None, max_length=200)
     signature: str | None = Field(default=None, max_length=1_000)
+    digest: str | None = Field(default=None, max_length=64)  # of the call, as the approval shows it
+    at: datetime | None = None  # when it was decided, by the surface's clock
+    code: str | None = Field(default=None, max_length=64)
+    repeat: int = Field(default=0, ge=0, le=100)  # with `approve`: and the next n calls like this one
 
     @field_validator("arguments")
     @classmethod
@@ -59,3 +67,4 @@ class OpenApproval(Frozen):
     about: Literal["call", "unknown"]
     tier: Tier | None = None
     expires_at: datetime | None = None
+    reviewer: str | None = None  # agent that gives its opinion first, as one of the people asked

@@ -52,6 +52,7 @@ class NeedsApproval(Frozen):
     tool: str
     tier: Tier
     expires_at: datetime
+    reviewer: str | None = None
 
 
 class Unknown(Frozen):

@@ -1,5 +1,6 @@
 """What people tell a running agent: the payloads of the signals `message`, `halt`, `pause` and `resume`. Public."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,11 +12,19 @@ MESSAGE_LIMIT = 16_000  # characters of one message to a run; it is in history t
 
 
 class MessageReceived(Frozen):
-    """A person said something to the run. Sent as signal `message` with `{"text": …, "by": …}`."""
+    """A person said something to the run. Sent as signal `message` with `{"text": …, "by": …}`.
+
+    `endorses` restates a value the gateway refused for its origin: it counts as the person's own word from here on.
+    `key`, `at` and `signature` prove who said it (`activities.identity.statements.message_statement`).
+    """
 
     kind: Literal["message.received"] = "message.received"
     text: str = Field(min_length=1, max_length=MESSAGE_LIMIT)
     by: str | None = Field(default=None, max_length=320, pattern=NAME)
+    endorses: str | None = Field(default=None, min_length=1, max_length=2_000)
+    key: str | None = Field(default=None, max_length=200)
+    at: datetime | None = None
+    signature: str | None = Field(default=None, max_length=1_000)
 
 
 class HaltOrdered(Frozen):
