@@ -19,9 +19,9 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, W
 
 from activities.agents.versions import Agents
 from activities.storage.database import Database
-from activities.storage.migrate import upgrade
 from bench import agent
 from bench.bare import TABLE
+from workers.database import prepare_database
 from workers.plugin import stanchion_plugin
 from workers.services import Home, reach, register_search_attributes, stop_services
 from workers.services.home import PROJECT_ROOT
@@ -200,7 +200,7 @@ async def _open(root: Path, home: Home) -> AsyncIterator[Site]:
     )
     await register_search_attributes(await reach(temporal), SEARCH_ATTRIBUTES)
     client = await Client.connect(temporal.address, namespace=temporal.namespace, plugins=[stanchion_plugin()])
-    await upgrade(postgres.url)
+    await prepare_database(postgres.url)
     database = Database(postgres.url)
     await (await database.pool()).execute(TABLE)
     await Agents(database).publish(agent.version())

@@ -10,9 +10,9 @@ from typing import Any
 import pytest_asyncio
 from temporalio.client import Client
 
-from activities.storage.migrate import upgrade
 from tests.harness import databases
 from tests.harness.stanchion import Stanchion
+from workers.database import prepare_database
 from workers.plugin import stanchion_plugin
 from workers.services import (
     Home,
@@ -53,7 +53,7 @@ async def services() -> AsyncIterator[Services]:
 async def template(services: Services) -> AsyncIterator[str]:
     """The name of a migrated database that each test's own is copied from."""
     url = await databases.create(services.postgres.url)
-    await upgrade(url)
+    await prepare_database(url)
     yield databases.name_of(url)
     await databases.drop(services.postgres.url, url)
 

@@ -1,7 +1,7 @@
 """What a Temporal and a Postgres must hold before a worker starts. Starts nothing; safe to repeat, also at once."""
 
 from activities.agents.versions import Agents, AgentVersion
-from activities.storage.migrate import upgrade
+from workers.database import prepare_database
 from workers.services import Progress, register_search_attributes
 from workers.session import Session
 from workers.settings import Settings
@@ -10,12 +10,12 @@ from workflows.search import SEARCH_ATTRIBUTES
 
 
 async def bootstrap(session: Session, settings: Settings, progress: Progress) -> list[AgentVersion]:
-    """Search attributes, tables and the shipped agents, which are returned.
+    """Search attributes, tables, the platform's policy and the shipped agents, which are returned.
 
     Raises SearchAttributeConflict, StoreUnavailable, SchemaTooNew and their kin.
     """
     await register_search_attributes(session.client, SEARCH_ATTRIBUTES)
-    for migration in await upgrade(session.database.url):
+    for migration in await prepare_database(session.database.url):
         progress(f"Applied migration {migration.version:04d}_{migration.name}")
     await prepare_shipped(settings, session.database.url)
     agents = await publish_shipped(Agents(session.database), settings)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from activities.errors import Permanent
+from workers.slack.config import SLACK_API, SlackSettings
 from workflows.contracts.runs import TASK_QUEUE, QueueLayout, RolloverCaps
 
 TOOL_PREFIX = "STANCHION_TOOL_"
@@ -33,6 +34,7 @@ class Settings:
     dangerously_accept_unsigned_decisions: bool = False
     otlp_endpoint: str | None = None
     log_format: str = "json"
+    slack: SlackSettings = field(default_factory=SlackSettings)
     tool_settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -54,7 +56,22 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         dangerously_accept_unsigned_decisions=_switch(env, "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"),
         otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
         log_format=env.get("STANCHION_LOG_FORMAT") or "json",
+        slack=_slack(env),
         tool_settings={k.removeprefix(TOOL_PREFIX).lower(): v for k, v in env.items() if k.startswith(TOOL_PREFIX)},
+    )
+
+
+def _slack(env: Mapping[str, str]) -> SlackSettings:
+    return SlackSettings(
+        bot_token=env.get("STANCHION_SLACK_BOT_TOKEN") or None,
+        app_token=env.get("STANCHION_SLACK_APP_TOKEN") or None,
+        signing_secret=env.get("STANCHION_SLACK_SIGNING_SECRET") or None,
+        channel=env.get("STANCHION_SLACK_CHANNEL") or None,
+        escalation_channel=env.get("STANCHION_SLACK_ESCALATION_CHANNEL") or None,
+        tenants=tuple(name.strip() for name in env.get("STANCHION_SLACK_TENANTS", "").split(",") if name.strip()),
+        listen=env.get("STANCHION_SLACK_LISTEN") or SlackSettings.listen,
+        web_ui=env.get("STANCHION_SLACK_WEB_UI") or None,
+        api_url=env.get("STANCHION_SLACK_API_URL") or SLACK_API,
     )
 
 

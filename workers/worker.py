@@ -11,12 +11,14 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.agents.versions import Agents
+from activities.approvals.authority import Authority
 from activities.approvals.record import Approvals
 from activities.gateway.call import Checkpoint, Gateway, no_checkpoint
 from activities.model.plan import Models
 from activities.model.providers import Providers
 from activities.runs.lifecycle import Runs
 from activities.storage.database import Database
+from activities.storage.transcript import Transcripts
 from workers.settings import Settings
 from workflows.agent import AgentWorkflow
 from workflows.reaper import ReaperWorkflow
@@ -70,15 +72,18 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         anthropic_base_url=settings.anthropic_base_url,
         forbid_real_calls=settings.forbid_real_model_calls,
     )
-    unsigned = settings.dangerously_accept_unsigned_decisions
+    authority = Authority(
+        database, dangerously_accept_unsigned_decisions=settings.dangerously_accept_unsigned_decisions
+    )
+    transcripts = Transcripts(database)  # what one role has read, another in the same process need not read again
     return Parts(
         database=database,
         providers=providers,
         agents=agents,
         runs=Runs(database, agents, settings.queues, settings.rollover),
-        models=Models(database, agents, providers, settings.prices),
-        gateway=Gateway(database, agents, settings.tool_settings, checkpoint),
-        approvals=Approvals(database, dangerously_accept_unsigned_decisions=unsigned),
+        models=Models(database, agents, providers, settings.prices, authority=authority, transcripts=transcripts),
+        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts),
+        approvals=Approvals(database, authority),
     )
 
 

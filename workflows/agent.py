@@ -282,7 +282,7 @@ def _event_of(result: CallResult) -> StepEvent:
         case Observed(call_id=call_id):
             return CallFinished(call_id=call_id)
         case Refused(call_id=call_id, correctable=correctable):
-            return CallFinished(call_id=call_id, correctable=correctable)
+            return CallFinished(call_id=call_id, correctable=correctable, refused=result.against_it)
         case NeedsApproval() | Unknown():
             return ApprovalRequested(approval=opened_by(result))
         case Wait(call_id=call_id, until=until):

@@ -24,6 +24,7 @@ def opened_by(result: NeedsApproval | Unknown) -> OpenApproval:
                 about="call",
                 tier=result.tier,
                 expires_at=result.expires_at,
+                reviewer=result.reviewer,
             )
         case Unknown():
             return OpenApproval(

@@ -38,6 +38,8 @@ GOAL_LINE = 120  # characters of the goal kept for people; the whole goal is in 
 RECENT_DECISIONS = 32  # decided approvals remembered, so that a late second answer is told "already decided"
 INBOX_LIMIT = 50  # decisions and messages noted but not yet acted on; what comes beyond is dropped, and logged
 MESSAGES_SIZE = 100_000  # characters noted; at 6 bytes for the worst of them, a third of what one payload may hold
+REFUSALS_IN_A_ROW = 3  # one may be a misunderstanding, two bad luck
+REFUSALS_IN_A_RUN = 20
 JOURNAL_LIMIT = 50  # orders noted for the trace log; those beyond are obeyed all the same
 
 
@@ -82,6 +84,8 @@ class RunState(Frozen):
 
     loops: LoopMemory = LoopMemory()
     mistakes: int = 0  # calls in a row that were the model's own mistake
+    refusals_in_a_row: int = 0
+    refusals: int = 0  # since the run began, or a person last let it go on
     rollovers: int = 0
 
 
@@ -129,7 +133,7 @@ def apply(state: RunState, event: StepEvent) -> RunState:
         case PauseOrdered():
             return _with(state, pause=event, journal=_noted(state, event))
         case ResumeOrdered():
-            return _with(state, pause=None, journal=_noted(state, event))
+            return _with(state, pause=None, refusals=0, refusals_in_a_row=0, journal=_noted(state, event))
         case RolledOver():
             return _with(state, rollovers=state.rollovers + 1)
         case RunClosed():
@@ -190,6 +194,7 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
     done = next((call for call in state.pending if call.call_id == event.call_id), None)
     if done is None:
         return state
+    state = _refusals_counted(state, event)
     return _with(
         state,
         pending=tuple(call for call in state.pending if call is not done),
@@ -199,6 +204,18 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
         expired=tuple(call_id for call_id in state.expired if call_id != event.call_id),
         woken=tuple(call_id for call_id in state.woken if call_id != event.call_id),
     )
+
+
+def _refusals_counted(state: RunState, event: CallFinished) -> RunState:
+    """A run that is told no again and again is hijacked or lost: either way a person looks at it before it goes on."""
+    if not event.refused:
+        return _with(state, refusals_in_a_row=0)
+    state = _with(state, refusals=state.refusals + 1, refusals_in_a_row=state.refusals_in_a_row + 1)
+    if state.pause or (state.refusals_in_a_row < REFUSALS_IN_A_ROW and state.refusals < REFUSALS_IN_A_RUN):
+        return state
+    how = f"{state.refusals_in_a_row} in a row" if state.refusals_in_a_row >= REFUSALS_IN_A_ROW else f"{state.refusals}"
+    order = PauseOrdered(reason=f"refused {how}: look at what it wants, then resume or halt it")
+    return _with(state, pause=order, journal=_noted(state, order))
 
 
 def _approval_expired(state: RunState, event: ApprovalExpired) -> RunState:

@@ -2,12 +2,13 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from activities.errors import Permanent
+from activities.policy.grants import GrantsField
 from workflows.contracts.budgets import BudgetRequest
 from workflows.contracts.runs import Mode
 
@@ -31,12 +32,58 @@ class ToolSource(Strict):
     use: tuple[str, ...] = Field(min_length=1, description="Names of the tools the agent is offered")
 
 
+Roles = tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], ...]
+
+
+class Escalation(Strict):
+    """Who else may decide, when nobody did for a while."""
+
+    after_minutes: float = Field(ge=0.01, le=60 * 24 * 90)
+    roles: Roles = Field(min_length=1)
+
+
+class ApprovalRule(Strict):
+    """Who decides about the calls of one tool, and how. What is not said is the strict case."""
+
+    always: bool = Field(default=False, description="Ask even where the tier alone would not")
+    people: int = Field(default=1, ge=0, le=5, description="Distinct people who have to say yes; T4 takes two at least")
+    roles: Roles = Field(default=(), description="Only people with one of these roles count; empty: anyone registered")
+    confirm: str | None = Field(default=None, description="Argument that names who confirms with a one-time code")
+    reviewer: str | None = Field(
+        default=None, description="Agent without tools that may be one of the people: two-person, agent or human"
+    )
+    escalate: Escalation | None = None
+    repeat_most: int = Field(default=0, ge=0, le=100, description="Most n of 'approve the next n like this'; never T4")
+
+    @model_validator(mode="after")
+    def _someone_decides(self) -> Self:
+        if not self.people and not self.confirm:
+            raise ValueError("people: 0 needs `confirm`, or nobody would decide")
+        return self
+
+
 class ApprovalRules(Strict):
     """How approvals behave."""
 
     expire_minutes: float = Field(
         default=24 * 60, ge=0.01, le=60 * 24 * 90, description="Silence becomes no after this long"
     )
+    deliver: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="module:function that brings a one-time code to a person: async (ctx, person, code, what) -> None",
+    )
+    tools: dict[str, ApprovalRule] = Field(default={}, description="Rules by tool")
+
+    @model_validator(mode="after")
+    def _codes_arrive(self) -> Self:
+        if not self.deliver and (needy := [name for name, rule in self.tools.items() if rule.confirm]):
+            raise ValueError(f"{', '.join(needy)}: `confirm` needs `deliver`, or no code would ever arrive")
+        return self
+
+    def of(self, tool: str) -> ApprovalRule:
+        """The rule for a tool."""
+        return self.tools.get(tool, ApprovalRule())
 
 
 class AgentDefinition(Strict):
@@ -58,6 +105,20 @@ class AgentDefinition(Strict):
     mode: Mode = "tiered"
     budget: BudgetRequest = BudgetRequest()
     approvals: ApprovalRules = ApprovalRules()
+    grants: GrantsField | None = Field(
+        default=None,
+        description="What each tool may be used for; once set, all but plain reads need one",
+    )
+    policy: str | None = Field(
+        default=None, max_length=200_000, description="Cedar file beside this one: the agent's own policy"
+    )
+
+    @model_validator(mode="after")
+    def _about_its_tools(self) -> Self:
+        used = {name for source in self.tools for name in source.use}
+        if strange := sorted({*(self.grants or {}), *self.approvals.tools} - used):
+            raise ValueError(f"grants or approvals name tools the agent does not use: {', '.join(strange)}")
+        return self
 
 
 class _OneOfEachKey(yaml.SafeLoader):
@@ -90,7 +151,18 @@ def read_definition(path: Path) -> AgentDefinition:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionInvalid(f"cannot read {path}: {error}") from None
-    return parse_definition(text, path.name)
+    return _with_policy(parse_definition(text, path.name), path)
+
+
+def _with_policy(definition: AgentDefinition, path: Path) -> AgentDefinition:
+    """The definition with its policy's text in place of the file's name."""
+    if definition.policy is None:
+        return definition
+    file = path.parent / definition.policy
+    try:
+        return definition.model_copy(update={"policy": file.read_text(encoding="utf-8")})
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise DefinitionInvalid(f"{path.name}: cannot read its policy {definition.policy!r}: {error}") from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +10,16 @@ from typing import Any
 
 from activities.agents.definition import AgentDefinition, DefinitionInvalid, read_definition
 from activities.errors import Permanent
+from activities.policy.cedar import Policy, PolicyInvalid, load
+from activities.policy.cedar_schema import ToolShape, schema_for
+from activities.policy.engine import acts_outside
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import BUILTIN, BUILTIN_MODULE, find_tool
 from activities.tools.spec import ToolSpec
+from workflows.contracts.calls import Tier
 
 SQL = Queries(__file__, "agents.sql")
 
@@ -38,6 +43,10 @@ class PinnedTool:
     pinned_hash: str
     parallel: bool
     timeout: int
+    tier: Tier = "T4"  # a version stored before these were is treated as the strictest
+    effect: str = "admin"
+    acts_outside: bool = True
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,18 @@ class AgentVersion:
     def by_name(self) -> dict[str, PinnedTool]:
         """The offered tools, by name."""
         return {tool.name: tool for tool in self.tools}
+
+    @cached_property
+    def acts_outside(self) -> bool:
+        """One of its tools can carry something out of the house."""
+        return any(tool.acts_outside for tool in self.tools)
+
+    @cached_property
+    def policy(self) -> Policy | None:
+        """Its own policy, parsed. Raises PolicyInvalid."""
+        if self.definition.policy is None:
+            return None
+        return load(self.definition.policy, version=self.version, scope="agent")
 
 
 def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
@@ -71,6 +92,7 @@ def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
                 f"{definition.name}: two tools are called {name!r}; the model could not tell them apart"
             )
         tools[name] = _pinned(module, spec)
+    _check_policy(definition, tuple(tools.values()))
     content = [definition.model_dump(mode="json"), [[t.pinned_hash, t.timeout] for t in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
 
@@ -146,4 +168,22 @@ def _pinned(module: str, spec: ToolSpec) -> PinnedTool:
         pinned_hash=spec.pinned_hash,
         parallel=spec.facts.effect == "read" and spec.name != "wait",
         timeout=spec.timeout,
+        tier=spec.tier,
+        effect=spec.facts.effect,
+        acts_outside=acts_outside(spec.facts),
+        private=spec.facts.private,
     )
+
+
+def shapes(tools: Iterable[PinnedTool]) -> list[ToolShape]:
+    """Tools as a policy's schema needs them."""
+    return [ToolShape(tool.name, tool.tier, tool.effect, tool.input_schema) for tool in tools]
+
+
+def _check_policy(definition: AgentDefinition, tools: tuple[PinnedTool, ...]) -> None:
+    if definition.policy is None:
+        return
+    try:
+        load(definition.policy, version="", scope="agent", schema=schema_for(shapes(tools)))
+    except PolicyInvalid as error:
+        raise DefinitionInvalid(f"{definition.name}: its policy cannot be used: {error}") from None

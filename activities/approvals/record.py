@@ -1,9 +1,15 @@
 """`approvals.record`: the one path of a decision, whatever surface it came from."""
 
+import hmac
+from dataclasses import dataclass
 from typing import Any
 
 from temporalio import activity
 
+from activities.approvals.authority import Authority, Identified
+from activities.approvals.codes import CODE_TRIES, code_hash
+from activities.identity.proof import Unproven, canonical_name
+from activities.identity.statements import decision_statement
 from activities.storage.canonical import canonical_json, clean
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -16,12 +22,20 @@ from workflows.ports import ApprovalsPort
 SQL = Queries(__file__, "approvals.sql")
 
 
-class Approvals(ApprovalsPort):
-    """Approvals in Postgres. Unsigned decisions count only where the worker was told, by that ugly name, to do so."""
+@dataclass(frozen=True)
+class Counted:
+    """A decision that may be stored: whose it is, and how we know."""
 
-    def __init__(self, database: Database, *, dangerously_accept_unsigned_decisions: bool = False) -> None:
+    by: str
+    proof: str
+
+
+class Approvals(ApprovalsPort):
+    """Approvals in Postgres."""
+
+    def __init__(self, database: Database, authority: Authority) -> None:
         self._database = database
-        self._accept_unsigned = dangerously_accept_unsigned_decisions
+        self._authority = authority
 
     @activity.defn(name="approvals.record")
     async def record(self, request: RecordRequest) -> DecisionReceipt:
@@ -31,63 +45,145 @@ class Approvals(ApprovalsPort):
         if row is None:
             return _receipt(decision, "not allowed", "this run has no such approval")
         if row["mine"] == decision.verdict:
-            return _receipt(decision, "accepted", closes=True)  # an earlier attempt stored it and lost its reply
-        if refused := self._refusal(row, decision):
+            # An earlier attempt stored it and lost its reply, or someone sent it twice: it counts once.
+            return _receipt(decision, "accepted", _missing(row), closes=row["state"] != "open")
+        if refused := _refusal(row, decision):
             return refused
-        receipt = _receipt(decision, "accepted", closes=True)
-        noted = DecisionRecorded(receipt=receipt, verdict=decision.verdict, by=decision.by)
+        counted = await self._counted(row, decision)
+        if isinstance(counted, DecisionReceipt):
+            return counted
+        return await self._store(request, row, counted)
+
+    async def _counted(self, row: Any, decision: Decision) -> Counted | DecisionReceipt:
+        """Whether this decision counts: proved, by someone who may, about the call as it is asked."""
+        if decision.code is not None:
+            return await self._confirmed(row, decision)
+        who = await self._authority.identify(
+            tenant=row["tenant"],
+            by=decision.by,
+            key=decision.key,
+            signature=decision.signature,
+            statement=decision_statement(decision),
+            at=decision.at,
+            not_before=row["requested_at"],
+            not_after=row["expires_at"],
+        )
+        match who:
+            case Unproven(reason=reason):
+                return _receipt(decision, "not allowed", reason)
+            case Identified() if because := _why_not(row, decision, who):
+                return _receipt(decision, "not allowed", because)
+            case Identified():
+                return Counted(who.name, str(who.proof))
+
+    async def _confirmed(self, row: Any, decision: Decision) -> Counted | DecisionReceipt:
+        """The one-time code of whom the call is about: it proves who they are, and is no approval by itself."""
+        if not row["subject"] or decision.verdict != "approve":
+            return _receipt(decision, "not allowed", "nobody has to confirm this with a code")
+        if row["confirmed_at"]:
+            return _receipt(decision, "already decided", "it is confirmed already")
+        given = code_hash(row["approval_id"], decision.code or "")
+        if row["code_hash"] and hmac.compare_digest(given, row["code_hash"]):
+            return Counted(row["subject"], "code")
+        left = await SQL["wrong_code"].row(self._database, approval_id=row["approval_id"], most=CODE_TRIES)
+        over = left is None or left["state"] != "open"
+        reason = "too many wrong codes; the call is not performed" if over else "that is not the code that was sent"
+        return _receipt(decision, "not allowed", reason, closes=over)
+
+    async def _store(self, request: RecordRequest, row: Any, counted: Counted) -> DecisionReceipt:
+        decision = request.decision
+        noted = DecisionRecorded(receipt=_receipt(decision, "accepted"), verdict=decision.verdict, by=counted.by)
         trace = Trace(request.run_id, (noted,), call_id=row["call_id"])
         stored = await SQL["record"].row(
             self._database,
             approval_id=decision.approval_id,
             verdict=decision.verdict,
-            by=decision.by,
+            by=counted.by,
             reason=clean(decision.reason),
             arguments=None if decision.arguments is None else canonical_json(clean(decision.arguments)),
             key=clean(decision.key),
             signature=clean(decision.signature),
-            signed=False,
+            proof=counted.proof,
+            digest=decision.digest,
+            repeat=decision.repeat if decision.verdict == "approve" else 0,
             **trace.columns,
         )
-        if stored is None or not stored["closed"]:
+        if stored is None:
             return await self._too_late(request)
         trace.emit()
-        return receipt
+        closes = stored["state"] != "open"
+        return _receipt(decision, "accepted", "" if closes else _still_needed(stored), closes=closes)
 
     async def _find(self, request: RecordRequest) -> Any:
         decision = request.decision
         return await SQL["find"].row(
-            self._database, approval_id=decision.approval_id, run_id=request.run_id, by=decision.by
+            self._database, approval_id=decision.approval_id, run_id=request.run_id, by=canonical_name(decision.by)
         )
-
-    def _refusal(self, row: Any, decision: Decision) -> DecisionReceipt | None:
-        if row["state"] != "open":
-            return _closed(decision, row["state"])
-        if row["expired"]:
-            return _receipt(decision, "expired", "it expired before this decision came")
-        if decision.verdict not in (CALL_VERDICTS if row["about"] == "call" else UNKNOWN_VERDICTS):
-            return _receipt(decision, "not allowed", f"{decision.verdict!r} is no answer to this question")
-        if decision.verdict == "edit" and decision.arguments is None:
-            return _receipt(decision, "not allowed", "an edit brings the arguments to use instead")
-        if row["requester"] and decision.by.strip().casefold() == row["requester"].strip().casefold():
-            return _receipt(decision, "not allowed", "who asked for a run never approves it; someone else has to")
-        if not self._accept_unsigned:
-            return _receipt(
-                decision, "not allowed", "this decision is not signed, and this worker takes no unsigned ones"
-            )
-        return None
 
     async def _too_late(self, request: RecordRequest) -> DecisionReceipt:
         """Someone, or the clock, was faster. An attempt that stored this very decision before finds it again here."""
         decision = request.decision
         row = await self._find(request)
+        if row is not None and row["mine"] == decision.verdict:
+            return _receipt(decision, "accepted", _missing(row), closes=row["state"] != "open")
         if row is not None and row["state"] == "open":
             return _receipt(decision, "expired", "it expired before this decision came")
         return _closed(decision, row["state"] if row else "closed")
 
 
+def _refusal(row: Any, decision: Decision) -> DecisionReceipt | None:
+    """Why no decision like this is taken, whoever made it."""
+    if row["state"] != "open":
+        return _closed(decision, row["state"])
+    if row["expired"]:
+        return _receipt(decision, "expired", "it expired before this decision came")
+    if row["mine"]:
+        return _receipt(decision, "already decided", f"you answered {row['mine']!r} already")
+    if row["about"] == "endorse" or decision.verdict not in (
+        CALL_VERDICTS if row["about"] == "call" else UNKNOWN_VERDICTS
+    ):
+        return _receipt(decision, "not allowed", f"{decision.verdict!r} is no answer to this question")
+    if decision.verdict == "edit" and decision.arguments is None:
+        return _receipt(decision, "not allowed", "an edit brings the arguments to use instead")
+    if decision.digest is not None and decision.digest != row["digest"]:
+        return _receipt(decision, "not allowed", "this answers another call than the one that is asked; look again")
+    if decision.repeat > row["repeat_most"]:
+        return _receipt(decision, "not allowed", f"at most the next {row['repeat_most']} may be approved with this one")
+    return None
+
+
+def _why_not(row: Any, decision: Decision, who: Identified) -> str | None:
+    """Why this person's decision does not count."""
+    if row["requester"] and canonical_name(who.name) == canonical_name(row["requester"]):
+        return "who asked for a run never approves it; someone else has to"
+    if row["roles"] and not who.roles.intersection(row["roles"]):
+        return f"only {' or '.join(row['roles'])} may decide about this; {who.name} has no such role"
+    if who.proof == "signature" and decision.digest is None:
+        return "a signed decision names the digest of the call that it is about"
+    return None
+
+
+def _missing(row: Any) -> str:
+    if row["state"] != "open":
+        return ""
+    return _still_needed(
+        {
+            "needed": row["needed"],
+            "approved": len(row["approved_by"]),
+            "unconfirmed": row["subject"] is not None and row["confirmed_at"] is None,
+        }
+    )
+
+
+def _still_needed(stored: Any) -> str:
+    """What an approval that is not closed yet still waits for."""
+    people = f"{stored['approved']} of {stored['needed']} people said yes" if stored["needed"] else ""
+    code = "it waits for the one-time code of whom it is about" if stored["unconfirmed"] else ""
+    return "; ".join(part for part in (people, code) if part)
+
+
 def _closed(decision: Decision, state: str) -> DecisionReceipt:
-    if state in ("expired", "withdrawn"):
+    if state in ("expired", "withdrawn", "superseded"):
         return _receipt(decision, "expired", f"this approval is {state}", closes=True)
     return _receipt(decision, "already decided", f"this approval was answered with {state!r}", closes=True)
 

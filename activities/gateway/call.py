@@ -10,26 +10,32 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from temporalio import activity
 
 from activities.agents.versions import Agents
 from activities.boundary import heartbeating
-from activities.errors import Transient
+from activities.errors import Transient, clip
 from activities.gateway import builtins
-from activities.gateway.checks import Candidate, judge
-from activities.gateway.effects import Claim, Effects
+from activities.gateway.asking import Asking
+from activities.gateway.checks import Candidate, Judged
+from activities.gateway.effects import CapReached, Claim, Effects
+from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts, load
+from activities.gateway.judging import Bench
 from activities.gateway.perform import TRIES, Doubt, perform, probe
+from activities.gateway.plausibility import weighed
 from activities.gateway.results import Result, from_error, from_value
+from activities.policy.store import Policies
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
 from activities.storage.database import Database, StoreUnavailable
+from activities.storage.transcript import Transcripts
 from activities.tools.context import ToolContext
-from activities.tools.errors import ToolDeclarationError
-from activities.tools.registry import BUILTIN, find_tool
+from activities.tools.registry import BUILTIN
 from activities.tools.spec import ToolSpec
-from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Refusal, Unknown, Wait
+from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Refusal, Tier, Unknown, Wait
 from workflows.contracts.events import VerdictGiven
 from workflows.ports import GatewayPort
 
@@ -58,11 +64,13 @@ class Gateway(GatewayPort):
         agents: Agents,
         settings: Mapping[str, str] | None = None,
         checkpoint: Checkpoint = no_checkpoint,
+        transcripts: Transcripts | None = None,
     ) -> None:
         self._database = database
-        self._agents = agents
         self._settings = settings or {}
+        self._bench = Bench(agents, EvidenceReader(transcripts or Transcripts(database)), Policies(database))
         self._effects = Effects(database)
+        self._asking = Asking(database)
         self._checkpoint = checkpoint
 
     @activity.defn(name="gateway.call")
@@ -72,7 +80,7 @@ class Gateway(GatewayPort):
             facts = await load(self._database, request.run_id, request.call_id)
             if done := facts.stored_result:
                 return done
-            call = await self._candidate(facts)
+            call = await self._bench.candidate(facts)
             match facts.state:
                 case None:
                     return await self._first(call, request)
@@ -83,48 +91,49 @@ class Gateway(GatewayPort):
                 case _:
                     return await self._recover(call)
 
-    async def _candidate(self, facts: CallFacts) -> Candidate:
-        agent = await self._agents.version(facts.agent_version)
-        pinned = agent.by_name.get(facts.tool)
-        try:
-            spec = find_tool(pinned.module, pinned.name) if pinned else None
-        except ToolDeclarationError:
-            spec = None
-        return Candidate(facts, agent, pinned, spec)
-
     # ── the first attempt ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def _first(self, call: Candidate, request: CallRequest) -> CallResult:
         """No attempt has claimed this call yet."""
         if request.refuse:
             return await self._refused(call, request.refuse)
-        match judge(call):
+        judged = await self._bench.judge(call)
+        match judged.verdict:
             case Deny() as verdict:
-                given = _given(call, verdict)
-                return await self._effects.refuse(
-                    call.facts, given, _not_performed(verdict), correctable=verdict.correctable
-                )
+                return await self._denied(judged, verdict)
             case Ask() as verdict:
-                return await self._approved_or_ask(call, verdict)
+                return await self._approved_or_ask(judged, verdict)
+            case Allow() as verdict if call.facts.approval_state is not None:
+                return await self._approved_or_ask(judged, verdict)  # it was asked about: the answer counts
             case Allow() as verdict:
-                return await self._claim_and_perform(call, verdict)
+                return await self._claim_and_perform(judged, verdict)
+
+    async def _denied(self, judged: Judged, verdict: Deny) -> CallResult:
+        given = _given(judged.call, verdict, judged.tier)
+        if verdict.rule == "provenance.unanchored":
+            await self._asking.want_endorsement(judged, given)
+        return await self._effects.refuse(
+            judged.call.facts, given, _not_performed(verdict), correctable=verdict.correctable
+        )
 
     async def _refused(self, call: Candidate, refusal: Refusal) -> CallResult:
         verdict = Deny(refusal.rule, refusal.reason)
         return await self._effects.refuse(call.facts, _given(call, verdict), _not_performed(verdict))
 
-    async def _approved_or_ask(self, call: Candidate, verdict: Ask) -> CallResult:
-        facts = call.facts
+    async def _approved_or_ask(self, judged: Judged, verdict: Allow | Ask) -> CallResult:
+        call, facts = judged.call, judged.call.facts
         match facts.approval_state:
             case None:
-                return await self._ask(call, verdict)
+                return await self._ask(judged, verdict)
             case "open" if not facts.expired:
-                return _needs_approval(call)
-            case "approve" | "edit" if not facts.expired and self._fits(call):
-                word = "approved" if facts.approval_state == "approve" else "edited"
-                return await self._claim_and_perform(call, Allow("approval.given", f"{word} by {facts.decided_by}"))
-            case "approve" | "edit" if not facts.expired:
+                return await self._asked(judged)
+            case "approve" | "edit" if not facts.expired and not await self._fits(judged):
                 return await self._refused(call, Refusal(rule="approval.unfit", reason=UNFIT))
+            case "edit" if not facts.expired and _needs_more_people(facts):
+                return await self._ask(judged, verdict)
+            case "approve" | "edit" if not facts.expired:
+                word = "approved" if facts.approval_state == "approve" else "edited"
+                return await self._claim_and_perform(judged, Allow("approval.given", f"{word} by {facts.decided_by}"))
             case "respond":
                 given = _given(call, Deny("approval.responded", f"{facts.decided_by} answered instead"))
                 text = facts.decision_reason or "(no answer)"
@@ -137,32 +146,70 @@ class Gateway(GatewayPort):
                 reason = "its approval expired or was withdrawn before it was performed"
                 return await self._refused(call, Refusal(rule="approval.expired", reason=reason))
 
-    def _fits(self, call: Candidate) -> bool:
-        """The approval was given for exactly this call, as it is now."""
-        assert call.spec
-        return call.facts.approved_digest == call.facts.binding(call.spec.pinned_hash, call.facts.expires_at)
+    async def _fits(self, judged: Judged) -> bool:
+        """The approval was given for exactly this call, as it is now: its bytes, tool, policies, taint and expiry."""
+        facts, spec = judged.call.facts, judged.call.spec
+        assert spec and facts.approved_arguments
+        if facts.approval_state == "approve" and facts.approved_arguments != facts.effective_arguments:
+            return False
+        bound = await self._bench.bound(judged.call)
+        return facts.approved_digest == facts.binding(
+            spec.pinned_hash, facts.expires_at, bound.taint, facts.approved_arguments
+        )
 
-    async def _ask(self, call: Candidate, verdict: Ask) -> CallResult:
-        assert call.spec
-        lifetime = timedelta(minutes=call.agent.definition.approvals.expire_minutes)
-        await self._effects.ask(call.facts, call.spec, _given(call, verdict), datetime.now(UTC) + lifetime)
-        facts = await load(self._database, call.facts.run_id, call.facts.call_id)
+    async def _ask(self, judged: Judged, verdict: Allow | Ask) -> CallResult:
+        """Open the approval, and look again: someone may have said yes to the next few calls like this one."""
+        await self._asking.ask(judged, _given(judged.call, Ask(verdict.rule, verdict.reason), judged.tier))
         await self._checkpoint("approval-asked")
-        return _needs_approval(Candidate(facts, call.agent, call.pinned, call.spec))
+        facts = await load(self._database, judged.call.facts.run_id, judged.call.facts.call_id)
+        return await self._approved_or_ask(replace(judged, call=replace(judged.call, facts=facts)), verdict)
+
+    async def _asked(self, judged: Judged) -> CallResult:
+        """It waits for people; whom it is about gets a code to confirm with. A code that cannot arrive means no."""
+        facts = judged.call.facts
+        if facts.subject and not facts.code_sent:
+            try:
+                await self._asking.send_code(judged, self._context(facts))
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                reason = clip(f"the one-time code could not be brought to {facts.subject}: {error}")
+                return await self._refused(judged.call, Refusal(rule="approval.no-code", reason=reason))
+        return _needs_approval(judged)
 
     # ── the effect ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _claim_and_perform(self, call: Candidate, verdict: Verdict) -> CallResult:
+    async def _claim_and_perform(self, judged: Judged, verdict: Verdict) -> CallResult:
+        call = judged.call
         assert call.spec
         if call.spec is BUILTIN["wait"]:
             return await self._start_waiting(call, verdict)
-        return await self._perform(await self._claim(call, call.spec, verdict))
+        grant = judged.judgement.grant
+        try:
+            claim = await self._claim(call, call.spec, verdict, judged.tier, grant.per_day if grant else None)
+        except CapReached as error:
+            return await self._refused(call, Refusal(rule="grant.per-day", reason=str(error)))
+        return await self._perform(claim)
 
-    async def _claim(self, call: Candidate, spec: ToolSpec, verdict: Verdict) -> Claim:
-        """Own the effect, freshly. Raises ClaimLost, EffectInDoubt."""
+    async def _claim(
+        self,
+        call: Candidate,
+        spec: ToolSpec,
+        verdict: Verdict,
+        tier: Tier | None = None,
+        per_day: int | None = None,
+    ) -> Claim:
+        """Own the effect, freshly. Raises ClaimLost, CapReached, EffectInDoubt."""
         await self._checkpoint("before-claim")
         started = time.monotonic()
-        claim = await self._effects.claim(call.facts, spec, _given(call, verdict))
+        # The digest that was just found to fit: the statement finds the approval unchanged, unexpired and given.
+        claim = await self._effects.claim(
+            call.facts,
+            spec,
+            _given(call, verdict, tier),
+            approved_digest=call.facts.approved_digest,
+            per_day=per_day,
+        )
         await self._checkpoint("after-claim")
         if time.monotonic() - started > CLAIM_FRESH_SECONDS:
             raise EffectInDoubt("the claim took too long to be sure that it is still ours; nothing was done")
@@ -195,14 +242,22 @@ class Gateway(GatewayPort):
         """Settle, through a short outage too: a known result must not become a question to a person."""
         for pause in SETTLE_PAUSES:
             try:
-                return await self._effects.settle(claim, result)
+                return await self._weighed(claim, result)
             except StoreUnavailable:
                 await asyncio.sleep(pause)
             with suppress(StoreUnavailable):
                 facts = await load(self._database, claim.facts.run_id, claim.facts.call_id)
                 if facts.stored_result and facts.fence == claim.fence:
                     return facts.stored_result  # it was written; only the reply was lost
-        return await self._effects.settle(claim, result)
+        return await self._weighed(claim, result)
+
+    async def _weighed(self, claim: Claim, result: Result) -> CallResult:
+        """Settle, with what the tool's own history says about the data."""
+        facts = claim.facts
+        judged = await weighed(
+            self._database, claim.spec, facts.tenant, facts.run_id, facts.call_id, result.data, result
+        )
+        return await self._effects.settle(claim, judged)
 
     # ── doubt ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -298,10 +353,15 @@ class Gateway(GatewayPort):
         )
 
 
-UNFIT = "the approval was given for another call: arguments, tool, policy or expiry have changed since"
+UNFIT = "the approval was given for another call: arguments, tool, policy, taint or expiry have changed since"
 
 
-def _given(call: Candidate, verdict: Verdict) -> VerdictGiven:
+def _needs_more_people(facts: CallFacts) -> bool:
+    """An edit is one person's yes; where more are asked, or someone has to confirm, they see the edited call."""
+    return (facts.needed or 1) > 1 or facts.subject is not None
+
+
+def _given(call: Candidate, verdict: Verdict, tier: Tier | None = None) -> VerdictGiven:
     words = {Allow: "allow", Ask: "ask", Deny: "deny"}
     return VerdictGiven.model_validate(
         {
@@ -310,8 +370,8 @@ def _given(call: Candidate, verdict: Verdict) -> VerdictGiven:
             "verdict": words[type(verdict)],
             "rule": verdict.rule,
             "reason": verdict.reason,
-            "tier": call.spec.tier if call.spec else None,
-            "policy_version": call.facts.policy_version,
+            "tier": tier or (call.spec.tier if call.spec else None),
+            "policy_version": call.facts.policy_version(),
         }
     )
 
@@ -320,13 +380,14 @@ def _not_performed(verdict: Deny) -> str:
     return f"Not performed ({verdict.rule}): {verdict.reason}"
 
 
-def _needs_approval(call: Candidate) -> NeedsApproval:
-    facts = call.facts
-    assert facts.approval_id and facts.expires_at and call.spec
+def _needs_approval(judged: Judged) -> NeedsApproval:
+    facts = judged.call.facts
+    assert facts.approval_id and facts.expires_at
     return NeedsApproval(
         call_id=facts.call_id,
         approval_id=facts.approval_id,
         tool=facts.tool,
-        tier=call.spec.tier,
+        tier=judged.tier,
         expires_at=facts.expires_at,
+        reviewer=facts.reviewer,
     )

@@ -1,18 +1,26 @@
-"""The checks of a call, in their one order. Each gives a verdict that ends the matter, or None: the next one decides.
+"""The checks of a call, in their one order; each gives a verdict that ends the matter, or None: the next one decides.
 
-offered -> readable -> pinned -> schema -> tier and mode. (Scope, typed constraints, provenance and tenant policy have
-their place between schema and tier.) Pure: the facts are all there is.
+offered -> readable -> pinned -> schema -> the policy engine: grants, provenance and taint, tier and mode, suspect data,
+policies of platform, tenant and agent. Pure: what it is given is all there is.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from activities.agents.versions import AgentVersion, PinnedTool
 from activities.gateway.facts import CallFacts
-from activities.policy.tiers import decide
-from activities.policy.verdicts import Deny, Verdict
+from activities.policy import engine
+from activities.policy.cedar import Question
+from activities.policy.engine import Judgement
+from activities.policy.provenance import Evidence
+from activities.policy.store import Effective
+from activities.policy.verdicts import Deny, Verdict, strictest
+from activities.storage.canonical import sha256_hex
 from activities.tools.errors import InvalidArguments
 from activities.tools.spec import ToolSpec
+from workflows.contracts.calls import Tier
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,38 @@ class Candidate:
     agent: AgentVersion
     pinned: PinnedTool | None
     spec: ToolSpec | None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a call is judged by, besides itself."""
+
+    evidence: Evidence
+    policies: Effective
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A call and the judgement about it; `taint` is the digest of what its values were traced to."""
+
+    call: Candidate
+    judgement: Judgement
+
+    @property
+    def verdict(self) -> Verdict:
+        """Allow, Ask or Deny."""
+        return self.judgement.verdict
+
+    @property
+    def tier(self) -> Tier:
+        """How dangerous this very call is: a read of a place nobody listed is an external send."""
+        return self.judgement.tier
+
+    @property
+    def taint(self) -> str:
+        """What an approval is bound to besides the call: another origin of a value, and it fits no longer."""
+        traced = [[item.argument, item.kind, item.value, item.origin] for item in self.judgement.traced]
+        return sha256_hex([self.judgement.tainted, self.judgement.suspect, traced])[:16]
 
 
 Check = Callable[[Candidate], Verdict | None]
@@ -67,21 +107,76 @@ def fits_schema(call: Candidate) -> Verdict | None:
     return None
 
 
-def fits_tier(call: Candidate) -> Verdict:
-    """What the tool's tier does in the run's mode."""
-    assert call.spec
-    return decide(call.spec.facts, call.facts.mode)
-
-
 CHECKS: tuple[Check, ...] = (is_offered, is_readable, is_pinned, fits_schema)
 
 
-def judge(call: Candidate) -> Verdict:
-    """The verdict about a call. Anything a check raises is a Deny: a broken control means no."""
+def is_in_order(call: Candidate) -> Verdict | None:
+    """The checks that need nothing but the call. Anything a check raises is a Deny: a broken control means no."""
     try:
-        for check in CHECKS:
-            if verdict := check(call):
-                return verdict
-        return fits_tier(call)
+        return next((verdict for check in CHECKS if (verdict := check(call))), None)
     except Exception as error:
-        return Deny("policy.error", f"the policy could not be evaluated ({type(error).__name__}); nothing was done")
+        return _broken(error)
+
+
+def judge(call: Candidate, around: Surroundings, arguments: str | None = None) -> Judged:
+    """The judgement about a call, or about other `arguments` for it. Whatever raises is a Deny."""
+    tier: Tier = call.spec.tier if call.spec else "T4"
+    if verdict := is_in_order(call):
+        return Judged(call, Judgement(verdict, tier))
+    try:
+        given = json.loads(arguments if arguments is not None else call.facts.effective_arguments)
+        return Judged(call, _judgement(call, around, given))
+    except Exception as error:
+        return Judged(call, Judgement(_broken(error), tier))
+
+
+def _judgement(call: Candidate, around: Surroundings, arguments: Mapping[str, Any]) -> Judgement:
+    facts, definition = call.facts, call.agent.definition
+    assert call.spec
+    rule = definition.approvals.of(facts.tool)
+    asked = engine.Call(
+        tool=facts.tool,
+        facts=call.spec.facts,
+        arguments=arguments,
+        evidence=around.evidence,
+        mode=facts.mode,
+        grants=definition.grants,
+        acts_outside=call.agent.acts_outside,
+        always_ask=rule.always or rule.confirm is not None,
+        money_floor=around.policies.money_floor,
+        pinned_hash=call.spec.pinned_hash,
+    )
+
+    def policies(view: Judgement) -> Verdict:
+        question = _question(call, asked, view)
+        own = call.agent.policy
+        return strictest([around.policies.decide(question), *([own.decide(question)] if own else [])])
+
+    return engine.judge(asked, policies)
+
+
+def _question(call: Candidate, asked: engine.Call, view: Judgement) -> Question:
+    return Question(
+        agent=call.facts.agent,
+        tenant=call.facts.tenant,
+        tool=asked.tool,
+        arguments=asked.arguments,
+        tier=view.tier,
+        effect=asked.facts.effect,
+        mode=asked.mode,
+        requester=call.facts.requester or "",
+        tainted=view.tainted,
+        suspect=view.suspect is not None,
+        origins=view.origins,
+        input_schema=call.spec.schema if call.spec else {},
+    )
+
+
+def slow(judged: Judged, seconds: float) -> Judged:
+    """Instead of a judgement that took too long: a control that hangs is a control that is missing."""
+    verdict = Deny("policy.slow", f"the policy took {seconds:.1f} s to answer; nothing was done")
+    return replace(judged, judgement=replace(judged.judgement, verdict=verdict))
+
+
+def _broken(error: Exception) -> Verdict:
+    return Deny("policy.error", f"the policy could not be evaluated ({type(error).__name__}); nothing was done")

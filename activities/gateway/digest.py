@@ -14,11 +14,12 @@ def binding_digest(
     pinned_hash: str,
     arguments: str,
     policy_version: str,
+    taint: str,
     expires_at: datetime | None,
 ) -> str:
     """SHA-256 over the exact call. `arguments` is canonical JSON, so equal arguments give equal bytes."""
     expiry = expires_at.isoformat() if expires_at else None
-    return sha256_hex([tenant, run_id, call_id, tool, pinned_hash, arguments, policy_version, expiry])
+    return sha256_hex([tenant, run_id, call_id, tool, pinned_hash, arguments, policy_version, taint, expiry])
 
 
 def approval_id_for(run_id: str, call_id: str, about: str, fence: int | None) -> str:

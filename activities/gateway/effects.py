@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from activities.errors import Transient
+from activities.errors import Permanent, Transient
 from activities.gateway.digest import approval_id_for
 from activities.gateway.facts import SQL, CallFacts
 from activities.gateway.results import Result
@@ -25,6 +25,10 @@ from workflows.contracts.events import CallClaimed, CallObserved, LateResult, Ou
 
 class ClaimLost(Transient):
     """Another attempt owns this effect, or what allowed it has changed; look again."""
+
+
+class CapReached(Permanent):
+    """A tool was used as often today as the agent's grant allows."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,25 @@ class Effects:
     worker: str = field(default_factory=lambda: f"{os.getpid()}@{socket.gethostname()}")
 
     async def claim(
-        self, facts: CallFacts, spec: ToolSpec, verdict: VerdictGiven, wait_until: datetime | None = None
+        self,
+        facts: CallFacts,
+        spec: ToolSpec,
+        verdict: VerdictGiven,
+        *,
+        approved_digest: str | None = None,
+        per_day: int | None = None,
+        wait_until: datetime | None = None,
     ) -> Claim:
-        """Own the effect. Raises ClaimLost if it cannot be owned: run closed, approval unfit, another attempt first."""
+        """Own the effect. `approved_digest`: what its approval must be bound to; `per_day`: at most so many today.
+
+        Raises ClaimLost if it cannot be owned: run closed, approval unfit, policies changed, another attempt first;
+        CapReached if the tool was used up for today.
+        """
         claimed = CallClaimed(
             call_id=facts.call_id, tool=facts.tool, contract=spec.contract.name, fence=(facts.fence or 0) + 1
         )
         trace = self._trace(facts, verdict, claimed)
-        row = await SQL["claim"].row(
-            self.database,
+        columns = dict(
             run_id=facts.run_id,
             call_id=facts.call_id,
             tool=facts.tool,
@@ -61,17 +75,37 @@ class Effects:
             state="waiting" if wait_until else "claimed",
             digest=facts.binding(spec.pinned_hash, None),
             approval_id=facts.approval_id,
-            approved_digest=facts.binding(spec.pinned_hash, facts.expires_at),
+            approved_digest=approved_digest,
             wait_until=wait_until,
             seen_fence=facts.fence,
+            tainted_by=facts.tainted_by,
+            heads=facts.heads,
             worker=self.worker,
             step=facts.step,
             **trace.columns,
         )
+        row = await self._capped(facts, columns, per_day) if per_day is not None else await self._claimed(columns)
         if row is None:
             raise ClaimLost(f"{facts.tool} {facts.call_id} could not be claimed")
         trace.emit()
         return Claim(facts, spec, row["fence"])
+
+    async def _claimed(self, columns: dict[str, Any]) -> Any:
+        return await SQL["claim"].row(self.database, **columns)
+
+    async def _capped(self, facts: CallFacts, columns: dict[str, Any], per_day: int) -> Any:
+        """The claim, and one more use of the tool today, in one transaction: both or neither. Raises CapReached."""
+        async with self.database.transaction() as connection:
+            if facts.fence is None:
+                used = await SQL["use_today"].on(
+                    connection, tenant=facts.tenant, agent=facts.agent, tool=facts.tool, cap=per_day
+                )
+                if not used:
+                    raise CapReached(f"{facts.tool} may be used {per_day} times a day, and was")
+            claimed = await SQL["claim"].on(connection, **columns)
+            if not claimed:
+                raise ClaimLost(f"{facts.tool} {facts.call_id} could not be claimed")
+            return claimed[0]
 
     async def settle(self, claim: Claim, result: Result) -> CallResult:
         """Write the result. Raises ClaimLost if this attempt was fenced off; its result is then only in the trace."""
@@ -92,6 +126,7 @@ class Effects:
             origin=result.origin,
             content=content.content,
             blob=content.blob,
+            suspect=result.suspect,
             late=to_json(late).decode(),
             **_blobs((content.blob, content.blob_text), (result.spill_digest, result.spilled)),
             **trace.columns,
@@ -128,26 +163,6 @@ class Effects:
             raise ClaimLost(f"{facts.tool} {facts.call_id} has a result already")
         trace.emit()
         return answer
-
-    async def ask(self, facts: CallFacts, spec: ToolSpec, verdict: VerdictGiven, expires_at: datetime) -> None:
-        """Open the approval for this call, once."""
-        trace = self._trace(facts, verdict)
-        await SQL["ask"].row(
-            self.database,
-            approval_id=approval_id_for(facts.run_id, facts.call_id, "call", None),
-            run_id=facts.run_id,
-            call_id=facts.call_id,
-            tool=facts.tool,
-            tier=spec.tier,
-            arguments=facts.arguments,
-            digest=facts.binding(spec.pinned_hash, expires_at),
-            rule=verdict.rule,
-            reason=verdict.reason,
-            expires_at=expires_at,
-            step=facts.step,
-            **trace.columns,
-        )
-        trace.emit()
 
     async def doubt(self, claim: Claim, reason: str) -> str:
         """Say that the outcome is not known, and ask a person. Returns the approval's id. Raises ClaimLost."""

@@ -1,18 +1,23 @@
 """CallFacts: all that our own tables say about one call. The gateway decides from this and from nothing else."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from activities.errors import Permanent
 from activities.gateway.digest import binding_digest
+from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from workflows.contracts.calls import CallResult
 from workflows.contracts.runs import Mode
 
 SQL = Queries(__file__, "gateway.sql")
+RULES = "tiers/2"  # the rules of activities/policy; part of every digest that an approval is bound to
 RESULT: TypeAdapter[CallResult] = TypeAdapter(CallResult)
 
 
@@ -31,8 +36,12 @@ class CallFacts:
     tenant: str
     requester: str | None
     mode: Mode
-    policy_version: str
+    frozen_policy: str  # digest of mode and budgets, as the run was opened
     status: str
+    tainted_by: str | None  # untrusted data that the run was given before its first step
+    heads: list[str]  # versions of the policies in force: the platform's, then the tenant's
+    endorsed: list[str]  # values that people restated
+    response_seq: int  # of the model's response: it had read the transcript below, and nothing else
     step: int
     seq: int
     tool: str
@@ -47,9 +56,15 @@ class CallFacts:
     approval_id: str | None
     about: str | None
     approved_digest: str | None
+    approved_arguments: str | None  # what the approval showed
+    approved_by: list[str]
+    needed: int | None  # people
+    subject: str | None  # who has to confirm with a one-time code
+    code_sent: bool | None
     approval_state: str | None
     expires_at: datetime | None
     expired: bool | None
+    reviewer: str | None
     decided_by: str | None
     decision_reason: str | None
     edited: str | None  # what an approver of the call put in place of its arguments
@@ -64,18 +79,45 @@ class CallFacts:
         """The arguments to use: an approver's, if the approval was given with an edit."""
         return self.edited or self.arguments
 
-    def binding(self, pinned_hash: str, expires_at: datetime | None) -> str:
-        """The digest an approval of exactly this call has."""
+    @property
+    def typed_by_approver(self) -> tuple[str, ...]:
+        """The values that stand in an approver's edit and did not stand in the call: a person's own words."""
+        if self.edited is None:
+            return ()
+        before = set(scalars(json.loads(self.arguments)))
+        return tuple(value for value in scalars(json.loads(self.edited)) if value not in before)
+
+    def policy_version(self) -> str:
+        """One digest for all that this run is judged by: what was frozen at its start, and the policies of now."""
+        return sha256_hex([RULES, self.frozen_policy, self.agent_version, self.heads])[:16]
+
+    def binding(
+        self, pinned_hash: str, expires_at: datetime | None, taint: str = "", arguments: str | None = None
+    ) -> str:
+        """The digest an approval of exactly this call has. `taint`: digest of what its values were traced to."""
         return binding_digest(
             tenant=self.tenant,
             run_id=self.run_id,
             call_id=self.call_id,
             tool=self.tool,
             pinned_hash=pinned_hash,
-            arguments=self.arguments,
-            policy_version=self.policy_version,
+            arguments=arguments or self.effective_arguments,
+            policy_version=self.policy_version(),
+            taint=taint,
             expires_at=expires_at,
         )
+
+
+def scalars(value: Any) -> Iterator[str]:
+    """Every string and number in a JSON value, as text."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from scalars(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from scalars(item)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
 
 
 async def load(database: Database, run_id: str, call_id: str) -> CallFacts:

@@ -1,32 +1,47 @@
 -- name: load
 -- Everything that is known of one call: what was planned, its run, its effect so far, its latest approval and decision.
-SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version, r.status,
+SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version AS frozen_policy, r.status,
+       r.tainted_by,
+       ARRAY(SELECT h.version FROM policy_heads h WHERE h.scope IN ('*', r.tenant) ORDER BY h.scope) AS heads,
+       ARRAY(SELECT n.value FROM endorsements n WHERE n.run_id = r.run_id ORDER BY n.at) AS endorsed,
+       coalesce(s.seq, c.seq) AS response_seq,
        c.step, c.seq, c.tool, c.arguments::text AS arguments, c.digest, c.invalid,
        e.state, e.fence, e.contract, e.wait_until, e.result::text AS result,
-       a.approval_id, a.about, a.digest AS approved_digest, a.state AS approval_state, a.expires_at,
-       a.expires_at <= now() AS expired,
+       a.approval_id, a.about, a.digest AS approved_digest,
+       a.arguments::text AS approved_arguments, coalesce(a.approved_by, '{}') AS approved_by, a.needed, a.subject,
+       a.code_hash IS NOT NULL AS code_sent, a.state AS approval_state, a.expires_at,
+       a.expires_at <= now() AS expired, a.reviewer,
        d.by AS decided_by, d.reason AS decision_reason,
        (SELECT m.arguments::text FROM approvals p JOIN decisions m ON m.approval_id = p.approval_id
-        WHERE p.run_id = c.run_id AND p.call_id = c.call_id AND p.about = 'call' AND p.state = 'edit'
-          AND m.verdict = 'edit') AS edited
+        WHERE p.run_id = c.run_id AND p.call_id = c.call_id AND p.about = 'call' AND p.state IN ('edit', 'superseded')
+          AND m.verdict = 'edit' ORDER BY m.at DESC LIMIT 1) AS edited
 FROM calls c
 JOIN runs r USING (run_id)
+LEFT JOIN steps s USING (run_id, step)
 LEFT JOIN effects e USING (run_id, call_id)
 LEFT JOIN LATERAL (
-    SELECT * FROM approvals p WHERE p.run_id = c.run_id AND p.call_id = c.call_id
+    SELECT * FROM approvals p WHERE p.run_id = c.run_id AND p.call_id = c.call_id AND p.about <> 'endorse'
     ORDER BY p.requested_at DESC, p.about DESC LIMIT 1
 ) a ON true
-LEFT JOIN decisions d ON d.approval_id = a.approval_id AND d.verdict = a.state
+LEFT JOIN LATERAL (
+    SELECT string_agg(m.by, ', ' ORDER BY m.at) AS by, string_agg(m.reason, '; ' ORDER BY m.at) AS reason
+    FROM decisions m WHERE m.approval_id = a.approval_id AND m.verdict = a.state
+) d ON true
 WHERE c.run_id = :run_id AND c.call_id = :call_id;
 
 -- name: claim
 -- Own the effect: a first claim inserts its row, a later one takes over with a higher fence. Nothing is claimed for a
--- run that is closed, nor on an approval that is not for exactly this call, was not given, or has expired.
+-- run that is closed, nor on an approval that is not for exactly this call, was not given, or has expired, nor (at a
+-- first claim) when the policies or the run's taint are others than those the verdict was given under.
 WITH claim AS (
     INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, approval_id, wait_until, worker)
     SELECT r.run_id, :call_id, :tool, :contract, :effect, 1, :state, :digest, :approval_id, :wait_until, :worker
     FROM runs r
     WHERE r.run_id = :run_id AND r.status = 'open'
+      AND (:seen_fence::int IS NOT NULL
+           OR (r.tainted_by IS NOT DISTINCT FROM :tainted_by::text
+               AND ARRAY(SELECT h.version FROM policy_heads h WHERE h.scope IN ('*', r.tenant) ORDER BY h.scope)
+                   = :heads::text[]))
       AND (:approval_id::text IS NULL OR EXISTS (
             SELECT FROM approvals a
             WHERE a.approval_id = :approval_id AND a.digest = :approved_digest::text
@@ -56,8 +71,8 @@ WITH settled AS (
     SELECT b.digest, b.text FROM settled, unnest(:blobs::bytea[], :blob_texts::text[]) AS b (digest, text)
     ON CONFLICT DO NOTHING
 ), result AS (
-    INSERT INTO transcript (run_id, seq, kind, origin, call_id, content, blob)
-    SELECT run_id, :seq::int, 'result', :origin, :call_id, :content::json, :blob::bytea FROM settled
+    INSERT INTO transcript (run_id, seq, kind, origin, call_id, content, blob, suspect)
+    SELECT run_id, :seq::int, 'result', :origin, :call_id, :content::json, :blob::bytea, :suspect::text FROM settled
 ), logged AS (
     INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
     SELECT settled.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
@@ -86,6 +101,7 @@ WITH refused AS (
 ), approval AS (
     UPDATE approvals SET state = :approval_state, closed_at = now()
     FROM refused WHERE approvals.run_id = refused.run_id AND approvals.call_id = :call_id AND approvals.state = 'open'
+                   AND approvals.about <> 'endorse'
 ), logged AS (
     INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
     SELECT refused.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
@@ -95,17 +111,67 @@ SELECT EXISTS (SELECT FROM refused) AS refused;
 
 -- name: ask
 -- Open an approval for a call, once. The row is the outbox that every surface reads; NOTIFY tells them to look.
-WITH asked AS (
-    INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason, expires_at)
-    VALUES (:approval_id, :run_id, :call_id, 'call', :tool, :tier, :arguments, :digest, :rule, :reason, :expires_at)
+-- Where the same person said "and the next n like this", the approval is given as it is asked, and one of n is used.
+-- An edit by one of several people is asked about anew: the approval it was made on is superseded.
+WITH standing AS (
+    UPDATE standing_approvals s SET uses_left = uses_left - 1
+    WHERE s.approval_id = (SELECT t.approval_id FROM standing_approvals t
+                           WHERE t.run_id = :run_id AND t.class = :class::text AND t.uses_left > 0
+                             AND t.expires_at > now() AND :standing::boolean
+                           ORDER BY t.approval_id LIMIT 1)
+      AND s.uses_left > 0 AND NOT EXISTS (SELECT FROM approvals a WHERE a.approval_id = :approval_id)
+    RETURNING s.by, s.proof
+), asked AS (
+    INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason, expires_at,
+                           needed, roles, approved_by, escalates_at, escalate_roles, reviewer, subject, code_hash,
+                           repeat_most, class, origins, tainted, supersedes, state, closed_at)
+    VALUES (:approval_id, :run_id, :call_id, 'call', :tool, :tier, :arguments, :digest, :rule, :reason, :expires_at,
+            :needed, :roles::text[], :approved_by::text[] || ARRAY(SELECT by FROM standing), :escalates_at::timestamptz,
+            :escalate_roles::text[], :reviewer, :subject, :code_hash, :repeat_most, :class, :origins::json, :tainted,
+            :supersedes::text,
+            CASE WHEN EXISTS (SELECT FROM standing) THEN 'approve' ELSE 'open' END,
+            CASE WHEN EXISTS (SELECT FROM standing) THEN now() END)
     ON CONFLICT (approval_id) DO NOTHING
     RETURNING run_id
+), granted AS (
+    INSERT INTO decisions (approval_id, by, verdict, reason, signed, proof)
+    SELECT :approval_id, standing.by, 'approve', 'one of the next calls like the one approved before',
+           standing.proof = 'signature', 'standing'
+    FROM standing, asked
+), superseded AS (
+    UPDATE approvals SET state = 'superseded'
+    FROM asked WHERE approvals.approval_id = :supersedes::text
 ), logged AS (
     INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
     SELECT asked.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
     FROM asked, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
 )
 SELECT pg_notify('stanchion_approvals', :approval_id) FROM asked;
+
+-- name: new_code
+-- Another one-time code for an approval whose first one may not have arrived.
+UPDATE approvals SET code_hash = :code_hash WHERE approval_id = :approval_id AND state = 'open' AND confirmed_at IS NULL
+RETURNING approval_id;
+
+-- name: want_endorsement
+-- A call was denied because of where its values came from: people see it, and one may restate a value.
+WITH wanted AS (
+    INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason, origins,
+                           tainted)
+    VALUES (:approval_id, :run_id, :call_id, 'endorse', :tool, :tier, :arguments, :digest, :rule, :reason,
+            :origins::json, true)
+    ON CONFLICT (approval_id) DO NOTHING
+    RETURNING approval_id
+)
+SELECT pg_notify('stanchion_approvals', approval_id) FROM wanted;
+
+-- name: use_today
+-- Count one more call of a tool today, unless that would exceed the cap. In the transaction of its claim.
+INSERT INTO daily_uses (tenant, agent, tool, day, used)
+SELECT :tenant, :agent, :tool, (now() AT TIME ZONE 'utc')::date, 1 WHERE :cap::int > 0
+ON CONFLICT (tenant, agent, tool, day) DO UPDATE SET used = daily_uses.used + 1
+    WHERE daily_uses.used < :cap::int
+RETURNING used;
 
 -- name: doubt
 -- The outcome of a claimed effect is not known: say so, and ask a person what happened.

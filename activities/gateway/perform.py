@@ -1,7 +1,7 @@
 """Running a tool once, and saying what is known afterwards: a result, or a doubt about what happened."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from activities.errors import clip
@@ -27,7 +27,10 @@ class Doubt:
 
 
 async def perform(spec: ToolSpec, ctx: ToolContext, arguments: dict[str, Any]) -> Result | Doubt:
-    """Run the tool. A result of the wrong type is still a result: the effect happened."""
+    """Run the tool. A result of the wrong type is still a result: the effect happened.
+
+    It is suspect then, as is one that the tool's own check refuses; the latter is shown nevertheless.
+    """
     try:
         async with asyncio.timeout(spec.timeout):
             value = await spec.invoke(ctx, arguments)
@@ -53,9 +56,13 @@ async def probe(spec: ToolSpec, ctx: ToolContext, arguments: dict[str, Any]) -> 
 
 def _result_of(spec: ToolSpec, ctx: ToolContext, value: Any, settled_by: str = "result") -> Result:
     try:
-        return from_value(spec.checked(value), spec.facts.output, ctx.call_id, settled_by)
-    except Exception as error:  # wrong type, implausible, not JSON: the model must not build on it
-        return from_error(f"{spec.name} ran, but its result cannot be used: {clip(str(error))}", settled_by=settled_by)
+        checked = spec.checked(value)
+        result = from_value(checked.data, spec.facts.output, ctx.call_id, settled_by)
+    except Exception as error:  # wrong type, not JSON: the model must not build on it
+        said = f"{spec.name} ran, but its result cannot be used: {clip(str(error))}"
+        return from_error(said, settled_by=settled_by).suspected(f"{spec.name} did not return what it declares")
+    result = replace(result, data=checked.data)
+    return result.suspected(checked.suspect) if checked.suspect is not None else result
 
 
 def _in_doubt(spec: ToolSpec, reason: str) -> Result | Doubt:

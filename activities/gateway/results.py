@@ -1,7 +1,7 @@
 """How a tool's result becomes what the model reads: text, bounded, with the whole of it kept where it was cut."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from activities.storage.canonical import clean_text, text_digest
@@ -9,11 +9,15 @@ from activities.storage.canonical import clean_text, text_digest
 SHOWN_LIMIT = 16_000  # characters of one result in the transcript: about 4,000 tokens
 KEPT_LIMIT = 16_000_000  # characters of one result that are kept at all
 ERROR_LIMIT = 4_000  # characters of an error the model reads
+REASON_LIMIT = 500  # characters of why a result is suspect: a line, not a page
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a call left: what the model reads, and the whole output where that is only its head."""
+    """What a call left: what the model reads, and the whole output where that is only its head.
+
+    `suspect`: why the data may be wrong. `data`: what the tool returned, as JSON, to be judged; it is never stored.
+    """
 
     text: str
     is_error: bool
@@ -21,11 +25,21 @@ class Result:
     size: int
     spilled: str | None = None
     settled_by: str = "result"
+    suspect: str | None = None
+    data: Any = field(default=None, repr=False, compare=False)
 
     @property
     def spill_digest(self) -> bytes | None:
         """The key of the whole output among the blobs."""
         return text_digest(self.spilled) if self.spilled is not None else None
+
+    def suspected(self, reason: str) -> "Result":
+        """The same result, with this reason to doubt it, which its first line tells the model."""
+        said = clean_text(" ".join(reason.split())).rstrip(".") or "it failed a check"
+        why = f"{self.suspect}; {said}" if self.suspect else said
+        why = why if len(why) <= REASON_LIMIT else f"{why[: REASON_LIMIT - 1]}…"
+        text = self.text.removeprefix(_mark(self.suspect)) if self.suspect else self.text
+        return replace(self, suspect=why, text=_mark(why) + text)
 
 
 def from_value(value: Any, origin: str, call_id: str, settled_by: str = "result") -> Result:
@@ -45,6 +59,10 @@ def from_error(message: str, origin: str = "trusted", settled_by: str = "result"
     text = clean_text(message)
     shown = text if len(text) <= ERROR_LIMIT else f"{text[:ERROR_LIMIT]}… ({len(text)} characters, cut)"
     return Result(shown, True, origin, len(text), settled_by=settled_by)
+
+
+def _mark(reason: str) -> str:
+    return f"[suspect: {reason}. What you do because of it will be asked about.]\n"
 
 
 def pages_of(text: str) -> int:

@@ -1,8 +1,19 @@
 -- name: begin_step
 -- What a model call needs to know: the run, and the plan if this step was answered before.
-SELECT r.agent_version, r.status, s.plan
+SELECT r.agent_version, r.tenant, r.status, s.plan
 FROM runs r LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = :step::int
 WHERE r.run_id = :run_id;
+
+-- name: endorse
+-- A person restated a value the gateway refused for its origin: it is their own word from here on.
+WITH endorsed AS (
+    INSERT INTO endorsements (run_id, value, by, proof) VALUES (:run_id, :value, :by, :proof)
+    ON CONFLICT DO NOTHING
+)
+UPDATE approvals SET state = 'endorsed', closed_at = now()
+WHERE run_id = :run_id AND about = 'endorse' AND state = 'open'
+  AND strpos(lower(arguments::text), lower(:value)) > 0
+RETURNING pg_notify('stanchion_approvals', approval_id);
 
 -- name: store_response
 -- Everything a model call leaves behind, in one statement: response, usage, plan, calls, trace.

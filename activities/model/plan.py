@@ -13,17 +13,18 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.versions import Agents, AgentVersion
+from activities.approvals.authority import Authority
 from activities.boundary import heartbeating
 from activities.errors import Permanent, clip
 from activities.model.errors import ModelAnswerGarbled
 from activities.model.pricing import price
 from activities.model.provider import Completion, OfferedTool, Prompt, Text, ToolCall, Usage
 from activities.model.providers import Providers
+from activities.model.said import Said
 from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
-from activities.storage.transcript import SQL as TRANSCRIPT
 from activities.storage.transcript import Transcripts, stored
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
 from workflows.ports import ModelPort
@@ -49,12 +50,16 @@ class Models(ModelPort):
         agents: Agents,
         providers: Providers,
         prices: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        authority: Authority | None = None,
+        transcripts: Transcripts | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._providers = providers
         self._prices = prices or {}
-        self._transcripts = Transcripts(database)
+        self._transcripts = transcripts or Transcripts(database)
+        self._said = Said(database, authority or Authority(database))
 
     @activity.defn(name="model.plan")
     async def plan(self, request: PlanRequest) -> Plan:
@@ -69,22 +74,10 @@ class Models(ModelPort):
         if run["plan"]:
             return Plan.model_validate_json(run["plan"])
         agent = await self._agents.version(run["agent_version"])
-        seq = await self._write_messages(request)
+        seq = await self._said.write(request, run["tenant"])
         prompt = await self._prompt(request, agent, seq)
         completion = await self._ask(agent.definition.model, prompt)
         return await self._store(request, agent, seq, completion)
-
-    async def _write_messages(self, request: PlanRequest) -> int:
-        """Put what people said into the transcript; returns the seq after it."""
-        seq = request.next_seq
-        for message in request.messages:
-            said = clean_text(f"[{message.by}] {message.text}" if message.by else message.text)
-            columns = vars(stored((Text(text=said),)))
-            await TRANSCRIPT["append"].row(
-                self._database, run_id=request.run_id, seq=seq, kind="message", origin="user", **columns
-            )
-            seq += 1
-        return seq
 
     async def _prompt(self, request: PlanRequest, agent: AgentVersion, seq: int) -> Prompt:
         rows = await self._transcripts.read(request.run_id, seq)

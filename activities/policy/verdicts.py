@@ -1,5 +1,6 @@
 """A decision about a call: with its rule and its reason, on yes as on no."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -29,3 +30,19 @@ class Deny:
 
 
 Verdict = Allow | Ask | Deny
+
+
+def strictness(verdict: Verdict) -> int:
+    """0 for Allow, 1 for Ask, 2 for Deny."""
+    match verdict:
+        case Allow():
+            return 0
+        case Ask():
+            return 1
+        case Deny():
+            return 2
+
+
+def strictest(verdicts: Iterable[Verdict]) -> Verdict:
+    """The strictest of them, the first of equals. Nobody having spoken is a Deny: no control may be missing."""
+    return max(verdicts, key=strictness, default=Deny("policy.silent", "no rule spoke about this call"))

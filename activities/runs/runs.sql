@@ -61,7 +61,7 @@ SELECT status, outcome FROM runs WHERE run_id = :run_id;
 
 -- name: final_answer
 -- The last thing the model said.
-SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content
+SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content, t.suspect
 FROM transcript t LEFT JOIN blobs b ON b.digest = t.blob
 WHERE t.run_id = :run_id AND t.kind = 'response'
 ORDER BY t.seq DESC LIMIT 1;

@@ -55,6 +55,7 @@ class Row:
     origin: Origin
     call_id: str | None
     blocks: tuple[AnyBlock, ...]
+    suspect: str | None = None  # why the data may be wrong, if a check of its tool failed
 
     @cached_property
     def message(self) -> Message:
@@ -96,4 +97,6 @@ class Transcripts:
 
 def decode(row: Any) -> Row:
     """A transcript row from its columns."""
-    return Row(row["seq"], row["kind"], row["origin"], row["call_id"], _BLOCKS.validate_json(row["content"]))
+    return Row(
+        row["seq"], row["kind"], row["origin"], row["call_id"], _BLOCKS.validate_json(row["content"]), row["suspect"]
+    )

@@ -1,6 +1,6 @@
 -- name: read_from
 -- The transcript of a run from one seq on, up to (not including) another.
-SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content
+SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content, t.suspect
 FROM transcript t LEFT JOIN blobs b ON b.digest = t.blob
 WHERE t.run_id = :run_id AND t.seq >= :from_seq::int AND t.seq < :upto_seq::int
 ORDER BY t.seq;

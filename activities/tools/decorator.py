@@ -1,11 +1,11 @@
 """`@tool`: turns a typed Python function into a tool; `foreign_tool` does it for a JSON Schema and a callable."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, get_type_hints
 
-from pydantic import TypeAdapter
+from pydantic import PydanticUserError, TypeAdapter
 
 from activities.tools.arguments import SchemaArguments, TypedArguments
 from activities.tools.context import ToolContext
@@ -17,6 +17,7 @@ from activities.tools.spec import ToolSpec
 Function = TypeVar("Function", bound=Callable[..., Any])
 SPEC = "__stanchion_tool__"
 TIMEOUT = 60  # seconds; a tool that needs longer says so
+DEEPEST = 50  # schemas within schemas; a recursive type is looked into no further
 
 
 def tool(
@@ -27,6 +28,8 @@ def tool(
     output: Output = "untrusted",
     undo: str | None = None,
     check: Callable[[Any], None] | None = None,
+    watch: Sequence[str] = (),
+    private: bool = False,
     timeout: int = TIMEOUT,
 ) -> Callable[[Function], Function]:
     """Declare a function as a tool. Its first parameter is the ToolContext; its docstring is what the model reads.
@@ -36,7 +39,10 @@ def tool(
     sensitive: argument -> what it names (recipient, url, account, ...).
     output: whether what it returns can be trusted; undeclared is untrusted.
     undo: name of the tool that takes the effect back.
-    check: raises ValueError for a result that cannot be right.
+    check: raises ValueError for a result that cannot be right; the model sees it, marked suspect with the reason.
+    watch: numbers in the result, as dotted paths (`items.price`: the median over a list), that are compared with what
+        they were in earlier calls; one that drifts makes the result suspect. A Decimal is text: give minor units.
+    private: what it returns is private: personal data, credentials, contracts.
     timeout: seconds after which the tool is cancelled.
     """
 
@@ -44,20 +50,22 @@ def tool(
         promised = contract or (Pure() if effect == "read" else Irreversible())
         _refuse_nonsense(function, sensitive or {}, timeout)
         try:
-            facts = Facts(effect, promised.name, output, undo, dict(sensitive or {}))
+            facts = Facts(effect, promised.name, output, undo, dict(sensitive or {}), private)
         except ToolDeclarationError as error:
             raise ToolDeclarationError(f"{function.__name__}: {error}") from None
-        returns = get_type_hints(function, include_extras=True).get("return", Any)
+        result: TypeAdapter[Any] = TypeAdapter(get_type_hints(function, include_extras=True).get("return", Any))
+        _refuse_blind_checks(function.__name__, result, check, watch)
         spec = ToolSpec(
             name=function.__name__,
             description=inspect.cleandoc(function.__doc__ or ""),
             function=function,
             arguments=TypedArguments(function),
-            result=TypeAdapter(returns),
+            result=result,
             contract=promised,
             facts=facts,
             timeout=timeout,
             check=check,
+            watch=tuple(watch),
         )
         setattr(function, SPEC, spec)
         return function
@@ -99,3 +107,52 @@ def _refuse_nonsense(function: Callable[..., Any], sensitive: Mapping[str, Sensi
         raise ToolDeclarationError(f"{name}: sensitive names {sorted(unknown)} which are no arguments of it")
     if not 0 < timeout <= 86_400:
         raise ToolDeclarationError(f"{name}: timeout is in seconds, between 1 and 86400, not {timeout}")
+
+
+def _refuse_blind_checks(
+    name: str, result: TypeAdapter[Any], check: Callable[[Any], None] | None, watch: Sequence[str]
+) -> None:
+    """A check that is never awaited, or a misspelt field, would never find anything wrong, and nobody would notice."""
+    if inspect.iscoroutinefunction(check):
+        raise ToolDeclarationError(f"{name}: check is called, not awaited; make it a plain function")
+    if isinstance(watch, str):
+        raise ToolDeclarationError(f"{name}: watch is a sequence of paths: ({watch!r},), not {watch!r}")
+    if len(set(watch)) < len(watch):
+        raise ToolDeclarationError(f"{name}: watch names a field twice")
+    schema = _schema_of(result) if watch else {}
+    for path in watch:
+        if not all(part.isidentifier() for part in path.split(".")):
+            raise ToolDeclarationError(f"{name}: watch names fields of the result, such as 'items.price', not {path!r}")
+        if not _may_be_a_number(schema, path.split("."), schema.get("$defs", {})):
+            raise ToolDeclarationError(f"{name}: watch names {path!r}, but the result has no number there")
+
+
+def _schema_of(result: TypeAdapter[Any]) -> dict[str, Any]:
+    try:
+        return result.json_schema(by_alias=False, mode="serialization")
+    except PydanticUserError:  # a type that has no JSON Schema may still hold numbers
+        return {}
+
+
+def _may_be_a_number(schema: Any, path: Sequence[str], definitions: Mapping[str, Any], depth: int = 0) -> bool:
+    """Whether data of this schema can have a number at the path. What the schema leaves open can."""
+    if not isinstance(schema, dict) or depth > DEEPEST:
+        return schema is not False
+
+    def inside(part: Any, rest: Sequence[str] = path) -> bool:
+        return _may_be_a_number(part, rest, definitions, depth + 1)
+
+    if "$ref" in schema:
+        return inside(definitions.get(schema["$ref"].rpartition("/")[2]))
+    if choices := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
+        return any(inside(choice) for choice in choices)
+    match schema.get("type"):
+        case None:
+            return True
+        case "array":
+            return any(inside(part) for part in [*schema.get("prefixItems", ()), schema.get("items", True)])
+        case "object" if path:
+            unnamed = schema.get("additionalProperties", "properties" not in schema)
+            return inside(schema.get("properties", {}).get(path[0], unnamed), path[1:])
+        case kind:
+            return not path and kind in ("integer", "number")

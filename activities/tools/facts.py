@@ -20,13 +20,17 @@ LEAVES_THE_HOUSE: frozenset[str] = frozenset(("recipient", "url", "host"))
 
 @dataclass(frozen=True)
 class Facts:
-    """What a tool's author declares. `undo` names the tool that takes an effect back. Raises ToolDeclarationError."""
+    """What a tool's author declares. Raises ToolDeclarationError.
+
+    `undo` names the tool that takes an effect back. `private`: it returns personal data, credentials or contracts.
+    """
 
     effect: Effect = "admin"
     contract: ContractName = "irreversible"
     output: Output = "untrusted"
     undo: str | None = None
     sensitive: dict[str, Sensitive] = field(default_factory=dict)
+    private: bool = False
 
     def __post_init__(self) -> None:
         _one_of("effect", self.effect, Effect)

@@ -30,6 +30,14 @@ class Arguments(Protocol):
 
 
 @dataclass(frozen=True)
+class Checked:
+    """What a tool returned, as JSON data of the declared type. `suspect`: why it cannot be right, says its check."""
+
+    data: Any
+    suspect: str | None = None
+
+
+@dataclass(frozen=True)
 class ToolSpec:
     """One tool."""
 
@@ -42,6 +50,7 @@ class ToolSpec:
     facts: Facts
     timeout: int  # seconds
     check: Callable[[Any], None] | None = None
+    watch: tuple[str, ...] = ()  # dotted paths of numbers in the result, whose drift makes it suspect
 
     @property
     def tier(self) -> Tier:
@@ -57,7 +66,10 @@ class ToolSpec:
     def pinned_hash(self) -> str:
         """SHA-256 over name, description, schema and facts: another hash is another tool, however it calls itself."""
         facts = [self.facts.effect, self.facts.contract, self.facts.output, self.facts.undo, self.facts.sensitive]
-        return sha256_hex([self.name, self.description, self.schema, facts])
+        # Declared later than the rest: a tool that has none of these keeps the hash that agents were published with.
+        more = {"private": self.facts.private, "watch": self.watch}
+        declared = {key: value for key, value in more.items() if value}
+        return sha256_hex([self.name, self.description, self.schema, facts, *([declared] if declared else [])])
 
     async def invoke(self, ctx: ToolContext, arguments: dict[str, Any]) -> Any:
         """Run the tool. Raises whatever the tool raises; a synchronous function runs in a thread."""
@@ -65,14 +77,23 @@ class ToolSpec:
             return await self.function(ctx, **arguments)
         return await asyncio.to_thread(self.function, ctx, **arguments)
 
-    def checked(self, result: Any) -> Any:
-        """`result` as JSON data of the declared type. Raises ValueError when it is of another type or implausible."""
+    def checked(self, result: Any) -> Checked:
+        """`result` as JSON data of the declared type, and what the check says. Raises ValueError for another type."""
         if isinstance(result, bytes):
             result = result.decode("utf-8", "replace")
         try:
             value = self.result.validate_python(result)
         except ValidationError as error:
             raise ValueError(f"the tool returned a value of another type than it declares: {explain(error)}") from None
-        if self.check:
-            self.check(value)
-        return self.result.dump_python(value, mode="json")
+        suspect = self._implausible(value)
+        return Checked(self.result.dump_python(value, mode="json"), suspect)
+
+    def _implausible(self, value: Any) -> str | None:
+        try:
+            if self.check:
+                self.check(value)
+        except ValueError as error:
+            return str(error) or f"the check of {self.name} failed"
+        except Exception as error:  # a check that cannot be made has not been passed
+            return f"the check of {self.name} could not be made ({type(error).__name__})"
+        return None

@@ -41,8 +41,8 @@ def turn(step: int, messages: tuple[Message, ...]) -> Turn:
 def _story(goal: str) -> Story:
     tickets = _mentioned(goal)
     if not tickets:
-        [listed] = yield _say("No ticket is named, so I take the oldest open one.", _call("list_tickets"))
-        tickets = [row["ticket"] for row in _json(listed) or [] if not row["subject"].startswith("Follow-up")][:1]
+        [found] = yield _say("No ticket is named, so I take the oldest open one.", _call("next_ticket"))
+        tickets = [_json(found)["ticket"]] if _json(found) else []
     summaries = []
     for ticket in tickets:
         summaries.append((yield from _resolve(ticket)))
@@ -69,6 +69,7 @@ def _resolve(number: int) -> Story:
             "open_ticket",
             subject=f"Follow-up on ticket {number}: {subject}"[:200],
             body=f"Check with {requester.text} that signing in works. Article: {article}.",
+            follows_ticket=number,
         ),
     )
     [reset] = yield _say("The account needs a new password.", _call("reset_password", account=requester.text))

@@ -2,6 +2,10 @@
 -- Open tickets, oldest first.
 SELECT ticket, subject, requester, status FROM it_support.tickets WHERE status = 'open' ORDER BY ticket LIMIT 50;
 
+-- name: next_ticket
+-- The oldest open ticket that somebody wrote; follow-ups wait for tomorrow.
+SELECT ticket FROM it_support.tickets WHERE status = 'open' AND subject NOT LIKE 'Follow-up%' ORDER BY ticket LIMIT 1;
+
 -- name: ticket
 -- One ticket.
 SELECT ticket, subject, body, requester, status, resolution FROM it_support.tickets WHERE ticket = :ticket;

@@ -41,6 +41,12 @@ class Ticket(TicketLine):
     comments: list[Comment] = []
 
 
+class NextTicket(BaseModel):
+    """The ticket whose turn it is."""
+
+    ticket: int
+
+
 class TicketChanged(BaseModel):
     """Receipt for a ticket."""
 
@@ -87,12 +93,21 @@ async def ticket_requester(ctx: ToolContext, ticket: TicketNumber) -> str:
     return str(found["requester"])
 
 
+@tool(effect="read", output="trusted")
+async def next_ticket(ctx: ToolContext) -> NextTicket:
+    """Tell which open ticket is the oldest. The desk's own queue says so; nobody wrote this."""
+    return NextTicket(**await desk.read_one(ctx.setting("desk_dsn"), "next_ticket"))
+
+
 # ── tickets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @tool(effect="write", contract=Idempotent(), undo="close_ticket", output="trusted")
-async def open_ticket(ctx: ToolContext, subject: Line, body: Prose) -> TicketChanged:
-    """Open a ticket, for instance to follow up on another."""
+async def open_ticket(
+    ctx: ToolContext, subject: Line, body: Prose, follows_ticket: TicketNumber | None = None
+) -> TicketChanged:
+    """Open a ticket, for instance to follow up on another; then say on which."""
+    body = body if follows_ticket is None else f"{body}\n\nFollows ticket {follows_ticket}."
     opened = await desk.change(
         ctx.setting("desk_dsn"),
         ctx.idempotency_key,

@@ -119,7 +119,7 @@ def test_each_tool_has_the_tier_that_the_readme_promises() -> None:
     for name, spec in specs.items():
         by_tier.setdefault(spec.tier, set()).add(name)
     assert by_tier == {
-        "T0": {"search_kb", "ticket_requester"},
+        "T0": {"search_kb", "ticket_requester", "next_ticket"},
         "T1": {"list_tickets", "read_ticket"},
         "T2": {
             "open_ticket", "close_ticket", "reopen_ticket", "add_comment", "withdraw_comment",
@@ -300,7 +300,7 @@ def said(text: str) -> Message:
         ("Ana cannot log in (ticket 1)", [("read_ticket", {"ticket": 1})]),
         ("please resolve Ticket #42 within 3 days", [("read_ticket", {"ticket": 42})]),
         ("tickets 5 and 6", [("read_ticket", {"ticket": 5})]),
-        ("clean up the queue", [("list_tickets", {})]),
+        ("clean up the queue", [("next_ticket", {})]),
     ],
 )
 def test_the_script_begins_with_the_ticket_of_the_goal(goal: str, calls: list[tuple[str, dict[str, Any]]]) -> None:

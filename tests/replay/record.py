@@ -17,11 +17,11 @@ from typing import Any
 import structlog
 from temporalio.client import Client, WorkflowHistory
 
-from activities.storage.migrate import upgrade
 from tests.harness import databases
 from tests.harness.stanchion import Stanchion
 from tests.replay.commands import commands
 from tests.replay.scenarios import SCENARIOS, histories
+from workers.database import prepare_database
 from workers.plugin import stanchion_plugin
 from workers.services import Home, ensure_postgres, ensure_temporal, reach, register_search_attributes, stop_services
 from workflows.contracts.runs import RolloverCaps
@@ -63,7 +63,7 @@ async def record(names: list[str], folder: Path) -> None:
 
 async def _record_one(client: Client, postgres: str, name: str, folder: Path) -> None:
     url = await databases.create(postgres)
-    await upgrade(url)
+    await prepare_database(url)
     system = await Stanchion.make(client, url, rollover=caps_of(name)).up()
     try:
         found = await histories(system, name)

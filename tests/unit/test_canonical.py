@@ -95,9 +95,13 @@ def test_clean_reaches_every_text_in_a_value(value: Any) -> None:
 
 # ── the binding of an approval ──────────────────────────────────────────────────────────────────────────────────────
 
+PARTS = ("tenant", "run_id", "call_id", "tool", "pinned_hash", "arguments", "policy_version", "taint")
 words = st.text(max_size=6)
 bindings = st.fixed_dictionaries(
-    {name: words for name in ("tenant", "run_id", "call_id", "tool", "pinned_hash", "arguments", "policy_version")}
+    {
+        name: words
+        for name in ("tenant", "run_id", "call_id", "tool", "pinned_hash", "arguments", "policy_version", "taint")
+    }
     | {"expires_at": st.none() | instants}
 )
 
@@ -119,9 +123,7 @@ def test_text_that_moves_between_parts_changes_the_digest(one: dict[str, Any], d
 
 def test_an_expiry_a_microsecond_later_is_another_approval() -> None:
     def at(expires_at: datetime) -> str:
-        parts = dict.fromkeys(
-            ("tenant", "run_id", "call_id", "tool", "pinned_hash", "arguments", "policy_version"), "x"
-        )
+        parts = dict.fromkeys(PARTS, "x")
         return binding_digest(**parts, expires_at=expires_at)
 
     assert at(EPOCH) != at(EPOCH + timedelta(microseconds=1))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -13,7 +14,7 @@ from activities.tools.decorator import SPEC
 from activities.tools.errors import InvalidArguments, ToolDeclarationError
 from activities.tools.facts import Facts, tier
 from activities.tools.registry import BUILTIN, BUILTIN_MODULE, ToolModuleMissing, find_tool, tools_in
-from activities.tools.spec import ToolSpec
+from activities.tools.spec import Checked, ToolSpec
 from tests.harness import toolbox
 
 CTX = ToolContext(run_id="agent/a/1", call_id="2.0", agent="a", tenant="t", settings={"smtp": "mail"})
@@ -36,6 +37,24 @@ class Address(BaseModel):
     """Where to send it."""
 
     street: str
+
+
+class Item(BaseModel):
+    """A thing with a price."""
+
+    name: str = "n"
+    price: float | None = None
+    exact: Decimal = Decimal(1)
+    parts: list["Item"] = []
+
+
+class Basket(BaseModel):
+    """A result with numbers in several places."""
+
+    total: int = 0
+    items: list[Item] = []
+    by_name: dict[str, int] = {}
+    free: Any = None
 
 
 @tool(effect="send", contract=Idempotent(), sensitive={"to": "recipient"}, output="trusted", timeout=5)
@@ -206,8 +225,17 @@ def _nothing() -> str:
     return ""
 
 
+def _structured(ctx: ToolContext, to: str) -> "Basket":
+    """Do it."""
+    return Basket()
+
+
 async def _probe(ctx: ToolContext, to: str) -> str | None:
     return None
+
+
+async def _never_awaited(value: Any) -> None:
+    raise ValueError("nobody hears this")
 
 
 @pytest.mark.parametrize(
@@ -225,6 +253,13 @@ async def _probe(ctx: ToolContext, to: str) -> str | None:
         (_good, {"sensitive": {"to": "recipent"}}, "'recipent'"),
         (_good, {"effect": "reed"}, "'reed'"),
         (_good, {"effect": "read", "output": "Trusted"}, "'Trusted'"),
+        (_good, {"check": _never_awaited}, "not awaited"),
+        (_structured, {"watch": "total"}, "sequence of paths"),
+        (_structured, {"watch": ("total", "total")}, "twice"),
+        *((_structured, {"watch": (p,)}, "such as") for p in ("", ".", "total.", "a..b", "a b", "1", "total!apart")),
+        *((_structured, {"watch": ("total", p)}, "no number") for p in ("totl", "items", "items.name", "items.exact")),
+        *((_structured, {"watch": (p,)}, "no number") for p in ("total.x", "items.parts.prise", "by_name.a.b")),
+        (_good, {"watch": ("stock",)}, "no number"),
         (_good, {"timeout": 0}, "timeout"),
         (_good, {"timeout": -1}, "timeout"),
         (_good, {"timeout": 86_401}, "timeout"),
@@ -236,6 +271,13 @@ def test_a_declaration_that_cannot_be_meant_is_refused(function: Any, facts: dic
         tool(**{"effect": "write", **facts})(function)
     assert isinstance(refusal.value, Permanent)
     assert function.__name__ in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["total", "items.price", "items.parts.price", "items.parts.parts.price", "by_name.apples", "free", "free.x"]
+)
+def test_a_number_in_the_result_can_be_watched_wherever_it_is(path: str) -> None:
+    assert spec_of(tool(effect="read", watch=[path])(_structured)).watch == (path,)
 
 
 def test_what_is_not_declared_counts_as_the_strictest() -> None:
@@ -279,6 +321,10 @@ def declared(function: Any = _good, **changes: Any) -> ToolSpec:
     return spec_of(tool(**facts)(function))
 
 
+# Of declared(), from before there was anything to watch.
+HASH = "db67164eaa6528097834806fc94e2a623fb42e921877a9fa104b671545bd2714"
+
+
 def _other_text(ctx: ToolContext, to: str) -> str:
     """Do it, quietly."""
     return to
@@ -298,10 +344,28 @@ def _other_schema(ctx: ToolContext, to: str, cc: str = "") -> str:
         {"undo": None},
         {"output": "trusted"},
         {"sensitive": {"to": "recipient"}},
+        {"private": True},
     ],
 )
 def test_another_fact_is_another_tool(other: dict[str, Any]) -> None:
     assert declared(**other).pinned_hash != declared().pinned_hash
+
+
+def test_another_watched_field_is_another_tool() -> None:
+    watched = [declared(_structured, watch=paths) for paths in ((), ("total",), ("free",), ("total", "free"))]
+    specs = [*watched, declared(_structured, private=True)]
+    assert len({spec.pinned_hash for spec in specs}) == len(specs)
+
+
+def test_a_tool_that_declares_nothing_new_keeps_the_hash_that_agents_were_published_with() -> None:
+    assert declared().pinned_hash == HASH
+    assert declared(watch=(), private=False).pinned_hash == HASH
+    assert BUILTIN["wait"].pinned_hash == "c521f9ac1f4e335bf7556fce7f8186e43e12ac561867f10fc219a6f8e1272f93"
+
+
+def test_private_and_watched_data_leave_the_tier_as_it_is() -> None:
+    assert tier(Facts(effect="read", output="trusted", private=True)) == "T0"
+    assert declared(_structured, private=True, watch=("total",)).tier == declared(_structured).tier
 
 
 def test_another_name_text_or_schema_is_another_tool() -> None:
@@ -321,15 +385,32 @@ def test_a_result_of_another_type_is_refused() -> None:
         spec_of(toolbox.lies_about_its_type).checked("not a number")
 
 
-def test_an_implausible_result_is_refused_by_the_tools_own_check() -> None:
-    def positive(value: Any) -> None:
+def test_a_result_that_the_tools_own_check_refuses_is_kept_and_suspect() -> None:
+    def filled(value: Any) -> None:
         if not value:
             raise ValueError("empty")
 
-    spec = spec_of(tool(effect="read", check=positive)(_good))
-    assert spec.checked("x") == "x"
-    with pytest.raises(ValueError, match="empty"):
-        spec.checked("")
+    spec = spec_of(tool(effect="read", check=filled)(_good))
+    assert spec.checked("x") == Checked("x")
+    assert spec.checked("") == Checked("", suspect="empty")
+
+
+@pytest.mark.parametrize("error", [ValueError(), KeyError("stock"), ZeroDivisionError(), AssertionError("no")])
+def test_a_check_that_fails_without_saying_why_has_not_been_passed(error: Exception) -> None:
+    def broken(value: Any) -> None:
+        raise error
+
+    suspect = spec_of(tool(effect="read", check=broken)(_good)).checked("x").suspect
+    assert suspect and "the check of _good" in suspect
+
+
+def test_a_check_sees_the_declared_type_and_the_model_sees_json() -> None:
+    def cheap(value: Basket) -> None:
+        if any((item.price or 0) > 9 for item in value.items):
+            raise ValueError("too dear")
+
+    checked = spec_of(tool(effect="read", check=cheap)(_structured)).checked({"items": [{"price": 10}]})
+    assert (checked.suspect, checked.data["items"][0]["price"]) == ("too dear", 10.0)
 
 
 async def test_a_synchronous_tool_runs_in_a_thread() -> None:

@@ -15,6 +15,12 @@ agents = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Agent de
 db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The database.")
 app.add_typer(agents, name="agents")
 app.add_typer(db, name="db")
+policy = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Policies, in Cedar.")
+principals = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="People who may decide, and their roles.")
+keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys that sign decisions.")
+app.add_typer(policy, name="policy")
+app.add_typer(principals, name="principals")
+app.add_typer(keys, name="keys")
 
 Json = Annotated[bool, typer.Option("--json", help="Data as JSON.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the end of it after a slash.")]
@@ -213,12 +219,49 @@ def approve(
     by: By = None,
     reason: Reason = None,
     edit: Annotated[str | None, typer.Option(help="Arguments to use instead, as a JSON object.")] = None,
+    repeat: Annotated[int, typer.Option(min=0, max=100, help="And the next n calls like this one.")] = 0,
     json: Json = False,
 ) -> None:
     """Allow a call, exactly as it is shown, or with other arguments."""
     from workers.cli import decisions
 
-    decisions.approve(approval, by, reason, edit, json)
+    decisions.approve(approval, by, reason, edit, repeat, json)
+
+
+@app.command()
+def confirm(
+    approval: Approval,
+    code: Annotated[str, typer.Option(prompt=True, hide_input=True, help="The one-time code you were sent.")],
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Confirm, with the one-time code you were sent, a call that is about you."""
+    from workers.cli import decisions
+
+    decisions.decide(approval, "approve", by, None, json, code=code)
+
+
+@app.command()
+def endorse(
+    name: Run,
+    value: Annotated[str, typer.Argument(help="The value, typed by you: an address, a link, an account, a path.")],
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Restate a value that was refused because the agent only read it somewhere. It counts as your own word."""
+    from workers.cli import decisions
+
+    decisions.endorse(name, value, by, json)
+
+
+@app.command()
+def approvers(
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How far to look back.")] = 30, json: Json = False
+) -> None:
+    """Show how people decide, and who says yes faster than anyone can read."""
+    from workers.cli import decisions
+
+    decisions.approvers(days, json)
 
 
 @app.command()
@@ -285,3 +328,152 @@ def agents_schema() -> None:
     from workers.cli import definitions
 
     definitions.schema()
+
+
+# ── people and keys ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+Tenant = Annotated[str, typer.Option("--tenant", help="The tenant; '*' is every one.")]
+OfTenant = Annotated[str | None, typer.Option("--tenant", help="Only what counts for this tenant.")]
+Surface = Annotated[bool, typer.Option("--surface", help="Of a program that signs for people it authenticated.")]
+AddedBy = Annotated[str | None, typer.Option("--by", help="Who registers it; you, if not given.")]
+
+
+@principals.command("add")
+def principals_add(
+    name: Annotated[str, typer.Argument(help="Who, such as lee@acme.example.")],
+    role: Annotated[list[str] | None, typer.Option("--role", help="A role; may be given several times.")] = None,
+    tenant: Tenant = "default",
+    slack: Annotated[str | None, typer.Option("--slack", help="The Slack user that is this person.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Their public key, as `keys new` printed it.")] = None,
+    by: AddedBy = None,
+    json: Json = False,
+) -> None:
+    """Register a person who may decide, or change their roles."""
+    from workers.cli import principals as body
+
+    body.add(name, role or [], tenant, slack, key, by, json)
+
+
+@principals.command("list")
+def principals_list(tenant: OfTenant = None, json: Json = False) -> None:
+    """List who is registered."""
+    from workers.cli import principals as body
+
+    body.ls(tenant, json)
+
+
+@principals.command("revoke")
+def principals_revoke(name: str, tenant: Tenant = "default", json: Json = False) -> None:
+    """Let a person and their keys count no more, at once."""
+    from workers.cli import principals as body
+
+    body.revoke(name, tenant, json)
+
+
+@keys.command("new")
+def keys_new(
+    name: Annotated[str, typer.Argument(help="Whose: a registered person, or a surface's name.")],
+    surface: Surface = False,
+    tenant: Tenant = "default",
+    offline: Annotated[bool, typer.Option("--offline", help="Only make it; register it with `keys add`.")] = False,
+    by: AddedBy = None,
+    json: Json = False,
+) -> None:
+    """Make a key on this machine and register its public half."""
+    from workers.cli import principals as body
+
+    body.new_key(name, surface, tenant, offline, by, json)
+
+
+@keys.command("add")
+def keys_add(
+    public: Annotated[str, typer.Argument(help="The public key, as `keys new` printed it.")],
+    name: Annotated[str | None, typer.Argument(help="Whose it is.")] = None,
+    surface: Surface = False,
+    tenant: Tenant = "default",
+    by: AddedBy = None,
+    json: Json = False,
+) -> None:
+    """Register the public half of a key that was made elsewhere."""
+    from workers.cli import principals as body
+
+    body.add_key(public, name, surface, tenant, by, json)
+
+
+@keys.command("list")
+def keys_list(tenant: OfTenant = None, json: Json = False) -> None:
+    """List the registered keys."""
+    from workers.cli import principals as body
+
+    body.list_keys(tenant, json)
+
+
+@keys.command("revoke")
+def keys_revoke(key: str, json: Json = False) -> None:
+    """Let a key count no more, at once and for good."""
+    from workers.cli import principals as body
+
+    body.revoke_key(key, json)
+
+
+# ── policies and surfaces ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@policy.command("set")
+def policy_set(
+    file: Annotated[str, typer.Argument(help="The policy in Cedar; - reads it from standard input.")],
+    scope: Annotated[str, typer.Option("--scope", help="A tenant, or '*': for every one.")],
+    money_floor: Annotated[
+        int, typer.Option("--money-floor", min=0, help="Minor units; what moves no more takes one person, not two.")
+    ] = 0,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Check a policy and put it in force, at once and for every run."""
+    from workers.cli import policies
+
+    policies.set_policy(file, scope, money_floor, by, json)
+
+
+@policy.command("use")
+def policy_use(version: str, json: Json = False) -> None:
+    """Put an earlier version in force again."""
+    from workers.cli import policies
+
+    policies.use(version, json)
+
+
+@policy.command("show")
+def policy_show(
+    scope: Annotated[str, typer.Option("--scope", help="A tenant, or '*'.")] = "*",
+    version: Annotated[str | None, typer.Option("--version", help="This one, in force or not.")] = None,
+    json: Json = False,
+) -> None:
+    """Print a policy."""
+    from workers.cli import policies
+
+    policies.show_policy(scope, version, json)
+
+
+@policy.command("ls")
+def policy_ls(json: Json = False) -> None:
+    """List the policies that were set, and whether each still fits the tools."""
+    from workers.cli import policies
+
+    policies.ls(json)
+
+
+@policy.command("schema")
+def policy_schema() -> None:
+    """Print what a policy may speak about, in Cedar's own notation."""
+    from workers.cli import policies
+
+    policies.schema()
+
+
+@app.command()
+def slack() -> None:
+    """Show approvals in Slack and take the answers given there; STANCHION_SLACK_* say where (docs/slack.md)."""
+    from workers.slack import command
+
+    command.serve()

@@ -5,11 +5,19 @@ import getpass
 import json
 from typing import Any, NoReturn
 
+from pydantic import ValidationError
+
+from activities.approvals.habits import with_warning
 from activities.approvals.record import SQL
-from workers.cli.opened import run_id_of, session
+from workers import keys
+from workers.cli.opened import handle_of, run_id_of, session
 from workers.cli.output import Exit, fail, run, show, table
+from workers.services import Home
 from workers.session import Session
 from workflows.approvals import UNKNOWN_VERDICTS
+from workflows.contracts.approvals import Decision
+from workflows.contracts.base import explain
+from workflows.contracts.messages import MessageReceived
 
 ANSWER_SECONDS = 30.0  # an update waits for a worker; beyond this there is none
 
@@ -22,16 +30,26 @@ def ls(most: int, as_json: bool) -> None:
     async def work() -> list[dict[str, Any]]:
         async with session() as opened:
             rows = await SQL["open"].rows(opened.database, most=most)
-            return [dict(row) | {"arguments": json.loads(row["arguments"])} for row in rows]
+            return [_shown(dict(row)) for row in rows]
 
-    columns = ("approval_id", "about", "tool", "tier", "arguments", "run_id", "expires_at")
+    columns = ("approval_id", "about", "tool", "tier", "arguments", "waits_for", "reason", "run_id", "expires_at")
     table(run(work()), columns, as_json=as_json, empty="nothing waits for a person")
 
 
-def approve(approval: str, by: str | None, reason: str | None, edit: str | None, as_json: bool) -> None:
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    row |= {"arguments": json.loads(row["arguments"]), "origins": json.loads(row["origins"])}
+    if row["about"] == "endorse":
+        return row | {"waits_for": "a person to restate a value: stanchion endorse"}
+    people = f"{len(row['approved_by'])} of {row['needed']}" if row["needed"] != 1 else ""
+    roles = f"one of {', '.join(row['roles'])}" if row["roles"] else ""
+    code = f"the code of {row['subject']}" if row["subject"] and not row["confirmed_at"] else ""
+    return row | {"waits_for": "; ".join(part for part in (people, roles, code) if part) or "anyone but the requester"}
+
+
+def approve(approval: str, by: str | None, reason: str | None, edit: str | None, repeat: int, as_json: bool) -> None:
     """`stanchion approve`."""
     if edit is None:
-        decide(approval, "approve", by, reason, as_json)
+        decide(approval, "approve", by, reason, as_json, repeat=repeat)
     try:
         arguments = json.loads(edit or "")
     except ValueError as error:
@@ -48,16 +66,22 @@ def decide(
     reason: str | None,
     as_json: bool,
     arguments: dict[str, Any] | None = None,
+    *,
+    repeat: int = 0,
+    code: str | None = None,
 ) -> NoReturn:
-    """Send one decision and show its receipt."""
+    """Send one decision, signed if there is a key on this machine for who decides, and show its receipt."""
 
     async def work() -> dict[str, Any]:
         async with session() as opened:
             row = await SQL["run_of"].row(opened.database, approval_id=approval)
             if row is None:
                 fail(f"there is no approval {approval!r}; `stanchion approvals` lists the open ones", Exit.USAGE)
-            decision = {"approval_id": approval, "verdict": verdict, "by": by or getpass.getuser(), "reason": reason}
-            return await _send(opened, row, decision | ({"arguments": arguments} if arguments is not None else {}))
+            who = by or (row["subject"] if code else None) or getpass.getuser()
+            made = {"approval_id": approval, "verdict": verdict, "by": who, "reason": reason, "repeat": repeat}
+            decision = _decision(made | {"arguments": arguments, "code": code, "digest": row["digest"]})
+            signer = None if code else _signer(who)
+            return await _send(opened, row, signer.decision(decision) if signer else decision)
 
     receipt = run(work())
     because = f": {receipt['reason']}" if receipt.get("reason") else ""
@@ -65,9 +89,54 @@ def decide(
     raise SystemExit(int(EXITS[receipt["answer"]]))
 
 
-async def _send(opened: Session, row: Any, decision: dict[str, Any]) -> dict[str, Any]:
+def endorse(name: str, value: str, by: str | None, as_json: bool) -> None:
+    """`stanchion endorse`: a message that restates a value, signed if there is a key for who says it."""
+
+    async def work() -> dict[str, Any]:
+        async with session() as opened:
+            handle = await handle_of(opened, name)
+            who = by or getpass.getuser()
+            said = MessageReceived(text="I restate a value that you were refused; try again.", by=who, endorses=value)
+            signer = _signer(who)
+            message = signer.message(handle.id, said) if signer else said
+            await handle.signal("message", message.model_dump(mode="json"))
+            return {"run_id": handle.id, "endorses": value, "by": who, "signed": signer is not None}
+
+    told = run(work())
+    show(told, as_json=as_json, text=f"told {told['run_id']}: {told['by']} means {value}")
+
+
+def approvers(days: int, as_json: bool) -> None:
+    """`stanchion approvers`: how people decide; a warning for a yes that nobody can have read."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with session() as opened:
+            return [with_warning(dict(row)) for row in await SQL["approvers"].rows(opened.database, days=days)]
+
+    rows = run(work())
+    columns = ("approver", "decided", "approved", "fast", "median_seconds", "warning")
+    table(rows, columns, as_json=as_json, empty=f"nobody decided anything in {days} days")
+
+
+def _decision(fields: dict[str, Any]) -> Decision:
+    try:
+        return Decision.model_validate(fields)
+    except ValidationError as error:
+        fail(explain(error), Exit.USAGE)
+
+
+def _signer(who: str) -> keys.Signer | None:
+    """The key of this person on this machine, if there is one. Raises KeyExposed, KeyUnreadable."""
+    try:
+        return keys.load(Home.locate(), who)
+    except (keys.KeyMissing, keys.KeyNameInvalid):
+        return None
+
+
+async def _send(opened: Session, row: Any, made: Decision) -> dict[str, Any]:
+    decision = made.model_dump(mode="json")
     if row["state"] != "open":
-        answer = "expired" if row["state"] in ("expired", "withdrawn") else "already decided"
+        answer = "expired" if row["state"] in ("expired", "withdrawn", "superseded") else "already decided"
         return {"approval_id": decision["approval_id"], "answer": answer, "reason": f"it is {row['state']!r}"}
     handle = opened.client.get_workflow_handle(row["run_id"])
     try:

@@ -5,10 +5,11 @@ from dataclasses import asdict
 from typing import get_args
 
 from activities.agents.versions import AgentVersion
-from activities.storage.migrate import schema_status, upgrade
+from activities.storage.migrate import schema_status
 from workers import logs
 from workers.bootstrap import bootstrap as prepare
 from workers.cli.output import Exit, fail, run, say, show
+from workers.database import prepare_database
 from workers.doctor import diagnose
 from workers.serve import leave, serve, stop_on_signals
 from workers.services import Home, PostgresUnreachable
@@ -99,7 +100,7 @@ def worker(roles: str) -> None:
 
 def db_upgrade(as_json: bool) -> None:
     """`stanchion db upgrade`."""
-    applied = [f"{m.version:04d}_{m.name}" for m in run(upgrade(_database_url()))]
+    applied = [f"{m.version:04d}_{m.name}" for m in run(prepare_database(_database_url()))]
     show({"applied": applied}, as_json=as_json, text=f"applied: {', '.join(applied) or 'nothing was missing'}")
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from workflows.contracts.base import Frozen
 
+RESPONDED = "approval.responded"  # a person answered in the tool's place: no refusal
 Tier = Literal["T0", "T1", "T2", "T3", "T4"]
 
 
@@ -41,6 +42,11 @@ class Refused(Frozen):
     call_id: str
     rule: str
     correctable: bool = False  # the model's own mistake (no such tool, invalid arguments): counts towards a cap
+
+    @property
+    def against_it(self) -> bool:
+        """A policy or a person said no to this call. The loop's own refusals have caps of their own."""
+        return not self.correctable and self.rule.partition(".")[0] not in ("loop", "mode") and self.rule != RESPONDED
 
 
 class NeedsApproval(Frozen):

@@ -68,6 +68,7 @@ class CallFinished(Frozen):
     kind: Literal["call.finished"] = "call.finished"
     call_id: str
     correctable: bool = False
+    refused: bool = False  # by a policy or a person; the loop's own refusals and mere observing do not count
 
 
 class WaitStarted(Frozen):

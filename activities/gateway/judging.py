@@ -1,0 +1,71 @@
+"""Gathering what a call is judged by, and judging it: the reads of this room, in one place."""
+
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from activities.agents.versions import Agents
+from activities.gateway.checks import Candidate, Judged, Surroundings, is_in_order, judge, slow
+from activities.gateway.evidence import EvidenceReader
+from activities.gateway.facts import CallFacts
+from activities.policy.engine import Judgement
+from activities.policy.store import Policies
+from activities.policy.verdicts import Deny
+from activities.tools.errors import ToolDeclarationError
+from activities.tools.registry import find_tool
+
+# A thousand times what a decision takes (docs/performance.md): whatever needs longer hangs.
+POLICY_SECONDS = 1.0
+
+log = structlog.get_logger("stanchion.gateway")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where calls are judged."""
+
+    agents: Agents
+    evidence: EvidenceReader
+    policies: Policies
+
+    async def candidate(self, facts: CallFacts) -> Candidate:
+        """The call with its agent and tool. Raises AgentVersionMissing, StoreUnavailable."""
+        agent = await self.agents.version(facts.agent_version)
+        pinned = agent.by_name.get(facts.tool)
+        try:
+            spec = find_tool(pinned.module, pinned.name) if pinned else None
+        except ToolDeclarationError:
+            spec = None
+        return Candidate(facts, agent, pinned, spec)
+
+    async def judge(self, call: Candidate) -> Judged:
+        """The judgement about a call as it is now. Raises StoreUnavailable: without our tables nothing is decided."""
+        if verdict := is_in_order(call):
+            return Judged(call, Judgement(verdict, call.spec.tier if call.spec else "T4"))
+        around = await self._surroundings(call)
+        return self._alerting(self._timely(call, around))
+
+    async def bound(self, call: Candidate) -> Judged:
+        """The judgement about the arguments that the call's approval shows, which an edit may have replaced since."""
+        return judge(call, await self._surroundings(call), call.facts.approved_arguments)
+
+    async def _surroundings(self, call: Candidate) -> Surroundings:
+        evidence = await self.evidence.read(call.facts, call.agent)
+        return Surroundings(evidence, await self.policies.in_force(call.facts.tenant, call.facts.heads))
+
+    def _timely(self, call: Candidate, around: Surroundings) -> Judged:
+        started = time.monotonic()
+        judged = judge(call, around)
+        took = time.monotonic() - started
+        return judged if took <= POLICY_SECONDS else slow(judged, took)
+
+    def _alerting(self, judged: Judged) -> Judged:
+        """A broken control denies; someone has to be told, because every call is denied until it is mended."""
+        verdict, facts = judged.verdict, judged.call.facts
+        if isinstance(verdict, Deny) and verdict.rule in ALERTING:
+            log.error("policy.broken", rule=verdict.rule, reason=verdict.reason, run_id=facts.run_id, tool=facts.tool)
+        return judged
+
+
+ALERTING = frozenset(("policy.error", "policy.missing", "policy.slow", "policy.silent"))

@@ -1,0 +1,223 @@
+"""Principals and their public keys in Postgres. Nothing is remembered between calls: a revocation counts at once."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from activities.errors import Permanent
+from activities.identity.proof import (
+    EVERY_TENANT,
+    Claim,
+    KeyKind,
+    KeyRow,
+    Principal,
+    PrincipalRow,
+    Proven,
+    Unproven,
+    canonical_name,
+    judge,
+    merged,
+)
+from activities.identity.signatures import PUBLIC_BYTES, PublicKeyInvalid, fingerprint
+from activities.storage.canonical import clean_text
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+
+SQL = Queries(__file__, "principals.sql")
+NAMELIKE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,320}")  # what a decision's `by` may be
+
+
+class PrincipalUnknown(Permanent):
+    """No principal of that name is registered; `stanchion principals list` shows who is."""
+
+
+class PrincipalInvalid(Permanent):
+    """A principal's name is one line of 1 to 320 characters, such as lee@acme.example."""
+
+
+class SlackUserTaken(Permanent):
+    """A Slack user is one person; revoke the other one, or give another Slack user."""
+
+
+class KeyUnknown(Permanent):
+    """No key of that fingerprint is registered; `stanchion keys list` shows those that are."""
+
+
+class KeyTaken(Permanent):
+    """A public key is registered once, and never again after it was revoked; make a new one."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A principal in one tenant ('*': in every one), with who added them and, if they are revoked, since when."""
+
+    principal: Principal
+    added_by: str
+    added_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Key:
+    """A public key, with whose it is (nobody's: a surface's) and since when it is revoked, if it is."""
+
+    key: str
+    public: bytes
+    kind: KeyKind
+    tenant: str
+    principal: str | None
+    added_by: str
+    added_at: datetime
+    revoked_at: datetime | None
+
+
+class Principals:
+    """Who may answer, and with which keys."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(
+        self, tenant: str, name: str, roles: Iterable[str] | None, slack_user: str | None, by: str
+    ) -> Registered:
+        """Register a person, with these roles and no others; None leaves the roles, or the Slack user, as they are.
+
+        Raises PrincipalInvalid, SlackUserTaken.
+        """
+        if not NAMELIKE.fullmatch(canonical_name(name)):
+            raise PrincipalInvalid
+        try:
+            row = await SQL["put_principal"].row(
+                self._database,
+                tenant=tenant,
+                name=canonical_name(name),
+                roles=None if roles is None else sorted(set(roles)),
+                slack_user=slack_user,
+                by=by,
+            )
+        except asyncpg.UniqueViolationError:
+            raise SlackUserTaken(f"Slack user {slack_user} is someone else in tenant {tenant!r}") from None
+        return _registered(row)
+
+    async def revoke(self, tenant: str, name: str) -> Registered:
+        """Revoke a person and their keys, at once. Raises PrincipalUnknown."""
+        row = await SQL["revoke_principal"].row(self._database, tenant=tenant, name=canonical_name(name))
+        if row is None:
+            raise PrincipalUnknown(
+                f"{canonical_name(name)} is not registered for {tenant!r}; `stanchion principals list` shows who is"
+            )
+        return _registered(row)
+
+    async def all(self, tenant: str | None = None) -> list[Registered]:
+        """Who is or was registered for a tenant and for every tenant; without one, everybody."""
+        return [_registered(row) for row in await SQL["principals"].rows(self._database, tenant=tenant)]
+
+    async def find(self, tenant: str, name: str) -> Principal | None:
+        """The person of that name in a tenant; None when not registered, or revoked."""
+        rows = await SQL["rows_of"].rows(self._database, name=clean_text(canonical_name(name)))
+        found = [_registered(row) for row in rows]
+        return merged(tenant, (PrincipalRow(one.principal, one.revoked_at is not None) for one in found))
+
+    async def known(self, tenant: str, name: str) -> str:
+        """The name as it is registered. Raises PrincipalUnknown with what to run."""
+        if principal := await self.find(tenant, name):
+            return principal.name
+        wanted = canonical_name(name) or "NAME"
+        where = "every tenant" if tenant == EVERY_TENANT else f"tenant {tenant!r}"
+        raise PrincipalUnknown(
+            f"{wanted} is not registered for {where}, or is revoked;"
+            f" `stanchion principals add {wanted} --tenant '{tenant}'` registers them"
+        )
+
+    async def by_slack(self, tenant: str, slack_user: str) -> Principal | None:
+        """The person who is that Slack user in a tenant."""
+        row = await SQL["of_slack"].row(self._database, tenant=tenant, slack_user=clean_text(slack_user))
+        return None if row is None else await self.find(tenant, row["name"])
+
+    async def add_key(self, public: bytes, kind: KeyKind, tenant: str, principal: str | None, by: str) -> Key:
+        """Register a public key: a person's, or (without a principal) a surface's. Safe to repeat.
+
+        Raises PrincipalUnknown, KeyTaken, PublicKeyInvalid.
+        """
+        if len(public) != PUBLIC_BYTES:
+            raise PublicKeyInvalid
+        name = await self.known(tenant, principal or "") if kind == "person" else None
+        row = await SQL["put_key"].row(
+            self._database,
+            key=fingerprint(public),
+            public_key=public,
+            kind=kind,
+            tenant=tenant,
+            principal=name,
+            by=by,
+        )
+        key = _key(row)
+        if key.revoked_at is not None:
+            raise KeyTaken(
+                f"key {key.key} was revoked, and is not taken back; make a new one with `stanchion keys new`"
+            )
+        if (key.public, key.kind, key.tenant, key.principal) != (public, kind, tenant, name):
+            whose = key.principal or "a surface"
+            raise KeyTaken(f"key {key.key} is registered already, for {whose} in tenant {key.tenant!r}; make a new one")
+        return key
+
+    async def revoke_key(self, key: str) -> Key:
+        """Revoke a key, at once and for good. Raises KeyUnknown."""
+        row = await SQL["revoke_key"].row(self._database, key=key)
+        if row is None:
+            raise KeyUnknown(f"no key {key!r} is registered; `stanchion keys list` shows those that are")
+        return _key(row)
+
+    async def keys(self, tenant: str | None = None) -> list[Key]:
+        """The keys of a tenant and of every tenant, revoked ones too; without a tenant, all there are."""
+        return [_key(row) for row in await SQL["keys"].rows(self._database, tenant=tenant)]
+
+    async def prove(
+        self,
+        *,
+        tenant: str,
+        by: str,
+        key: str | None,
+        signature: str | None,
+        statement: Mapping[str, Any],
+        at: datetime | None,
+        not_before: datetime | None,
+        not_after: datetime | None,
+    ) -> Proven | Unproven:
+        """Whether `by` said this in `tenant`: `key` signed `statement`, between these moments by our clock.
+
+        From there on use `Proven.principal.name`: `by` may be another spelling of it. Raises StoreUnavailable.
+        """
+        claim = Claim(tenant, by, key, signature, statement, at, not_before, not_after)
+        row: Any = await SQL["evidence"].row(
+            self._database, key=clean_text(key or ""), name=clean_text(canonical_name(by))
+        )
+        rows = [_principal_row(item) for item in json.loads(row["principals"])]
+        return judge(claim, _key_row(row["key"]), rows, row["now"])
+
+
+def _registered(row: Any) -> Registered:
+    principal = Principal(row["name"], row["tenant"], frozenset(row["roles"]), row["slack_user"])
+    return Registered(principal, row["added_by"], row["added_at"], row["revoked_at"])
+
+
+def _key(row: Any) -> Key:
+    columns = dict(row)
+    return Key(public=columns.pop("public_key"), **columns)
+
+
+def _key_row(text: str | None) -> KeyRow | None:
+    if text is None:
+        return None
+    found = json.loads(text)
+    return KeyRow(**found | {"public": bytes.fromhex(found["public"])})
+
+
+def _principal_row(found: Mapping[str, Any]) -> PrincipalRow:
+    principal = Principal(found["name"], found["tenant"], frozenset(found["roles"]), found["slack_user"])
+    return PrincipalRow(principal, found["revoked"])

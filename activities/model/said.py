@@ -1,0 +1,63 @@
+"""What people say to a run, put into its transcript: as their own words if proved, else as untrusted."""
+
+from dataclasses import dataclass
+
+from activities.approvals.authority import Authority, Identified
+from activities.identity.statements import message_statement
+from activities.model.provider import Text
+from activities.storage.canonical import clean_text
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from activities.storage.transcript import SQL as TRANSCRIPT
+from activities.storage.transcript import stored
+from workflows.contracts.messages import MessageReceived
+from workflows.contracts.model import PlanRequest
+
+SQL = Queries(__file__, "model.sql")
+
+
+@dataclass(frozen=True)
+class Said:
+    """Messages and endorsed values in Postgres."""
+
+    database: Database
+    authority: Authority
+
+    async def write(self, request: PlanRequest, tenant: str) -> int:
+        """Put what people said into the transcript; returns the seq after it. Safe to repeat."""
+        seq = request.next_seq
+        for message in request.messages:
+            await self._write(request.run_id, tenant, seq, message)
+            seq += 1
+        return seq
+
+    async def _write(self, run_id: str, tenant: str, seq: int, message: MessageReceived) -> None:
+        who = await self.authority.identify(
+            tenant=tenant,
+            by=message.by,
+            key=message.key,
+            signature=message.signature,
+            statement=message_statement(run_id, message),
+            at=message.at,
+        )
+        known = isinstance(who, Identified)
+        if isinstance(who, Identified) and message.endorses:
+            await SQL["endorse"].rows(
+                self.database,
+                run_id=run_id,
+                value=clean_text(message.endorses),
+                by=who.name or "someone",
+                proof=who.proof,
+            )
+        columns = vars(stored((Text(text=_text_of(message, known)),)))
+        await TRANSCRIPT["append"].row(
+            self.database, run_id=run_id, seq=seq, kind="message", origin="user" if known else "untrusted", **columns
+        )
+
+
+def _text_of(message: MessageReceived, known: bool) -> str:
+    """As the model reads it. Words of nobody we know are marked, and anchor no value."""
+    by = f"[{message.by}] " if message.by else ""
+    unproven = "" if known else "[not proved who says this] "
+    restated = f"\nThis value is meant: {message.endorses}" if message.endorses and known else ""
+    return clean_text(f"{unproven}{by}{message.text}{restated}")

@@ -1,0 +1,261 @@
+"""How addresses, hosts, URLs, paths and text are read before anything is compared. Pure: no clock, no I/O, no logging.
+
+One reading for all rules. What two programs could read in two ways is not read at all: `Unreadable`, and the caller
+refuses.
+"""
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote
+
+import idna
+
+PORTS = {"http": 80, "https": 443}
+
+LONGEST_HOST = 1_000  # characters as written; DNS allows 253 once encoded, and longer input only costs time
+
+# Characters that show nothing (or a blank), though Unicode does not file them under Cf, Cc or Zs.
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_UNSEEN = {"Cf", "Cc", "Cs", "Zl", "Zp"}
+_UNKNOWN = {"Co", "Cn"}
+
+# A local part of plain atoms. Without "%" and "!", by which old mailers routed onwards: x%evil.example@acme.example.
+_LOCAL = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
+_QUOTED = re.compile(r'"[^"]*"')
+_NAMED = re.compile(r'(?P<name>[^<>]*)<(?P<address>[^<>"]*)>')
+_NUMERIC = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+_DOTTED = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z]+)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?"
+)
+_AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
+# Escapes that turn into a dot, a slash, a backslash, NUL or another escape in a program that decodes once more.
+_HIDDEN_STEP = re.compile(r"%(?:2e|2f|5c|00|25)", re.IGNORECASE)
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+class Unreadable(ValueError):
+    """The value is not written in a way that only one reading fits; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a URL leads: host canonical, port filled in, path normalised; query and fragment without their sign."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+    fragment: str
+
+
+def addresses_in(value: str) -> tuple[str, ...]:
+    """Every mail address in a recipient field, in lower case, its domain in ASCII. Raises Unreadable.
+
+    Entries are separated by "," or ";" and are `address`, `<address>` or `Name <address>`. Groups, routes, comments,
+    quoted local parts, address literals and an "@" within a name are refused: mailers disagree on them.
+    """
+    _refuse_unseen(value, "a recipient")
+    outside = _QUOTED.sub(lambda name: "q" * len(name[0]), value)  # same length, so that positions agree
+    if '"' in outside:
+        raise Unreadable("a quotation mark in the recipients is never closed")
+    starts = [0, *(at + 1 for at, char in enumerate(outside) if char in ",;")]
+    ends = [*(start - 1 for start in starts[1:]), len(value)]
+    return tuple(dict.fromkeys(_address(value[start:end].strip(" ")) for start, end in zip(starts, ends, strict=True)))
+
+
+def domain_of(address: str) -> str:
+    """The domain of one address, in lower case and ASCII. Raises Unreadable."""
+    found = addresses_in(address)
+    if len(found) != 1:
+        raise Unreadable(f"{len(found)} addresses where one was expected")
+    return found[0].rpartition("@")[2]
+
+
+@lru_cache(maxsize=4_096)
+def host(value: str) -> str:
+    """The one way to write a host: a name in lower-case ASCII, dotted IPv4, or IPv6 in brackets. Raises Unreadable.
+
+    Names are read by IDNA 2008 with the UTS 46 mapping; one trailing dot is dropped. Other spellings of an IPv4
+    address (2130706433, 0x7f.1, 0177.0.0.1, [::ffff:127.0.0.1]) are refused.
+    """
+    _refuse_unseen(value, "a host")
+    if value.startswith("["):
+        return _ipv6(value)
+    if not value or len(value) > LONGEST_HOST:
+        raise Unreadable("a host is empty or too long")
+    try:
+        name = idna.encode(value, uts46=True).decode("ascii").lower().removesuffix(".")
+    except (idna.IDNAError, UnicodeError) as error:
+        raise Unreadable(f"{visible(value)!r} is no host name: {visible(str(error))}") from None
+    if _NUMERIC.fullmatch(name.rpartition(".")[2]):  # then resolvers take the whole for an IPv4 address
+        return _ipv4(value.removesuffix("."))
+    return name
+
+
+def place_of(url: str) -> Place:
+    """The place an http or https URL leads to. Raises Unreadable for all that browsers and libraries read differently:
+    user names, backslashes, blanks, an escaped host, a port of zero, empty path segments together with "..".
+    """
+    _refuse_unseen(url, "a URL")
+    if any(char == "\\" or char.isspace() for char in url):
+        raise Unreadable("a URL contains a blank or a backslash")
+    parts = _URL.fullmatch(url)
+    if not parts or parts["scheme"].lower() not in PORTS:
+        raise Unreadable(f"{visible(url[:80])!r} is no URL that starts with http:// or https://")
+    scheme = parts["scheme"].lower()
+    name, port = _authority(parts["authority"], PORTS[scheme])
+    query, fragment = (parts["query"] or "")[1:], (parts["fragment"] or "")[1:]
+    return Place(scheme, name, port, _url_path(parts["path"] or "/"), query, fragment)
+
+
+def path_under(path: str, root: str) -> bool:
+    """Whether `path` is `root` or lies beneath it, by its text alone: symbolic links are for whoever opens the file.
+
+    A relative path counts from `root`, which is absolute. Raises Unreadable for NUL and other control or invisible
+    characters, "\\", "~", escaped dots and slashes, and characters that some programs take for a dot or a slash.
+    """
+    top, steps = _resolve(_segments(root)), _segments(path)
+    if not root.startswith("/"):
+        raise Unreadable(f"the root {visible(root)!r} is not absolute")
+    place = _resolve(steps if path.startswith("/") else [*top, *steps])
+    return place[: len(top)] == top
+
+
+def plain(text: str) -> str:
+    """`text` as it is compared: compatibility forms unified (NFKC), case folded, what does not show removed."""
+    shown = "".join(char for char in text if not _vanishes(char))
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold())
+    return "".join(char for char in folded if not _vanishes(char))
+
+
+def visible(text: str) -> str:
+    """`text` as people are shown it: what does not show, reorders or only looks like a blank appears as `<U+202E>`.
+
+    Newline, tab and the ordinary blank are kept.
+    """
+    return "".join(f"<U+{ord(char):04X}>" if _deceives(char) else char for char in text)
+
+
+def _vanishes(char: str) -> bool:
+    """Whether nothing of `char` is seen: format characters (zero-width, bidirectional, soft hyphen) and their like."""
+    return char > "~" and (unicodedata.category(char) == "Cf" or bool(_BLANK.match(char)))
+
+
+def _deceives(char: str) -> bool:
+    """Whether `char` does not show, reorders what is around it, or passes for a blank."""
+    if " " <= char <= "~" or char in "\n\t":
+        return False
+    category = unicodedata.category(char)
+    return category in _UNSEEN or category in _UNKNOWN or category == "Zs" or bool(_BLANK.match(char))
+
+
+def _refuse_unseen(value: str, what: str) -> None:
+    if value.isascii() and value.isprintable():
+        return
+    for char in value:
+        if not " " <= char <= "~" and (unicodedata.category(char) in _UNSEEN or _BLANK.match(char)):
+            raise Unreadable(f"{what} contains the character U+{ord(char):04X}, which does not show")
+
+
+def _address(entry: str) -> str:
+    address = entry
+    if named := _NAMED.fullmatch(entry):
+        _check_name(named["name"].strip(" "))
+        address = named["address"]
+    local, at, domain = address.partition("@")
+    if not at:
+        raise Unreadable(f"{visible(entry)!r} is no mail address")
+    if not _LOCAL.fullmatch(local) or len(local) > 64:
+        raise Unreadable(f"{visible(entry)!r} is no plain mail address: nothing but one name before one @ is read")
+    name = "" if "@" in domain or domain.startswith("[") or domain.endswith(".") else host(domain)
+    if not name or _DOTTED.fullmatch(name):
+        raise Unreadable(f"{visible(entry)!r} is no plain mail address: no domain name follows the @")
+    return f"{local.lower()}@{name}"
+
+
+def _check_name(name: str) -> None:
+    """Names are for people, and no reader may take one for an address."""
+    words = name[1:-1] if _QUOTED.fullmatch(name) else name
+    if any(char in '@<>":;()[]\\' for char in unicodedata.normalize("NFKC", words)):
+        raise Unreadable(f"the name {visible(name)!r} before an address contains a sign that addresses are made of")
+
+
+def _ipv4(value: str) -> str:
+    if not _DOTTED.fullmatch(value) or any(int(part) > 255 for part in value.split(".")):
+        raise Unreadable(f"{visible(value)!r} is no plain IPv4 address such as 192.0.2.1")
+    return value
+
+
+def _ipv6(value: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(value.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise Unreadable(f"{visible(value)!r} is no IPv6 address in brackets") from None
+    if not value.endswith("]") or address.scope_id or address.ipv4_mapped:
+        raise Unreadable(f"{visible(value)!r} is no plain IPv6 address in brackets")
+    return f"[{address.compressed}]"
+
+
+def _authority(text: str, default: int) -> tuple[str, int]:
+    if "@" in text or "%" in text:
+        raise Unreadable("a URL has a user name or an escape before its path")
+    parts = _AUTHORITY.fullmatch(text)
+    if not parts or not parts["host"]:
+        raise Unreadable("a URL has no readable host")
+    if parts["port"] is None:
+        return host(parts["host"]), default
+    if not _PORT.fullmatch(parts["port"]) or int(parts["port"]) > 65_535:
+        raise Unreadable(f"{visible(parts['port'])!r} is no port")
+    return host(parts["host"]), int(parts["port"])
+
+
+def _url_path(path: str) -> str:
+    """RFC 3986, 6.2.2: needless escapes undone, the others in upper case, dot segments resolved."""
+    segments = _ESCAPE.sub(_unescape, quote(path, safe="/%:@!$&'()*+,;=-._~")).split("/")[1:]
+    if ".." in segments and "" in segments[:-1]:
+        raise Unreadable('a URL path has ".." and an empty segment, which servers resolve differently')
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/" + "/".join([*kept, ""] if segments[-1] in (".", "..") else kept)
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    if escape[1] is None:
+        raise Unreadable("a URL path has a % that escapes nothing")
+    char = chr(int(escape[1], 16))
+    if char < " " or char == "\x7f":
+        raise Unreadable("a URL path has an escaped control character")
+    return char if char in _UNRESERVED else escape[0].upper()
+
+
+def _segments(path: str) -> list[str]:
+    _refuse_unseen(path, "a path")
+    folded = unicodedata.normalize("NFKC", path)
+    if not path or "\\" in folded or "~" in folded or _HIDDEN_STEP.search(folded):
+        raise Unreadable(f'the path {visible(path)!r} is empty or contains "\\", "~" or an escaped dot or slash')
+    parts, lookalike = path.split("/"), folded.split("/")
+    # "..;x" is ".." to servers that cut parameters off; a full-width dot is a dot to programs that normalise.
+    if [part in (".", "..") for part in parts] != [part.partition(";")[0] in (".", "..") for part in lookalike]:
+        raise Unreadable(f"the path {visible(path)!r} contains something that some programs read as . or .. or /")
+    return parts
+
+
+def _resolve(steps: list[str]) -> list[str]:
+    found: list[str] = []
+    for step in steps:
+        if step == "..":
+            del found[-1:]  # above the top there is only the top
+        elif step not in ("", "."):
+            found.append(step)
+    return found

@@ -1,0 +1,472 @@
+"""Principals and keys: who is known, whose word is proved, and that a revocation counts at once."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from activities.identity.principals import (
+    KeyTaken,
+    KeyUnknown,
+    PrincipalInvalid,
+    Principals,
+    PrincipalUnknown,
+    SlackUserTaken,
+)
+from activities.identity.proof import Principal, Proven, Unproven
+from activities.identity.signatures import PublicKeyInvalid, decode_public, encode_public, new_key, public_bytes, sign
+from activities.identity.statements import decision_statement, message_statement
+from activities.storage.database import Database, StoreUnavailable
+from workers import keys as private_keys
+from workers.cli import principals as cli
+from workers.keys import Signer
+from workers.services import Home, Services
+from workflows.contracts.approvals import Decision
+from workflows.contracts.messages import MessageReceived
+
+LEE, MO = "lee@acme.example", "mo@acme.example"
+MINUTE = timedelta(minutes=1)
+
+
+@pytest_asyncio.fixture
+async def principals(database_url: str) -> AsyncIterator[Principals]:
+    """Who is registered in this test's database: nobody yet."""
+    database = Database(database_url)
+    yield Principals(database)
+    await database.close()
+
+
+@dataclass
+class Scene:
+    """Tenant acme with Lee and Mo, a key of Lee's and a surface's."""
+
+    principals: Principals
+    lee: Signer = field(default_factory=lambda: Signer.of(new_key()))
+    surface: Signer = field(default_factory=lambda: Signer.of(new_key()))
+
+    async def settle(self) -> "Scene":
+        """Register them."""
+        await self.principals.add("acme", LEE, ["it"], "U1", "root")
+        await self.principals.add("acme", MO, ["security"], None, "root")
+        await self.principals.add_key(self.lee.public, "person", "acme", LEE, "root")
+        await self.principals.add_key(self.surface.public, "surface", "acme", None, "root")
+        return self
+
+    async def prove(self, decision: Decision, **changes: Any) -> Proven | Unproven:
+        """Whether that decision is proved, about a question that was asked a minute ago and stands for ten."""
+        now = datetime.now(UTC)
+        asked: dict[str, Any] = {
+            "tenant": "acme",
+            "by": decision.by,
+            "key": decision.key,
+            "signature": decision.signature,
+            "statement": decision_statement(decision),
+            "at": decision.at,
+            "not_before": now - MINUTE,
+            "not_after": now + 10 * MINUTE,
+        }
+        return await self.principals.prove(**asked | changes)
+
+
+@pytest_asyncio.fixture
+async def scene(principals: Principals) -> Scene:
+    """The scene, settled."""
+    return await Scene(principals).settle()
+
+
+def approve(by: str = LEE, **fields: Any) -> Decision:
+    """An approval, not signed yet."""
+    return Decision(approval_id="ap-1", verdict="approve", by=by, digest="d1", **fields)
+
+
+def dated(signer: Signer, decision: Decision, at: datetime | None) -> Decision:
+    """The decision signed as if it were `at`."""
+    said = decision.model_copy(update={"key": signer.key_id, "at": at})
+    return said.model_copy(update={"signature": sign(signer.private, decision_statement(said))})
+
+
+def refused(answer: Proven | Unproven) -> str:
+    """The reason of a refusal."""
+    assert isinstance(answer, Unproven), answer
+    return answer.reason
+
+
+# ── proving ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_decision_signed_with_ones_own_key_is_proved(scene: Scene) -> None:
+    answer = await scene.prove(scene.lee.decision(approve()))
+    assert answer == Proven(Principal(LEE, "acme", frozenset({"it"}), "U1"), "person")
+
+
+async def test_a_surface_signs_for_any_registered_person_of_its_tenant(scene: Scene) -> None:
+    for by in (LEE, MO):
+        answer = await scene.prove(scene.surface.decision(approve(by)))
+        assert isinstance(answer, Proven)
+        assert (answer.principal.name, answer.kind) == (by, "surface")
+
+
+async def test_who_is_proved_has_the_registered_name_however_it_was_spelt(scene: Scene) -> None:
+    answer = await scene.prove(scene.lee.decision(approve(" Lee@ACME.example ")))
+    assert isinstance(answer, Proven)
+    assert answer.principal.name == LEE
+
+
+async def test_a_message_is_proved_in_the_same_way(scene: Scene) -> None:
+    said = scene.lee.message("agent/a/1", MessageReceived(text="it is right", by=LEE, endorses="DE89 3704"))
+
+    async def prove(run_id: str) -> Proven | Unproven:
+        return await scene.principals.prove(
+            tenant="acme", by=LEE, key=said.key, signature=said.signature, statement=message_statement(run_id, said),
+            at=said.at, not_before=None, not_after=None,
+        )  # fmt: skip
+
+    assert isinstance(await prove("agent/a/1"), Proven)
+    assert "does not fit" in refused(await prove("agent/a/2"))
+
+
+@pytest.mark.parametrize("missing", ["key", "signature"])
+async def test_what_is_not_signed_is_refused(scene: Scene, missing: str) -> None:
+    signed = scene.lee.decision(approve())
+    for nothing in (None, ""):
+        reason = refused(await scene.prove(signed.model_copy(update={missing: nothing})))
+        assert "not signed" in reason
+        assert "stanchion keys new" in reason
+
+
+async def test_a_key_nobody_registered_is_refused(scene: Scene) -> None:
+    reason = refused(await scene.prove(Signer.of(new_key()).decision(approve())))
+    assert "is not registered" in reason
+    assert "stanchion keys list" in reason
+
+
+@pytest.mark.parametrize("key", ["\x00", "\ud800", "x" * 200, "'; DROP TABLE keys; --"])
+async def test_a_key_id_that_is_garbage_is_refused_like_any_other(scene: Scene, key: str) -> None:
+    assert "is not registered" in refused(await scene.prove(scene.lee.decision(approve()), key=key))
+
+
+async def test_a_revoked_key_is_refused_at_once(scene: Scene) -> None:
+    signed = scene.lee.decision(approve())
+    assert isinstance(await scene.prove(signed), Proven)
+    await scene.principals.revoke_key(scene.lee.key_id)
+    assert "is revoked; make a new one" in refused(await scene.prove(signed))
+    assert isinstance(await scene.prove(scene.surface.decision(approve())), Proven)  # the person is still known
+
+
+async def test_a_key_of_another_tenant_is_refused(scene: Scene) -> None:
+    await scene.principals.add("beta", LEE, ["it"], None, "root")
+    assert "another tenant" in refused(await scene.prove(scene.lee.decision(approve()), tenant="beta"))
+    assert "another tenant" in refused(await scene.prove(scene.surface.decision(approve()), tenant="beta"))
+
+
+async def test_a_persons_key_signs_for_nobody_else(scene: Scene) -> None:
+    reason = refused(await scene.prove(scene.lee.decision(approve(MO))))
+    assert f"belongs to {LEE}" in reason
+    assert "a key of their own" in reason
+
+
+CHANGES: dict[str, Any] = {
+    "approval_id": "ap-2",
+    "digest": "d2",
+    "verdict": "reject",
+    "reason": "because",
+    "arguments": {"to": "eve@corp.example"},
+    "repeat": 1,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_decision_that_was_changed_after_it_was_signed_is_refused(scene: Scene, name: str) -> None:
+    signed = scene.lee.decision(approve())
+    reason = refused(await scene.prove(signed.model_copy(update={name: CHANGES[name]})))
+    assert "changed after it was signed" in reason
+
+
+async def test_a_signature_by_another_key_is_refused(scene: Scene) -> None:
+    forged = Signer(scene.lee.key_id, new_key()).decision(approve())
+    assert "does not fit" in refused(await scene.prove(forged))
+    for garbage in ("x", "é", "AAAA", "A" * 86 + "=="):
+        assert "does not fit" in refused(await scene.prove(forged.model_copy(update={"signature": garbage})))
+
+
+@pytest.mark.parametrize("name", ["by", "key", "at"])
+async def test_what_is_claimed_beside_the_statement_is_what_the_statement_says(scene: Scene, name: str) -> None:
+    signed = scene.surface.decision(approve())
+    assert isinstance(await scene.prove(signed), Proven)
+    assert signed.at
+    other = {"by": MO, "key": scene.lee.key_id, "at": signed.at + timedelta(seconds=1)}
+    assert "names another person, key or time" in refused(await scene.prove(signed, **{name: other[name]}))
+
+
+async def test_someone_who_is_not_registered_is_refused(scene: Scene) -> None:
+    reason = refused(await scene.prove(scene.surface.decision(approve("eve@acme.example"))))
+    assert "eve@acme.example is not registered" in reason
+    assert "stanchion principals add eve@acme.example --tenant acme" in reason
+
+
+async def test_someone_of_another_tenant_is_refused(scene: Scene) -> None:
+    await scene.principals.add("beta", "bo@beta.example", ["it"], None, "root")
+    reason = refused(await scene.prove(scene.surface.decision(approve("bo@beta.example"))))
+    assert "registered for another tenant" in reason
+
+
+async def test_someone_who_was_revoked_is_refused_at_once_and_with_all_their_keys(scene: Scene) -> None:
+    own, through_slack = scene.lee.decision(approve()), scene.surface.decision(approve())
+    assert isinstance(await scene.prove(through_slack), Proven)
+    await scene.principals.revoke("acme", LEE)
+    assert f"{LEE} is revoked" in refused(await scene.prove(through_slack))
+    assert "is revoked; make a new one" in refused(await scene.prove(own))
+    await scene.principals.add("acme", LEE, ["it"], None, "root")
+    assert isinstance(await scene.prove(through_slack), Proven)
+    assert "is revoked" in refused(await scene.prove(own))  # whoever comes back comes back with a new key
+
+
+async def test_the_time_of_signing_has_to_fit_the_question(scene: Scene) -> None:
+    now = datetime.now(UTC)
+
+    async def signed(at: datetime | None, **window: Any) -> Proven | Unproven:
+        return await scene.prove(dated(scene.lee, approve(), at), **window)
+
+    assert isinstance(await signed(now), Proven)
+    assert isinstance(await signed(now, not_before=None, not_after=None), Proven)
+    assert "does not say when" in refused(await signed(None))
+    asked = {"not_before": now}
+    assert isinstance(await signed(now - 1.9 * MINUTE, **asked), Proven)  # a clock that is a little behind
+    assert "before it was asked: a replay" in refused(await signed(now - 2.1 * MINUTE, **asked))
+    assert isinstance(await signed(now + 1.5 * MINUTE), Proven)  # or ahead
+    assert "in the future" in refused(await signed(now + 4 * MINUTE))
+    over = {"not_before": now - 30 * MINUTE, "not_after": now - 10 * MINUTE}
+    assert isinstance(await signed(now - 10 * MINUTE, **over), Proven)
+    assert "after the time to answer was over" in refused(await signed(now - 9 * MINUTE, **over))
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"])
+async def test_times_at_the_edge_of_the_calendar_are_refused_and_crash_nothing(scene: Scene, at: str) -> None:
+    decision = Decision.model_validate({"approval_id": "ap-1", "verdict": "approve", "by": LEE, "at": at})
+    assert refused(await scene.prove(dated(scene.lee, decision, decision.at)))
+
+
+async def test_without_the_store_nothing_is_proved(scene: Scene) -> None:
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(StoreUnavailable):
+        await replace(scene, principals=Principals(nowhere)).prove(scene.lee.decision(approve()))
+
+
+# ── principals ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_names_are_found_in_any_case_and_only_in_their_tenant(principals: Principals) -> None:
+    await principals.add("acme", f" {LEE.upper()} ", ["it", "it"], "U1", "root")
+    assert await principals.find("acme", "Lee@Acme.Example ") == Principal(LEE, "acme", frozenset({"it"}), "U1")
+    assert await principals.find("beta", LEE) is None
+    assert await principals.find("acme", "\x00") is None
+    assert await principals.find("*", LEE) is None
+
+
+async def test_who_is_registered_for_every_tenant_holds_in_each_with_the_roles_of_both(principals: Principals) -> None:
+    await principals.add("*", LEE, ["platform"], "U1", "root")
+    await principals.add("acme", LEE, ["it"], None, "root")
+    assert await principals.find("acme", LEE) == Principal(LEE, "acme", frozenset({"platform", "it"}), "U1")
+    assert await principals.find("beta", LEE) == Principal(LEE, "*", frozenset({"platform"}), "U1")
+    await principals.revoke("acme", LEE)
+    assert await principals.find("acme", LEE) is None  # a tenant can keep out someone whom the platform lets in
+    assert await principals.find("beta", LEE)
+    await principals.add("acme", LEE, ["it"], None, "root")
+    await principals.revoke("*", LEE)
+    assert await principals.find("acme", LEE) is None  # and the platform someone whom a tenant lets in
+
+
+async def test_revoking_for_every_tenant_takes_the_keys_of_each(scene: Scene) -> None:
+    await scene.principals.add("*", LEE, [], None, "root")
+    await scene.principals.revoke("*", LEE)
+    assert [key.key for key in await scene.principals.keys() if key.revoked_at] == [scene.lee.key_id]
+
+
+async def test_adding_again_changes_what_is_given_and_keeps_the_rest(principals: Principals) -> None:
+    await principals.add("acme", LEE, ["it", "security"], None, "root")
+    await principals.add("acme", LEE, None, "U1", "root")
+    assert await principals.find("acme", LEE) == Principal(LEE, "acme", frozenset({"it", "security"}), "U1")
+    await principals.add("acme", LEE, ["it"], None, "root")
+    assert await principals.find("acme", LEE) == Principal(LEE, "acme", frozenset({"it"}), "U1")
+
+
+async def test_who_comes_back_has_nothing_of_before(principals: Principals) -> None:
+    await principals.add("acme", LEE, ["security"], "U1", "root")
+    await principals.revoke("acme", LEE)
+    await principals.add("acme", LEE, None, None, "root")
+    assert await principals.find("acme", LEE) == Principal(LEE, "acme", frozenset(), None)
+
+
+async def test_a_slack_user_is_one_person_of_a_tenant(principals: Principals) -> None:
+    await principals.add("acme", LEE, [], "U1", "root")
+    found = await principals.by_slack("acme", "U1")
+    assert found and found.name == LEE
+    assert await principals.by_slack("beta", "U1") is None
+    assert await principals.by_slack("acme", "U2") is None
+    with pytest.raises(SlackUserTaken, match="someone else"):
+        await principals.add("acme", MO, [], "U1", "root")
+    await principals.revoke("acme", LEE)
+    assert await principals.by_slack("acme", "U1") is None
+    await principals.add("acme", MO, [], "U1", "root")
+    found = await principals.by_slack("acme", "U1")
+    assert found and found.name == MO
+
+
+async def test_the_tenants_own_word_on_a_slack_user_goes_first(principals: Principals) -> None:
+    await principals.add("*", LEE, [], "U1", "root")
+    await principals.add("acme", MO, [], "U1", "root")
+    assert [(await principals.by_slack(t, "U1") or Principal("", "", frozenset())).name for t in ("acme", "beta")] == [
+        MO,
+        LEE,
+    ]
+
+
+async def test_the_list_tells_revoked_from_not(principals: Principals) -> None:
+    await principals.add("acme", LEE, [], None, "root")
+    await principals.add("*", MO, [], None, "root")
+    await principals.add("beta", "bo@beta.example", [], None, "root")
+    await principals.revoke("acme", LEE)
+    assert {one.principal.name: one.revoked_at is not None for one in await principals.all("acme")} == {
+        LEE: True,
+        MO: False,
+    }
+    assert len(await principals.all()) == 3
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x00", "x" * 321])
+async def test_a_name_is_one_line(principals: Principals, name: str) -> None:
+    with pytest.raises(PrincipalInvalid):
+        await principals.add("acme", name, [], None, "root")
+
+
+async def test_revoking_whom_nobody_knows_says_so(principals: Principals) -> None:
+    with pytest.raises(PrincipalUnknown, match="stanchion principals list"):
+        await principals.revoke("acme", LEE)
+    with pytest.raises(KeyUnknown, match="stanchion keys list"):
+        await principals.revoke_key("0" * 16)
+
+
+# ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_key_belongs_to_someone_who_is_registered(principals: Principals) -> None:
+    public = public_bytes(new_key())
+    with pytest.raises(PrincipalUnknown, match=r"stanchion principals add lee@acme\.example --tenant 'acme'"):
+        await principals.add_key(public, "person", "acme", LEE, "root")
+    await principals.add("beta", LEE, [], None, "root")
+    for tenant in ("acme", "*"):
+        with pytest.raises(PrincipalUnknown):
+            await principals.add_key(public, "person", tenant, LEE, "root")
+    await principals.add("acme", LEE, [], None, "root")
+    await principals.revoke("acme", LEE)
+    with pytest.raises(PrincipalUnknown, match="or is revoked"):
+        await principals.add_key(public, "person", "acme", LEE, "root")
+    assert await principals.keys() == []
+
+
+async def test_a_key_is_registered_once_and_for_one(scene: Scene) -> None:
+    again = await scene.principals.add_key(scene.lee.public, "person", "acme", LEE.upper(), "someone")
+    assert (again.principal, again.added_by) == (LEE, "root")
+    with pytest.raises(KeyTaken, match=LEE):
+        await scene.principals.add_key(scene.lee.public, "person", "acme", MO, "root")
+    with pytest.raises(KeyTaken, match="a surface"):
+        await scene.principals.add_key(scene.surface.public, "surface", "*", None, "root")
+    assert len(await scene.principals.keys("acme")) == 2
+    assert await scene.principals.keys("beta") == []
+
+
+async def test_a_revoked_key_never_counts_again(scene: Scene) -> None:
+    first = await scene.principals.revoke_key(scene.lee.key_id)
+    assert (await scene.principals.revoke_key(scene.lee.key_id)).revoked_at == first.revoked_at
+    with pytest.raises(KeyTaken, match="was revoked"):
+        await scene.principals.add_key(scene.lee.public, "person", "acme", LEE, "root")
+    assert "is revoked" in refused(await scene.prove(scene.lee.decision(approve())))
+
+
+async def test_what_is_no_public_key_is_not_registered(scene: Scene) -> None:
+    with pytest.raises(PublicKeyInvalid):
+        await scene.principals.add_key(b"short", "surface", "acme", None, "root")
+
+
+# ── the commands ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Typed = Callable[..., Any]
+
+
+@pytest.fixture
+def typed(
+    services: Services,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Typed:
+    """`await typed(body, *arguments)`: what the command prints as JSON, in a state folder of its own."""
+    monkeypatch.setenv("TEMPORAL_ADDRESS", services.temporal.address)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("STANCHION_HOME", str(tmp_path / "home"))
+
+    async def type_it(body: Callable[..., None], *arguments: Any) -> Any:
+        await asyncio.to_thread(body, *arguments, True)
+        return json.loads(capsys.readouterr().out)
+
+    return type_it
+
+
+async def test_a_key_that_is_made_here_proves_what_its_owner_says(typed: Typed, principals: Principals) -> None:
+    added = await typed(cli.add, LEE, ["it"], "acme", "U1", None, "root")
+    assert (added["name"], added["roles"], added["slack_user"]) == (LEE, ["it"], "U1")
+    made = await typed(cli.new_key, LEE, False, "acme", False, "root")
+    assert made["file"] == str(private_keys.path_of(Home.locate(), LEE))
+    signer = private_keys.load(Home.locate(), LEE)
+    assert (signer.key_id, signer.public) == (made["key"], decode_public(made["public"]))
+    scene = Scene(principals, lee=signer)
+    assert isinstance(await scene.prove(signer.decision(approve())), Proven)
+    assert [(key["key"], key["kind"]) for key in await typed(cli.list_keys, None)] == [(made["key"], "person")]
+    assert (await typed(cli.revoke_key, made["key"]))["revoked_at"]
+    assert "is revoked" in refused(await scene.prove(signer.decision(approve())))
+    assert (await typed(cli.revoke, LEE, "acme"))["revoked_at"]
+    assert [person["revoked_at"] is None for person in await typed(cli.ls, None)] == [False]
+
+
+async def test_no_key_is_made_for_someone_who_is_not_registered(
+    typed: Typed, principals: Principals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        await typed(cli.new_key, LEE, False, "acme", False, "root")
+    assert ended.value.code == 2
+    assert f"stanchion principals add {LEE} --tenant 'acme'" in capsys.readouterr().err
+    assert not private_keys.path_of(Home.locate(), LEE).exists()
+    assert await principals.keys() == []
+
+
+async def test_a_key_that_could_not_be_registered_leaves_no_file(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(*arguments: object) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(Principals, "add_key", down)
+    with pytest.raises(SystemExit) as ended:
+        await typed(cli.new_key, "slack", True, "acme", False, "root")
+    assert ended.value.code == 5
+    assert not private_keys.path_of(Home.locate(), "slack").exists()
+
+
+async def test_a_key_made_elsewhere_is_registered_by_its_public_half(typed: Typed, principals: Principals) -> None:
+    slack = await typed(cli.new_key, "slack", True, "acme", True, None)
+    assert slack["registered"] is False
+    assert await principals.keys() == []
+    surface = await typed(cli.add_key, slack["public"], None, True, "acme", "root")
+    assert (surface["key"], surface["kind"]) == (slack["key"], "surface")
+    theirs = encode_public(public_bytes(new_key()))
+    added = await typed(cli.add, LEE, ["it"], "acme", None, theirs, "root")
+    assert {key.key: key.principal for key in await principals.keys()} == {slack["key"]: None, added["key"]: LEE}
+    with pytest.raises(SystemExit):
+        await typed(cli.add_key, theirs, None, False, "acme", "root")
+    with pytest.raises(SystemExit):
+        await typed(cli.add, LEE, ["it"], "acme", None, "no key", "root")

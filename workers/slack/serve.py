@@ -1,0 +1,159 @@
+"""Running the bot: signed in to Slack, listening to Postgres, taking clicks over Socket Mode or HTTP."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from aiohttp import ClientError, web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from activities.errors import Permanent
+from activities.identity.principals import Principals
+from workers.session import Session
+from workers.slack.answers import Answers, Signs
+from workers.slack.board import POLL_SECONDS, Board
+from workers.slack.bot import Bot
+from workers.slack.config import SlackSettings
+from workers.slack.messages import Messages
+from workers.slack.wake import Bell, listen
+from workers.slack.web import error_name, patient, plain, quiet_seconds
+
+PATH = "/slack/events"  # the app's request URL ends in it
+AGAIN_SECONDS = 5.0  # while Slack cannot be reached at start
+PING_SECONDS = 5.0  # of the WebSocket: a dead one is noticed after four, a closed one after one
+
+log = structlog.get_logger("stanchion.slack")
+
+
+class SlackRefused(Permanent):
+    """Slack does not take a token; the text says which."""
+
+
+async def serve(
+    session: Session,
+    settings: SlackSettings,
+    signer: Signs | None,
+    stop: asyncio.Event,
+    ready: Callable[[str], None] | None = None,
+    *,
+    poll_seconds: float = POLL_SECONDS,
+    ping_seconds: float = PING_SECONDS,
+) -> None:
+    """Run until `stop` is set. `ready` is told where clicks arrive. Raises SlackMisconfigured, SlackRefused."""
+    settings.check()
+    team = await _sign_in(settings, stop)
+    if team is None:
+        return
+    bell, messages = Bell(), Messages(session.database, _owner())
+    board = Board(settings, plain(settings), messages, _links(session, settings), poll_seconds)
+    answers = Answers(session.client, signer)
+    people = Principals(session.database)
+    app = Bot(settings, team, patient(settings), messages, board, people, answers, bell).app()
+    async with _transport(app, settings, ping_seconds) as where:
+        if ready:
+            ready(where)
+        await _first_of(board.run(bell), listen(session.database.url, bell), stop.wait())
+
+
+async def _first_of(*coroutines: Coroutine[Any, Any, Any]) -> None:
+    """Until one is done: told to stop, or dead of something that nobody foresaw. Raises what it died of."""
+    work = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+
+
+async def _sign_in(settings: SlackSettings, stop: asyncio.Event) -> str | None:
+    """Our workspace's id; None if told to stop before Slack answered. Raises SlackRefused."""
+    client = plain(settings)
+    while not stop.is_set():
+        try:
+            return await _ask(client, settings)
+        except SlackApiError as error:
+            seconds = quiet_seconds(error)
+            if seconds is None and getattr(error.response, "status_code", 500) < 500:
+                raise SlackRefused(_refusal(error)) from None
+            log.warning("slack.unreachable", error=error_name(error))
+        except (ClientError, TimeoutError, OSError) as error:
+            seconds = None
+            log.warning("slack.unreachable", error=type(error).__name__)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds or AGAIN_SECONDS)
+    return None
+
+
+async def _ask(client: AsyncWebClient, settings: SlackSettings) -> str:
+    found = await client.auth_test()
+    if settings.app_token:
+        await client.apps_connections_open(app_token=settings.app_token)
+    return str(found["team_id"])
+
+
+def _refusal(error: SlackApiError) -> str:
+    name = error_name(error)
+    if "apps.connections.open" in str(getattr(error.response, "api_url", "")):
+        return f"Slack refuses STANCHION_SLACK_APP_TOKEN ({name}): make one with the scope connections:write"
+    return f"Slack refuses STANCHION_SLACK_BOT_TOKEN ({name}): copy the app's bot token again"
+
+
+@asynccontextmanager
+async def _transport(app: AsyncApp, settings: SlackSettings, ping_seconds: float) -> AsyncIterator[str]:
+    over = _http(app, settings) if settings.transport == "http" else _socket(app, settings, ping_seconds)
+    async with over as where:
+        yield where
+
+
+@asynccontextmanager
+async def _socket(app: AsyncApp, settings: SlackSettings, ping_seconds: float) -> AsyncIterator[str]:
+    handler: Any = AsyncSocketModeHandler(app, settings.app_token, ping_interval=ping_seconds)
+    connecting = asyncio.create_task(handler.connect_async())  # tries until it can; the board does not wait for it
+    try:
+        yield "Socket Mode"
+    finally:
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+        await handler.close_async()
+
+
+@asynccontextmanager
+async def _http(app: AsyncApp, settings: SlackSettings) -> AsyncIterator[str]:
+    async def receive(request: web.Request) -> web.Response:
+        return await to_aiohttp_response(await app.async_dispatch(await to_bolt_request(request)))
+
+    site = web.Application()
+    site.router.add_post(PATH, receive)
+    runner = web.AppRunner(site)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, *settings.address).start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}{PATH}"
+    finally:
+        await runner.cleanup()
+
+
+def _links(session: Session, settings: SlackSettings) -> Callable[[str], str | None]:
+    if not settings.web_ui:
+        return session.link
+    pages = f"{settings.web_ui.rstrip('/')}/namespaces/{session.temporal.namespace}/workflows/"
+    return lambda run_id: pages + quote(run_id, safe="")
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
