@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint bench requirements clean
+.PHONY: help setup demo up down test attacks lint bench requirements clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,9 @@ down: setup ## Stop what `make up` started
 test: setup ## Run the tests
 	@echo "==> pytest (the first run on a machine may build the Temporal CLI: about three minutes)"
 	@$(BIN)/python -m pytest $(ARGS)
+
+attacks: setup ## Try all attacks and their benign twins; one JSON line at the end
+	@$(BIN)/python -m tests.attacks $(ARGS)
 
 lint: setup ## Check style, types and the direction of imports
 	@echo "==> ruff check" && $(BIN)/ruff check .

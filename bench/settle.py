@@ -70,6 +70,7 @@ async def _one_statement(site: Site, run_id: str, call: int) -> None:
         kinds=["call.observed"],
         bodies=[_BODY],
         trace_id=None,
+        suspect=None,
     )
     assert row and row["settled"]
 
