@@ -16,6 +16,7 @@ from activities.approvals.record import Approvals
 from activities.gateway.call import Checkpoint, Gateway, no_checkpoint
 from activities.model.plan import Models
 from activities.model.providers import Providers
+from activities.model.review import Reviews
 from activities.runs.lifecycle import Runs
 from activities.storage.database import Database
 from activities.storage.transcript import Transcripts
@@ -42,6 +43,7 @@ class Parts:
     agents: Agents
     runs: Runs
     models: Models
+    reviews: Reviews
     gateway: Gateway
     approvals: Approvals
 
@@ -56,7 +58,7 @@ class Parts:
             case "workflow":
                 return []
             case "model":
-                return [self.models.plan]
+                return [self.models.plan, self.reviews.give]
             case "tools":
                 return [self.gateway.call]
             case "operations":
@@ -82,6 +84,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         agents=agents,
         runs=Runs(database, agents, settings.queues, settings.rollover),
         models=Models(database, agents, providers, settings.prices, authority=authority, transcripts=transcripts),
+        reviews=Reviews(database, agents, providers, settings.prices),
         gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts),
         approvals=Approvals(database, authority),
     )

@@ -35,13 +35,14 @@ from workflows.contracts.events import (
 )
 from workflows.contracts.messages import REASON_LIMIT, HaltOrdered
 from workflows.contracts.model import PlannedCall, PlanRequest
+from workflows.contracts.reviews import ReviewGiven, ReviewRequest
 from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, OpenRequest, QueueLayout, RunOutcome, RunRequest
 from workflows.endings import ending_after, refusal_to_open
 from workflows.governance import Go, Pause, Stop, final_ending, govern, refusal_of, time_left
 from workflows.handlers import Handlers
 from workflows.intake import read_start
-from workflows.moves import AskModel, AwaitDecision, Perform, Record, Sleep, next_move
-from workflows.ports import ApprovalsPort, GatewayPort, ModelPort, RunsPort
+from workflows.moves import AskModel, AwaitDecision, Perform, Record, Review, Sleep, next_move
+from workflows.ports import ApprovalsPort, GatewayPort, ModelPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
 from workflows.search import AGENT_COST_USD, AGENT_NAME, AGENT_STATUS, AGENT_TENANT
 from workflows.state import OpenTimer, RunState, active_seconds, apply, status_word
@@ -98,6 +99,8 @@ class AgentWorkflow(Handlers):
         match next_move(self._state):
             case Record():
                 await self._record()
+            case Review(approval=approval):
+                await self._review(approval)
             case AwaitDecision(approval=approval):
                 await self._await_decision(approval)
             case Sleep(timer=timer):
@@ -173,6 +176,21 @@ class AgentWorkflow(Handlers):
         limit = expiry(approval, workflow.now())
         if not await self._park(lambda: bool(self._state.inbox), limit, f"{approval.approval_id} expires"):
             self._apply(ApprovalExpired(approval_id=approval.approval_id))
+
+    async def _review(self, approval: OpenApproval) -> None:
+        request = ReviewRequest(run_id=self._state.run_id, approval_id=approval.approval_id)
+        try:
+            given = await workflow.execute_activity_method(
+                ReviewsPort.give,
+                request,
+                summary=f"{approval.reviewer} reviews {approval.tool}",
+                **options.reviewing(self._queues.model),
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            given = ReviewGiven(approval_id=approval.approval_id, reason="the reviewer gave no answer in time")
+        self._apply(given)
 
     async def _sleep(self, timer: OpenTimer) -> None:
         limit = max(timer.until - workflow.now(), timedelta(milliseconds=1))

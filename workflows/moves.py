@@ -13,6 +13,13 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Review:
+    """Ask the agent that this approval names for its opinion, before people are waited for."""
+
+    approval: OpenApproval
+
+
+@dataclass(frozen=True)
 class AwaitDecision:
     """Wait for a person, or for the approval to expire."""
 
@@ -38,13 +45,15 @@ class AskModel:
     """The step is complete; ask the model for the next."""
 
 
-Move = Record | AwaitDecision | Sleep | Perform | AskModel
+Move = Record | Review | AwaitDecision | Sleep | Perform | AskModel
 
 
 def next_move(state: RunState) -> Move:
     """The one thing to do now. Calls keep the model's order; only neighbouring reads run side by side."""
     if state.inbox:
         return Record()
+    if unreviewed := next((approval for approval in state.approvals if approval.reviewer), None):
+        return Review(approval=unreviewed)
     if state.approvals:
         return AwaitDecision(approval=state.approvals[0])
     if state.timer:

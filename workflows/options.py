@@ -14,6 +14,7 @@ HEARTBEAT = timedelta(seconds=6)  # two missed beats: slower than a worker resta
 MODEL_CALL = timedelta(minutes=10)  # the longest single streamed answer worth waiting for
 BOOKKEEPING_CALL = timedelta(seconds=30)  # one transaction, with room for a slow disk
 BOOKKEEPING_TOTAL = timedelta(hours=24)  # Postgres may be away for a night; a run's end is worth waiting for
+REVIEW = timedelta(minutes=2)  # people wait for the reviewer to finish before their answers are looked at
 GATEWAY_MARGIN = timedelta(seconds=60)  # on top of the tool's own time-out: claim, settle, probe
 OUTAGE = timedelta(minutes=15)  # how long a call waits for Postgres or a worker, after its own time is used up
 
@@ -64,6 +65,18 @@ def model(queue: str | None, left: timedelta) -> Options:
         task_queue=queue,
         start_to_close_timeout=MODEL_CALL,
         schedule_to_close_timeout=left,
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=RETRY,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+def reviewing(queue: str | None) -> Options:
+    """`reviews.give`: a short model call; if it takes longer than a person would wait, people decide alone."""
+    return Options(
+        task_queue=queue,
+        start_to_close_timeout=REVIEW,
+        schedule_to_close_timeout=REVIEW,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=RETRY,
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

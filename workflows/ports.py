@@ -9,6 +9,7 @@ from workflows.contracts.approvals import DecisionReceipt, RecordRequest
 from workflows.contracts.calls import CallRequest, CallResult
 from workflows.contracts.model import Plan, PlanRequest
 from workflows.contracts.reaping import ReapReport
+from workflows.contracts.reviews import ReviewGiven, ReviewRequest
 from workflows.contracts.runs import CloseRequest, OpenRequest, RunOpened, RunOutcome
 
 
@@ -55,4 +56,13 @@ class ApprovalsPort:
     @activity.defn(name="approvals.record")
     async def record(self, request: RecordRequest) -> DecisionReceipt:
         """Verify one decision and store it. The gateway believes what is stored here and nothing else."""
+        raise NotImplementedError
+
+
+class ReviewsPort:
+    """Opinions of agents that are asked beside people."""
+
+    @activity.defn(name="reviews.give")
+    async def give(self, request: ReviewRequest) -> ReviewGiven:
+        """Ask the reviewer of an approval, once. Whatever goes wrong is no yes, and people decide alone."""
         raise NotImplementedError

@@ -31,6 +31,7 @@ from workflows.contracts.events import (
 )
 from workflows.contracts.messages import HaltOrdered, Journal, MessageReceived, Order, PauseOrdered, ResumeOrdered
 from workflows.contracts.model import Plan, PlannedCall
+from workflows.contracts.reviews import ReviewGiven
 from workflows.contracts.runs import Ending, RunOpened, RunRequest
 from workflows.loops import LoopMemory
 
@@ -117,6 +118,8 @@ def apply(state: RunState, event: StepEvent) -> RunState:
             return _with(state, approvals=(*state.approvals, event.approval))
         case ApprovalExpired():
             return _approval_expired(state, event)
+        case ReviewGiven():
+            return _reviewed(state, event)
         case DecisionNoted():
             return _with(state, inbox=(*state.inbox, event))
         case DecisionRecorded():
@@ -222,6 +225,19 @@ def _approval_expired(state: RunState, event: ApprovalExpired) -> RunState:
     calls = tuple(a.call_id for a in state.approvals if a.approval_id == event.approval_id)
     lapsed = (*state.lapsed, event.approval_id)[-RECENT_DECISIONS:]
     return _with(_without_approval(state, event.approval_id), expired=(*state.expired, *calls), lapsed=lapsed)
+
+
+def _reviewed(state: RunState, event: ReviewGiven) -> RunState:
+    spent = state.spent.model_copy(
+        update={"tokens": state.spent.tokens + event.tokens, "usd_micros": state.spent.usd_micros + event.usd_micros}
+    )
+    state = _with(state, spent=spent)
+    if event.closes:
+        return _without_approval(state, event.approval_id)
+    asked = tuple(
+        a.model_copy(update={"reviewer": None}) if a.approval_id == event.approval_id else a for a in state.approvals
+    )
+    return _with(state, approvals=asked)
 
 
 def _decision_recorded(state: RunState, event: DecisionRecorded) -> RunState:

@@ -173,7 +173,7 @@ def json_schema() -> dict[str, Any]:
 def _problem(item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"{where}: {item['msg']}"
+        return f"{where}: {item['msg'].removeprefix('Value error, ')}"
     known = _fields_at(item["loc"][:-1])
     close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"

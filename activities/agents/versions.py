@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from activities.agents.definition import AgentDefinition, DefinitionInvalid, read_definition
+from activities.agents.fitting import check_fit
 from activities.errors import Permanent
-from activities.policy.cedar import Policy, PolicyInvalid, load
-from activities.policy.cedar_schema import ToolShape, schema_for
+from activities.policy.cedar import Policy, load
+from activities.policy.cedar_schema import ToolShape
 from activities.policy.engine import acts_outside
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.storage.database import Database
@@ -92,7 +93,7 @@ def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
                 f"{definition.name}: two tools are called {name!r}; the model could not tell them apart"
             )
         tools[name] = _pinned(module, spec)
-    _check_policy(definition, tuple(tools.values()))
+    check_fit(definition, tools, shapes(tools.values()))
     content = [definition.model_dump(mode="json"), [[t.pinned_hash, t.timeout] for t in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
 
@@ -178,12 +179,3 @@ def _pinned(module: str, spec: ToolSpec) -> PinnedTool:
 def shapes(tools: Iterable[PinnedTool]) -> list[ToolShape]:
     """Tools as a policy's schema needs them."""
     return [ToolShape(tool.name, tool.tier, tool.effect, tool.input_schema) for tool in tools]
-
-
-def _check_policy(definition: AgentDefinition, tools: tuple[PinnedTool, ...]) -> None:
-    if definition.policy is None:
-        return
-    try:
-        load(definition.policy, version="", scope="agent", schema=schema_for(shapes(tools)))
-    except PolicyInvalid as error:
-        raise DefinitionInvalid(f"{definition.name}: its policy cannot be used: {error}") from None

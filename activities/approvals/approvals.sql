@@ -2,7 +2,8 @@
 -- An approval of a run, with who asked for the run, and what this person decided about it already.
 SELECT d.verdict AS mine, a.approval_id, a.call_id, a.about, a.tool, a.tier, a.state, a.digest, a.expires_at,
        a.requested_at, a.expires_at <= now() AS expired, a.needed, a.approved_by, a.subject, a.code_hash, a.confirmed_at,
-       a.repeat_most, a.roles || CASE WHEN a.escalates_at <= now() THEN a.escalate_roles ELSE '{}' END AS roles,
+       a.repeat_most,
+       a.roles || CASE WHEN a.roles <> '{}' AND a.escalates_at <= now() THEN a.escalate_roles ELSE '{}' END AS roles,
        r.requester, r.status, r.tenant
 FROM approvals a
 JOIN runs r USING (run_id)
@@ -14,7 +15,8 @@ WHERE a.approval_id = :approval_id AND a.run_id = :run_id;
 -- people said yes and whom it is about has confirmed; every other answer closes it at once.
 WITH counted AS (
     UPDATE approvals SET
-        approved_by = CASE WHEN :verdict = 'approve' AND :proof <> 'code' OR :verdict = 'edit' THEN approved_by || :by::text
+        approved_by = CASE WHEN :verdict = 'edit' THEN ARRAY[:by::text] -- nobody else has seen these arguments
+                           WHEN :verdict = 'approve' AND :proof <> 'code' THEN approved_by || :by::text
                            ELSE approved_by END,
         confirmed_at = CASE WHEN :proof = 'code' THEN now() ELSE confirmed_at END,
         state = CASE WHEN :verdict <> 'approve' THEN :verdict
@@ -26,12 +28,15 @@ WITH counted AS (
                                  AND (subject IS NULL OR confirmed_at IS NOT NULL OR :proof = 'code') THEN now() END
     WHERE approval_id = :approval_id AND state = 'open' AND (expires_at IS NULL OR expires_at > now())
       AND NOT lower(:by) = ANY (SELECT lower(n) FROM unnest(approved_by) n)
-      AND (:digest::text IS NULL OR digest = :digest::text)
+      AND (:digest::text IS NULL OR digest = :digest::text) AND (:proof <> 'code' OR confirmed_at IS NULL)
     RETURNING approval_id, run_id, call_id, state, class, expires_at, needed, cardinality(approved_by) AS approved,
               subject IS NOT NULL AND confirmed_at IS NULL AS unconfirmed
 ), decided AS (
-    INSERT INTO decisions (approval_id, by, verdict, reason, arguments, key, signature, signed, proof)
-    SELECT approval_id, :by, :verdict, :reason, :arguments, :key, :signature, :proof = 'signature', :proof FROM counted
+    INSERT INTO decisions (approval_id, by, verdict, reason, arguments, key, signature, signed, proof,
+                           statement)
+    SELECT approval_id, :by, :verdict, :reason, :arguments, :key, :signature, :proof = 'signature', :proof,
+           :statement::text
+    FROM counted
 ), standing AS (
     INSERT INTO standing_approvals (approval_id, run_id, class, uses_left, by, proof, expires_at)
     SELECT approval_id, run_id, class, :repeat::int, :by, :proof, expires_at

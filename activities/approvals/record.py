@@ -28,6 +28,7 @@ class Counted:
 
     by: str
     proof: str
+    statement: str | None = None  # the canonical JSON that was signed
 
 
 class Approvals(ApprovalsPort):
@@ -44,8 +45,8 @@ class Approvals(ApprovalsPort):
         row = await self._find(request)
         if row is None:
             return _receipt(decision, "not allowed", "this run has no such approval")
-        if row["mine"] == decision.verdict:
-            # An earlier attempt stored it and lost its reply, or someone sent it twice: it counts once.
+        if row["mine"] == decision.verdict and _is_retry():
+            # An earlier attempt stored it and lost its reply: its answer is still owed.
             return _receipt(decision, "accepted", _missing(row), closes=row["state"] != "open")
         if refused := _refusal(row, decision):
             return refused
@@ -74,7 +75,8 @@ class Approvals(ApprovalsPort):
             case Identified() if because := _why_not(row, decision, who):
                 return _receipt(decision, "not allowed", because)
             case Identified():
-                return Counted(who.name, str(who.proof))
+                signed = who.proof == "signature"
+                return Counted(who.name, who.proof, canonical_json(decision_statement(decision)) if signed else None)
 
     async def _confirmed(self, row: Any, decision: Decision) -> Counted | DecisionReceipt:
         """The one-time code of whom the call is about: it proves who they are, and is no approval by itself."""
@@ -104,6 +106,7 @@ class Approvals(ApprovalsPort):
             key=clean(decision.key),
             signature=clean(decision.signature),
             proof=counted.proof,
+            statement=counted.statement,
             digest=decision.digest,
             repeat=decision.repeat if decision.verdict == "approve" else 0,
             **trace.columns,
@@ -121,14 +124,10 @@ class Approvals(ApprovalsPort):
         )
 
     async def _too_late(self, request: RecordRequest) -> DecisionReceipt:
-        """Someone, or the clock, was faster. An attempt that stored this very decision before finds it again here."""
-        decision = request.decision
+        """Someone, or the clock, was faster."""
         row = await self._find(request)
-        if row is not None and row["mine"] == decision.verdict:
-            return _receipt(decision, "accepted", _missing(row), closes=row["state"] != "open")
-        if row is not None and row["state"] == "open":
-            return _receipt(decision, "expired", "it expired before this decision came")
-        return _closed(decision, row["state"] if row else "closed")
+        late = _receipt(request.decision, "expired", "it expired before this decision came")
+        return late if row is None else _refusal(row, request.decision) or late
 
 
 def _refusal(row: Any, decision: Decision) -> DecisionReceipt | None:
@@ -139,6 +138,8 @@ def _refusal(row: Any, decision: Decision) -> DecisionReceipt | None:
         return _receipt(decision, "expired", "it expired before this decision came")
     if row["mine"]:
         return _receipt(decision, "already decided", f"you answered {row['mine']!r} already")
+    if decision.code is None and canonical_name(decision.by) in map(canonical_name, row["approved_by"]):
+        return _receipt(decision, "already decided", "these are the arguments you gave; someone else has to see them")
     if row["about"] == "endorse" or decision.verdict not in (
         CALL_VERDICTS if row["about"] == "call" else UNKNOWN_VERDICTS
     ):
@@ -156,11 +157,17 @@ def _why_not(row: Any, decision: Decision, who: Identified) -> str | None:
     """Why this person's decision does not count."""
     if row["requester"] and canonical_name(who.name) == canonical_name(row["requester"]):
         return "who asked for a run never approves it; someone else has to"
+    if row["subject"] and decision.verdict in ("approve", "edit") and who.name == canonical_name(row["subject"]):
+        return "whom a call is about confirms it with the code that was sent to them: `stanchion confirm`"
     if row["roles"] and not who.roles.intersection(row["roles"]):
         return f"only {' or '.join(row['roles'])} may decide about this; {who.name} has no such role"
     if who.proof == "signature" and decision.digest is None:
         return "a signed decision names the digest of the call that it is about"
     return None
+
+
+def _is_retry() -> bool:
+    return activity.in_activity() and activity.info().attempt > 1
 
 
 def _missing(row: Any) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from activities.approvals.authority import Authority, Identified
 from activities.identity.statements import message_statement
 from activities.model.provider import Text
-from activities.storage.canonical import clean_text
+from activities.storage.canonical import canonical_json, clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.transcript import SQL as TRANSCRIPT
@@ -32,12 +32,13 @@ class Said:
         return seq
 
     async def _write(self, run_id: str, tenant: str, seq: int, message: MessageReceived) -> None:
+        statement = message_statement(run_id, message)
         who = await self.authority.identify(
             tenant=tenant,
             by=message.by,
             key=message.key,
             signature=message.signature,
-            statement=message_statement(run_id, message),
+            statement=statement,
             at=message.at,
         )
         known = isinstance(who, Identified)
@@ -48,6 +49,9 @@ class Said:
                 value=clean_text(message.endorses),
                 by=who.name or "someone",
                 proof=who.proof,
+                key=message.key,
+                signature=message.signature,
+                statement=canonical_json(statement) if who.proof == "signature" else None,
             )
         columns = vars(stored((Text(text=_text_of(message, known)),)))
         await TRANSCRIPT["append"].row(

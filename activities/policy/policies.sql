@@ -8,9 +8,9 @@ WITH stored AS (
     ON CONFLICT (version) DO UPDATE SET version = excluded.version
     RETURNING version, scope
 )
-INSERT INTO policy_heads (scope, version)
-SELECT scope, version FROM stored
-ON CONFLICT (scope) DO UPDATE SET version = excluded.version, updated_at = now()
+INSERT INTO policy_heads (scope, version, by)
+SELECT scope, version, :by FROM stored
+ON CONFLICT (scope) DO UPDATE SET version = excluded.version, by = excluded.by, updated_at = now()
 RETURNING version;
 
 -- name: put_first
@@ -22,14 +22,14 @@ WITH stored AS (
     ON CONFLICT (version) DO UPDATE SET version = excluded.version
     RETURNING version, scope
 )
-INSERT INTO policy_heads (scope, version)
-SELECT scope, version FROM stored
+INSERT INTO policy_heads (scope, version, by)
+SELECT scope, version, :by FROM stored
 ON CONFLICT (scope) DO NOTHING
 RETURNING version;
 
 -- name: put_back
 -- Put a version that was set before in force again.
-UPDATE policy_heads h SET version = p.version, updated_at = now()
+UPDATE policy_heads h SET version = p.version, by = :by, updated_at = now()
 FROM policies p
 WHERE p.version = :version AND h.scope = p.scope
 RETURNING h.version;

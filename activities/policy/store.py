@@ -77,12 +77,12 @@ class Policies:
         self._known[version] = Stored(policy, money_floor)
         return version
 
-    async def put_back(self, version: str) -> str:
+    async def put_back(self, version: str, *, by: str) -> str:
         """Put an earlier version in force again, unchecked: going back must work whatever the tools are now.
 
         Raises PolicyMissing.
         """
-        if await SQL["put_back"].row(self._database, version=version) is None:
+        if await SQL["put_back"].row(self._database, version=version, by=by) is None:
             raise PolicyMissing(f"policy {version[:12]} was never set; `stanchion policy ls` lists those that were")
         return version
 

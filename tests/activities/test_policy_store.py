@@ -200,11 +200,11 @@ async def test_an_earlier_version_can_be_put_back_whatever_the_tools_are_now(pol
     first = await put(policies, "*", f'{PERMIT} forbid (principal, action == Action::"look", resource);')
     second = await put(policies, "*", PERMIT)
     assert await policies.heads("acme") == [second]
-    await policies.put_back(first)
+    await policies.put_back(first, by="lee@acme.example")
     assert await policies.heads("acme") == [first]
     assert isinstance((await policies.effective("acme")).decide(QUESTION), Deny)
     with pytest.raises(PolicyMissing):
-        await policies.put_back("f" * 64)
+        await policies.put_back("f" * 64, by="lee@acme.example")
 
 
 async def test_setting_the_same_again_puts_it_in_force_and_keeps_who_set_it_first(policies: Policies) -> None:

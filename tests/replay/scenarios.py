@@ -35,6 +35,17 @@ async def approval(system: Stanchion) -> Handle:
     return handle
 
 
+async def review(system: Stanchion) -> Handle:
+    """An agent is asked beside a person."""
+    yes = [{"text": '{"verdict": "approve", "reason": "the goal names bo"}'}]
+    await system.publish(yes, name="second-pair")
+    rules = {"tools": {"send": {"people": 2, "reviewer": "second-pair"}}}
+    turns = [ask(("send", {"to": "bo@acme.example"})), DONE]
+    handle = await system.start(await system.publish(turns, "send", name="review", approvals=rules))
+    await system.decide(handle, "approve")
+    return handle
+
+
 async def halt(system: Stanchion) -> Handle:
     """A person halts a run that waits for an approval."""
     turns = [ask(("send", {"to": "bo@acme.example"})), DONE]
@@ -99,7 +110,7 @@ async def rollover(system: Stanchion) -> Handle:
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
-    for scenario in (plain, approval, halt, cancel, wait, unknown, mistakes, paused, rollover)
+    for scenario in (plain, approval, review, halt, cancel, wait, unknown, mistakes, paused, rollover)
 }
 
 

@@ -27,6 +27,7 @@ from workflows.contracts.events import (
 )
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
 from workflows.contracts.model import Plan, PlannedCall
+from workflows.contracts.reviews import ReviewGiven
 from workflows.contracts.runs import RunRequest
 from workflows.moves import Move, next_move
 from workflows.state import (
@@ -107,13 +108,15 @@ def test_the_first_halt_stands(state: RunState, happened: list[Any]) -> None:
 
 @settings(max_examples=30)
 @given(state=states, happened=events)
-def test_an_approval_leaves_only_by_expiry_or_by_a_decision(state: RunState, happened: list[Any]) -> None:
+def test_an_approval_leaves_only_by_expiry_a_decision_or_a_review(
+    state: RunState, happened: list[Any]
+) -> None:
     states_ = history(state, happened)
     for event, before, now in zip(happened, states_, states_[1:], strict=False):
-        gone = [a.approval_id for a in before.approvals if a not in now.approvals]
+        gone = {a.approval_id for a in before.approvals} - {a.approval_id for a in now.approvals}
         if gone:
-            assert isinstance(event, ApprovalExpired | DecisionRecorded)
-            assert set(gone) <= set(now.decided)
+            assert isinstance(event, ApprovalExpired | DecisionRecorded | ReviewGiven)
+            assert gone <= set(now.decided)
         assert len(now.decided) <= max(RECENT_DECISIONS, len(before.decided))
 
 

@@ -35,7 +35,7 @@ def use(version: str, as_json: bool) -> None:
     async def work() -> dict[str, Any]:
         async with session() as opened:
             row = await _found(opened.database, version)
-            await Policies(opened.database).put_back(row["version"])
+            await Policies(opened.database).put_back(row["version"], by=getpass.getuser())
             return row
 
     row = run(work())

@@ -14,6 +14,7 @@ from workflows.contracts.base import Frozen
 from workflows.contracts.calls import Tier
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
 from workflows.contracts.model import Plan
+from workflows.contracts.reviews import ReviewGiven
 from workflows.contracts.runs import Ending, RunOpened
 
 
@@ -166,6 +167,7 @@ StepEvent = Annotated[
     | DecisionRecorded
     | ApprovalRequested
     | ApprovalExpired
+    | ReviewGiven
     | CallFinished
     | WaitStarted
     | WaitEnded

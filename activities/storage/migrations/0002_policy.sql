@@ -11,6 +11,7 @@ CREATE TABLE policies (
 CREATE TABLE policy_heads (
     scope      text PRIMARY KEY,
     version    text NOT NULL REFERENCES policies (version),
+    by         text NOT NULL,                -- who put it in force
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -64,14 +65,32 @@ ALTER TABLE approvals
     ADD COLUMN tainted        boolean NOT NULL DEFAULT false,
     ADD COLUMN supersedes     text;                          -- the approval whose edit this one is about
 
-ALTER TABLE decisions ADD COLUMN proof text NOT NULL DEFAULT 'unsigned'
-    CHECK (proof IN ('signature', 'code', 'agent', 'standing', 'unsigned'));
+ALTER TABLE decisions
+    ADD COLUMN proof     text NOT NULL DEFAULT 'unsigned'
+        CHECK (proof IN ('signature', 'code', 'agent', 'standing', 'unsigned')),
+    ADD COLUMN statement text;               -- canonical JSON that `signature` signs
+
+CREATE TABLE reviews (                       -- what an agent said that was asked as one of several people
+    approval_id text PRIMARY KEY REFERENCES approvals (approval_id),
+    agent       text NOT NULL,
+    version     text NOT NULL,               -- of that agent; empty if it could not be asked
+    verdict     text NOT NULL CHECK (verdict IN ('approve', 'reject', 'none')),
+    reason      text NOT NULL,
+    tokens      bigint NOT NULL,
+    usd_micros  bigint NOT NULL,
+    at          timestamptz NOT NULL DEFAULT now()
+);
+CREATE TRIGGER reviews_append_only BEFORE UPDATE OR DELETE ON reviews
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE endorsements (
     run_id text NOT NULL,
     value  text NOT NULL,                    -- as the person typed it
     by     text NOT NULL,
     proof  text NOT NULL CHECK (proof IN ('signature', 'unsigned')),
+    key       text,
+    signature text,
+    statement text,                          -- canonical JSON that `signature` signs
     at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (run_id, value)
 );
@@ -109,6 +128,7 @@ CREATE TABLE observations (
     PRIMARY KEY (tenant, tool, field, run_id, call_id)
 );
 CREATE INDEX observations_latest ON observations (tenant, tool, field, at DESC);
+CREATE INDEX observations_of_run ON observations (tenant, tool, field, run_id, at DESC);
 
 CREATE TABLE slack_messages (
     approval_id text NOT NULL REFERENCES approvals (approval_id),

@@ -1,0 +1,62 @@
+"""Whether a definition fits the tools it names: what cannot be seen in the YAML alone, found before any run starts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from activities.agents.definition import AgentDefinition, ApprovalRule, DefinitionInvalid
+from activities.policy.cedar import PolicyInvalid, load
+from activities.policy.cedar_schema import ToolShape, schema_for
+from workflows.contracts.calls import Tier
+
+
+class Offered(Protocol):
+    """A tool, as far as this room looks at it."""
+
+    @property
+    def tier(self) -> Tier:
+        """How dangerous it is."""
+        ...
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema of its arguments."""
+        ...
+
+
+def check_fit(definition: AgentDefinition, tools: Mapping[str, Offered], shapes: Sequence[ToolShape]) -> None:
+    """Raises DefinitionInvalid with everything that does not fit."""
+    if problems := [*_strange_arguments(definition, tools), *_strange_approvals(definition, tools)]:
+        raise DefinitionInvalid(f"{definition.name}: {'; '.join(problems)}")
+    if definition.policy is None:
+        return
+    try:
+        load(definition.policy, version="", scope="agent", schema=schema_for(shapes))
+    except PolicyInvalid as error:
+        raise DefinitionInvalid(f"{definition.name}: its policy cannot be used: {error}") from None
+
+
+def _strange_arguments(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
+    """A constraint on an argument that does not exist would limit nothing, or refuse everything."""
+    for tool, alternatives in (definition.grants or {}).items():
+        known = list(tools[tool].input_schema.get("properties", {}))
+        for strange in sorted({name for grant in alternatives for name in grant.arguments} - {*known}):
+            yield f"grants.{tool}: it has no argument {strange!r}, only {', '.join(known) or 'none at all'}"
+
+
+def _strange_approvals(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
+    for name, rule in definition.approvals.tools.items():
+        known = list(tools[name].input_schema.get("properties", {}))
+        if rule.confirm is not None and rule.confirm not in known:
+            yield f"approvals.tools.{name}.confirm: {name} has no argument {rule.confirm!r}"
+        if problem := _strange_reviewer(definition.name, rule, tools[name].tier):
+            yield f"approvals.tools.{name}.reviewer: {problem}"
+
+
+def _strange_reviewer(agent: str, rule: ApprovalRule, tier: Tier) -> str | None:
+    if rule.reviewer is None:
+        return None
+    if rule.reviewer == agent:
+        return "an agent does not review itself"
+    if rule.people < 2 and tier != "T4":
+        return "an agent is never the only one asked; say people: 2 or more"
+    return None
