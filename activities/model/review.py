@@ -143,6 +143,7 @@ class Reviews(ReviewsPort):
             usd_micros=said.usd_micros,
             **trace.columns,
         )
+        trace.emit()
         # Read back, because another attempt may have been first, and because people decide at the same time.
         after = await SQL["about"].row(self._database, run_id=row["run_id"], approval_id=row["approval_id"])
         if after is None or after["verdict"] is None:

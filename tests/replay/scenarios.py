@@ -42,6 +42,11 @@ async def review(system: Stanchion) -> Handle:
     rules = {"tools": {"send": {"people": 2, "reviewer": "second-pair"}}}
     turns = [ask(("send", {"to": "bo@acme.example"})), DONE]
     handle = await system.start(await system.publish(turns, "send", name="review", approvals=rules))
+
+    async def reviewed() -> bool:
+        return any("reviewer" not in approval for approval in await handle.query("approvals"))
+
+    await eventually(reviewed, "the reviewer gave its opinion")
     await system.decide(handle, "approve")
     return handle
 
