@@ -60,8 +60,12 @@ RETURNING state;
 -- Open approvals, oldest first: what Slack, the CLI and the console show.
 SELECT a.approval_id, a.run_id, a.call_id, a.about, a.tool, a.tier, a.arguments::text AS arguments, a.rule, a.reason,
        a.requested_at, a.expires_at, a.digest, a.needed, a.roles, a.approved_by, a.escalates_at, a.escalate_roles,
-       a.subject, a.confirmed_at, a.origins::text AS origins, a.tainted, r.agent, r.tenant, r.requester
-FROM approvals a JOIN runs r USING (run_id)
+       a.subject, a.confirmed_at, a.origins::text AS origins, a.tainted, r.agent, r.tenant, r.requester,
+       v.agent || CASE v.verdict WHEN 'approve' THEN ' says yes: ' WHEN 'reject' THEN ' says no: '
+                                 ELSE ' gave no opinion: ' END || v.reason AS review
+FROM approvals a
+JOIN runs r USING (run_id)
+LEFT JOIN reviews v USING (approval_id)
 WHERE a.state = 'open'
 ORDER BY a.requested_at LIMIT :most;
 

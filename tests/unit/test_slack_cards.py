@@ -175,6 +175,11 @@ def test_a_code_counts_as_a_confirmation_and_an_agents_opinion_is_called_one() -
     assert "by reviewer, an agent, at" in text
 
 
+def test_what_the_reviewing_agent_said_is_on_the_card_while_people_are_asked() -> None:
+    asked = replace(ASKED, needed=2, review="second-pair says no: nobody asked for this")
+    assert "second-pair says no: nobody asked for this" in read(card(asked, None))
+
+
 def test_a_button_names_the_call_that_its_card_shows() -> None:
     for button in buttons(ASKED).values():
         assert json.loads(button["value"]) == {"approval": "ap-1", "digest": "d" * 64}

@@ -43,7 +43,8 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     people = f"{len(row['approved_by'])} of {row['needed']}" if row["needed"] != 1 else ""
     roles = f"one of {', '.join(row['roles'])}" if row["roles"] else ""
     code = f"the code of {row['subject']}" if row["subject"] and not row["confirmed_at"] else ""
-    return row | {"waits_for": "; ".join(part for part in (people, roles, code) if part) or "anyone but the requester"}
+    waits = "; ".join(part for part in (people, roles, code) if part) or "anyone but the requester"
+    return row | {"waits_for": f"{waits} ({row['review']})" if row["review"] else waits}
 
 
 def approve(approval: str, by: str | None, reason: str | None, edit: str | None, repeat: int, as_json: bool) -> None:

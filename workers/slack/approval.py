@@ -66,6 +66,7 @@ class Approval:
     endorsed_by: str | None
     origins: tuple[Origin, ...]
     decisions: tuple[Given, ...]
+    review: str | None = None  # what the agent said that was asked beside people
 
     @property
     def is_open(self) -> bool:

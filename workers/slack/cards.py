@@ -131,6 +131,7 @@ def _people(approval: Approval) -> list[tuple[str, str]]:
     return [
         ("People needed", f"{approval.needed}{roles}" if approval.needed != 1 or roles else ""),
         ("Approved already by", ", ".join(approval.approved_by)),
+        ("Reviewer", one_line(approval.review, 1_200) if approval.review else ""),
         ("Must confirm", f"{approval.subject}, with the code they were sent" if approval.wants_code else ""),
         ("Escalated", others if approval.escalated else ""),
         ("Expires", utc(approval.expires_at) if approval.expires_at else ""),

@@ -32,7 +32,8 @@ SELECT m.approval_id, m.channel
 FROM slack_messages m JOIN approvals a USING (approval_id)
 WHERE m.ts IS NOT NULL AND m.shown_state LIKE 'open%'
   AND m.shown_state <> concat_ws(' ', a.state, cardinality(a.approved_by), a.confirmed_at IS NOT NULL,
-                                 coalesce(a.escalates_at <= now(), false))
+                                 coalesce(a.escalates_at <= now(), false),
+                                 EXISTS (SELECT FROM reviews v WHERE v.approval_id = a.approval_id))
 ORDER BY a.requested_at LIMIT :most;
 
 -- name: lock
@@ -56,7 +57,9 @@ SELECT a.approval_id, a.run_id, a.call_id, a.about, a.tool, a.tier, a.arguments:
        a.escalate_roles, a.subject, a.tainted, a.repeat_most, a.origins::text AS origins,
        a.confirmed_at IS NOT NULL AS confirmed, coalesce(a.escalates_at <= now(), false) AS escalated,
        concat_ws(' ', a.state, cardinality(a.approved_by), a.confirmed_at IS NOT NULL,
-                 coalesce(a.escalates_at <= now(), false)) AS showing,
+                 coalesce(a.escalates_at <= now(), false), v.approval_id IS NOT NULL) AS showing,
+       v.agent || CASE v.verdict WHEN 'approve' THEN ' says yes: ' WHEN 'reject' THEN ' says no: '
+                                 ELSE ' gave no opinion: ' END || v.reason AS review,
        r.agent, r.tenant, r.requester,
        coalesce((SELECT sum(s.usd_micros) FROM steps s WHERE s.run_id = a.run_id), 0)::bigint AS usd_micros,
        (SELECT n.approval_id FROM approvals n
@@ -68,5 +71,7 @@ SELECT a.approval_id, a.run_id, a.call_id, a.about, a.tool, a.tier, a.arguments:
                                                    'arguments', d.arguments::text, 'at', d.at, 'proof', d.proof)
                                  ORDER BY d.at), '[]')::text
         FROM decisions d WHERE d.approval_id = a.approval_id) AS decisions
-FROM approvals a JOIN runs r USING (run_id)
+FROM approvals a
+JOIN runs r USING (run_id)
+LEFT JOIN reviews v USING (approval_id)
 WHERE a.approval_id = :approval_id;
