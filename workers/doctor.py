@@ -8,11 +8,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from temporalio.client import Client
 
+from workers.findings import Check
 from workers.services import Home, ServiceUnavailable
 from workers.services.postgres import describe, find_postgres_url
 from workers.services.postgres import reach as reach_postgres
@@ -28,27 +28,20 @@ START = "Run `stanchion up`."
 
 # A database URL → (migrations applied, migrations known).
 SchemaStatus = Callable[[str], Awaitable[tuple[int, int]]]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding. `ok` None is a hint: nothing is wrong, more is possible. `fix` is for when `ok` is not True."""
-
-    name: str
-    ok: bool | None
-    detail: str
-    fix: str = ""
+# A database URL → what is found of the controls in it.
+Controls = Callable[[str], Awaitable[list[Check]]]
 
 
 async def diagnose(
     home: Home,
     *,
     schema_status: SchemaStatus | None = None,
+    controls: Controls | None = None,
     search_attributes: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Check, ...]:
     """All findings, in the order in which to mend them. Never raises, never shows a secret."""
     temporal, postgres, docker = await asyncio.gather(
-        _temporal(home, search_attributes), _postgres(home, schema_status), _docker()
+        _temporal(home, search_attributes), _postgres(home, schema_status, controls), _docker()
     )
     machine = (_python(), _dependencies(), _state_folder(home), _disk(home))
     return (*machine, *temporal, *postgres, _worker(home), docker, _model_key())
@@ -152,7 +145,7 @@ async def _attributes(client: Client, wanted: Mapping[str, str]) -> Check:
     return Check("search attributes", not wrong and not missing, "; ".join(wrong + missing) or "all there", fix)
 
 
-async def _postgres(home: Home, schema_status: SchemaStatus | None) -> list[Check]:
+async def _postgres(home: Home, schema_status: SchemaStatus | None, controls: Controls | None) -> list[Check]:
     url = find_postgres_url(home, os.environ.get("DATABASE_URL"))
     if url is None:
         return [Check("postgres", False, "no server runs here, and DATABASE_URL is not set", START)]
@@ -161,7 +154,11 @@ async def _postgres(home: Home, schema_status: SchemaStatus | None) -> list[Chec
     except ServiceUnavailable as error:
         return [Check("postgres", False, str(error), "Start it, or correct DATABASE_URL.")]
     checks = [Check("postgres", True, f"{describe(url)}, version {version}")]
-    return [*checks, await _schema(url, schema_status)] if schema_status else checks
+    if schema_status:
+        checks.append(await _schema(url, schema_status))
+    if controls and checks[-1].ok:
+        checks += await controls(url)
+    return checks
 
 
 async def _schema(url: str, schema_status: SchemaStatus) -> Check:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
+from functools import partial
 from typing import get_args
 
 from activities.agents.versions import AgentVersion
@@ -9,6 +10,7 @@ from activities.storage.migrate import schema_status
 from workers import logs
 from workers.bootstrap import bootstrap as prepare
 from workers.cli.output import Exit, fail, run, say, show
+from workers.controls import look_at_controls
 from workers.database import prepare_database
 from workers.doctor import diagnose
 from workers.serve import leave, serve, stop_on_signals
@@ -50,7 +52,12 @@ def down(as_json: bool) -> None:
 
 def doctor(as_json: bool) -> None:
     """`stanchion doctor`: exit code 1 if something is wrong."""
-    checks = run(diagnose(Home.locate(), schema_status=schema_status, search_attributes=SEARCH_ATTRIBUTES))
+    controls = partial(look_at_controls, unsigned=from_environment().dangerously_accept_unsigned_decisions)
+    checks = run(
+        diagnose(
+            Home.locate(), schema_status=schema_status, controls=controls, search_attributes=SEARCH_ATTRIBUTES
+        )
+    )
     if as_json:
         show([asdict(check) for check in checks], as_json=True)
     for check in () if as_json else checks:

@@ -1,0 +1,78 @@
+"""What `stanchion doctor` says of the controls: policies, people, habits. Reads our tables; changes nothing."""
+
+from activities.agents.versions import Agents, AgentVersion, shapes
+from activities.approvals.habits import with_warning
+from activities.approvals.record import SQL
+from activities.identity.principals import Principals
+from activities.policy.store import PLATFORM, Policies
+from activities.storage.database import Database
+from activities.tools.registry import BUILTIN
+from workers.findings import Check
+
+HABIT_DAYS = 30
+
+
+async def look_at_controls(url: str, *, unsigned: bool) -> list[Check]:
+    """The findings. `unsigned`: this environment would have workers take unsigned decisions."""
+    database = Database(url)
+    try:
+        agents = await Agents(database).all()
+        return [
+            await _policies(database, agents),
+            await _people(database, unsigned=unsigned),
+            _reviewers(agents),
+            await _habits(database),
+        ]
+    except Exception as error:  # a diagnosis reports whatever went wrong, by its kind
+        return [Check("controls", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db upgrade`.")]
+    finally:
+        await database.close()
+
+
+async def _policies(database: Database, agents: list[AgentVersion]) -> Check:
+    policies = Policies(database)
+    heads = await policies.effective(PLATFORM)
+    if heads.missing or heads.broken:
+        return Check("policies", False, heads.missing or heads.broken or "", "Run `stanchion bootstrap`.")
+    tools = {tool.name: tool for agent in agents for tool in agent.tools}
+    wrong = await policies.misfits(shapes(tools.values())) if tools else {}  # without tools nothing fits, or need to
+    said = "; ".join(f"{version[:12]}: {problem}" for version, problem in wrong.items())
+    return Check("policies", not wrong, said or "in force, and they fit the tools", "Mend it: `stanchion policy set`.")
+
+
+async def _people(database: Database, *, unsigned: bool) -> Check:
+    principals = Principals(database)
+    known = [each for each in await principals.all() if each.revoked_at is None]
+    keys = [key for key in await principals.keys() if key.revoked_at is None]
+    if unsigned:
+        fix = "Unset STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS; `stanchion keys new NAME` makes a key."
+        return Check("decisions", None, "unsigned ones count here: anyone who reaches Temporal can approve", fix)
+    if known and keys:
+        return Check("decisions", True, f"signed; {len(known)} people, {len(keys)} keys")
+    fix = "Run `stanchion principals add NAME` and `stanchion keys new NAME`."
+    return Check("decisions", None, "signed ones only, and nobody has a key: whatever asks will expire", fix)
+
+
+def _reviewers(agents: list[AgentVersion]) -> Check:
+    by_name = {agent.definition.name: agent for agent in agents}
+    rules = [
+        (agent.definition.name, rule.reviewer)
+        for agent in agents
+        for rule in agent.definition.approvals.tools.values()
+        if rule.reviewer
+    ]
+    missing = [f"{asker} asks {name}, which is not registered" for asker, name in rules if name not in by_name]
+    armed = [
+        f"{asker} asks {name}, which has tools"
+        for asker, name in rules
+        if name in by_name and any(tool.name not in BUILTIN for tool in by_name[name].tools)
+    ]
+    fix = "Register it without tools: `stanchion agents add FILE`. Until then people decide alone."
+    return Check("reviewers", not (missing or armed), "; ".join(missing + armed) or f"{len(rules)} asked for", fix)
+
+
+async def _habits(database: Database) -> Check:
+    rows = [with_warning(dict(row)) for row in await SQL["approvers"].rows(database, days=HABIT_DAYS)]
+    stamps = [f"{row['approver']}: {row['warning']}" for row in rows if row["warning"]]
+    fix = "Ask them; narrow what is asked, so that what is left is worth reading (`stanchion approvers`)."
+    return Check("approvers", None if stamps else True, "; ".join(stamps) or f"{len(rows)} in {HABIT_DAYS} days", fix)
