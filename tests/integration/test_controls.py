@@ -35,7 +35,9 @@ async def test_a_missing_platform_policy_is_wrong(systems: Systems) -> None:
 async def test_a_policy_that_no_longer_fits_the_tools_is_wrong(systems: Systems) -> None:
     system = systems()
     agent = await system.publish([], "send")
-    policy = 'forbid (principal, action == Action::"send", resource) when { context.arguments.to == "x" };\npermit (principal, action, resource);'
+    policy = """
+        forbid (principal, action == Action::"send", resource) when { context.arguments.to == "x" };
+        permit (principal, action, resource);"""
     await Policies(system.parts.database).set("acme", policy, by="lee", tools=shapes(agent.tools))
     assert (await findings(system))["policies"].ok
     await system.rows("DELETE FROM agent_heads")
