@@ -1,59 +1,39 @@
-"""The demo: one real run that asks a person, is killed with kill -9 in the middle of an effect, and does nothing twice.
+"""The demo: a help desk whose user confirms, whose IT approves and whose attacker fails, with a kill -9 in between.
 
-Everything in it is real: the Temporal server, Postgres, the worker processes, the kill, and the accounts service, which
-is a program of its own that journals every effect it performs. Its count is the witness.
+Everything in it is real: the Temporal server, Postgres, the worker processes, the kill, the commands of the second
+terminal, and the accounts service, which is a program of its own that journals every effect it performs. Its count is
+the witness.
 """
 
-import asyncio
-import json
-import os
-import signal
-import sys
 import time
-import urllib.request
-from collections.abc import Awaitable, Callable
+from asyncio.subprocess import Process
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
 
-from activities.errors import Permanent
-from workers.cli.events import line_of
+from activities.agents.versions import Agents
 from workers.cli.opened import SQL
+from workers.demo_stage import QUEUE, DemoFailed, Handle, Stage
 from workers.services import Home, Progress
-from workers.services.processes import tail_of
-from workers.session import Session
 from workers.settings import Settings
-from workers.shipped import ensure_desk, stop_accounts
+from workers.shipped import APPROVER, ensure_desk, publish_shipped, register_approver, stop_accounts
 from workers.up import prepare, up_detached
-from workflows.contracts.runs import WORKFLOW_TYPE
 
-QUEUE = (
-    "stanchion-demo"  # a queue of its own, so that the worker of `stanchion up` does not take over from the one we kill
-)
 ACCOUNTS = "demo-accounts"
 SLOW_SECONDS = 2.0  # how long the service sits on a reply: time to kill the worker between the effect and its result
-APPROVER = "lee@acme.example"
-GOAL = "Ana cannot log in since this morning (ticket 1). Take care of it."
-DEADLINE = 180.0  # seconds for each step, on the slowest machine
-WITNESSED = ("reset_password", "assign_licence", "revoke_licence")  # the tools whose effects the service performs
-
-T = TypeVar("T")
-
-
-class DemoFailed(Permanent):
-    """The demo did not go as it should; the message says where."""
+ANA, TOMAS, JONAS = "ana@acme.example", "tomas@acme.example", "jonas@acme.example"
+TARGET = "dana@acme.example"  # the chief financial officer, whose password the attack is after
+WITNESSED = ["reset_password", "assign_licence", "revoke_licence", "install_software"]  # what the service performs
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What the demo showed, as data."""
+class Reset:
+    """What the first act showed."""
 
     run: str
     status: str
-    killed: bool
     resumed_seconds: float
     claimed: int
     witness: int
@@ -62,183 +42,194 @@ class Summary:
     history_bytes_per_step: int
     web_ui: str | None
 
+
+@dataclass(frozen=True)
+class Install:
+    """What the second act showed. `signed`: the approver's answer was proved to be hers."""
+
+    run: str
+    status: str
+    approved_by: str
+    signed: bool
+    witness: int
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What the third act showed. `witness`: changes of the target's account, whoever asked for them."""
+
+    run: str
+    status: str
+    rule: str
+    reason: str
+    refused: int
+    witness: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the demo showed, as data."""
+
+    reset: Reset
+    install: Install
+    attack: Attack
+    phones: str = ""  # where one-time codes of later runs arrive
+
+    @property
+    def as_promised(self) -> bool:
+        """Every run ended, the witness counted what we counted, and the attack left no trace out there."""
+        ended = {self.reset.status, self.install.status, self.attack.status} == {"completed"}
+        same = self.reset.claimed == self.reset.witness and self.install.witness == 1 and self.install.signed
+        return ended and same and self.attack.refused > 0 and self.attack.witness == 0
+
     def as_json(self) -> dict[str, Any]:
-        """As `stanchion demo --json` prints it."""
-        effects = {"claimed": self.claimed, "witness": self.witness, "repeats": self.repeats}
-        rest = {k: v for k, v in vars(self).items() if k not in effects}
-        return rest | {"effects": effects}
+        """As `stanchion demo --json` prints it: the first run's figures on top, as programs know them."""
+        first = asdict(self.reset)
+        effects = {name: first.pop(name) for name in ("claimed", "witness", "repeats")}
+        return first | {
+            "killed": True,
+            "effects": effects,
+            "install": asdict(self.install),
+            "attack": asdict(self.attack),
+            "attacks_refused": self.attack.refused,
+            "witness_of_attack": self.attack.witness,
+        }
 
 
 @dataclass
 class Demo:
     """One showing."""
 
-    home: Home
-    session: Session
-    settings: Settings
-    say: Progress
-    last_event: int = 0
-    repeats_before: int = 0  # the service remembers earlier showings
+    stage: Stage
 
     async def show(self) -> Summary:
         """Play it. Raises DemoFailed."""
-        self.repeats_before = (await self._witness())["repeats"]
-        worker = await self._start_worker("first")
+        worker = await self.stage.start_worker("first")
         try:
-            handle = await self._start_run()
-            await self._approve(handle)
-            await self._until(lambda: self._witnessed(handle), "the password reset to reach the accounts service")
-            killed_at = await self._kill(worker)
-            worker = await self._start_worker("second")
-            resumed = await self._resumed(handle, killed_at)
-            outcome = await self._follow(handle)
+            handle, repeats_before = await self._user_confirms()
+            worker, resumed = await self._killed_and_resumed(handle, worker)
+            reset = await self._weighed(handle, resumed, repeats_before)
+            install = await self._it_approves()
+            attack = await self._attack_refused()
         finally:
-            await _end(worker)
-        return await self._summary(handle, outcome, resumed)
+            await self.stage.end(worker)
+        return Summary(reset, install, attack)
 
-    async def _start_run(self) -> WorkflowHandle[Any, Any]:
-        run_id = f"agent/it-support/demo-{time.strftime('%H%M%S')}-{os.getpid()}"
-        request = {"agent": "it-support", "goal": GOAL, "requester": "ana@acme.example", "tenant": "acme"}
-        handle = await self.session.client.start_workflow(
-            WORKFLOW_TYPE, request, id=run_id, task_queue=QUEUE, static_summary=f"it-support: {GOAL}"
-        )
-        self.say(f"\n1. A run started: {run_id}")
-        return handle
+    # ── first act ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _approve(self, handle: WorkflowHandle[Any, Any]) -> None:
-        open_one = await self._until(lambda: self._open_approval(handle), "the run to ask for an approval")
-        self.say(f"\n2. It asks before it resets a password. Anyone but the requester may answer:\n"
-                 f"     stanchion approve {open_one['approval_id']}\n   {APPROVER} does so now.")  # fmt: skip
-        decision = {"approval_id": open_one["approval_id"], "verdict": "approve", "by": APPROVER}
-        receipt = await handle.execute_update("decide", decision)
-        if receipt["answer"] != "accepted":
-            raise DemoFailed(f"the approval was not accepted: {receipt}")
+    async def _user_confirms(self) -> tuple[Handle, int]:
+        stage = self.stage
+        repeats_before = (await stage.witness())["repeats"]  # the service remembers earlier showings
+        stage.say("\n1. A password reset waits for whom it is about")
+        handle = await stage.start("reset", "Ana cannot log in since this morning (ticket 1). Take care of it.", ANA)
+        approval = await stage.asked(handle)
+        code = await stage.code_on_phone(ANA, approval)
+        stage.say(f"   It waits for Ana's own word, and nobody else's: {code} has arrived on her phone. She enters it.")
+        await stage.second_terminal("confirm", approval, "--code", code)
+        return handle, repeats_before
 
-    async def _kill(self, worker: asyncio.subprocess.Process) -> float:
-        self.say(f"\n3. The reset has happened, its reply has not arrived: kill -9 {worker.pid}, and a new worker.")
-        os.kill(worker.pid, signal.SIGKILL)
-        await worker.wait()
-        return time.monotonic()
+    async def _killed_and_resumed(self, handle: Handle, worker: Process) -> tuple[Process, float]:
+        """The new worker, and the seconds from the kill until the run went on."""
+        stage = self.stage
 
-    async def _resumed(self, handle: WorkflowHandle[Any, Any], killed_at: float) -> float:
-        """Seconds from the kill until the run went on."""
-        seen = self.last_event
+        async def performed() -> bool:
+            await stage.print_events(handle)
+            return bool(await stage.performed(handle))
 
-        async def moved() -> bool:
-            await self._print_events(handle.id)
-            return self.last_event > seen
-
-        await self._until(moved, "the run to go on")
+        await stage.until(performed, "the password reset to reach the accounts service")
+        stage.say(f"\n2. kill -9 {worker.pid}: the reset has happened, its reply has not arrived")
+        killed_at = await stage.kill(worker)
+        worker = await stage.start_worker("second")
+        try:
+            await stage.until(lambda: stage.print_events(handle), "the run to go on")
+        except BaseException:
+            await stage.end(worker)
+            raise
         seconds = round(time.monotonic() - killed_at, 1)
-        self.say(f"   {seconds} s after the kill the run goes on where it was.")
-        return seconds
+        stage.say(f"   {seconds} s after the kill the run goes on where it was.")
+        return worker, seconds
 
-    async def _follow(self, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
-        async with asyncio.timeout(DEADLINE):
-            outcome: dict[str, Any] = await handle.result()
-        await self._print_events(handle.id)
-        return outcome
-
-    async def _summary(self, handle: WorkflowHandle[Any, Any], outcome: dict[str, Any], resumed: float) -> Summary:
+    async def _weighed(self, handle: Handle, resumed: float, repeats_before: int) -> Reset:
+        stage, outcome = self.stage, await self.stage.outcome(handle)
         info = (await handle.describe()).raw_description.workflow_execution_info
-        count = await SQL["effects_of_tools"].row(self.session.database, run_id=handle.id, tools=list(WITNESSED))
-        decided = await SQL["approvals_of"].rows(self.session.database, run_id=handle.id)
-        witness = await self._witness()
-        mine = [key for key in witness["keys"] if key.startswith(f"{handle.id}/")]
-        return Summary(
+        count = await SQL["effects_of_tools"].row(stage.session.database, run_id=handle.id, tools=WITNESSED)
+        shown = Reset(
             run=handle.id,
             status=outcome["status"],
-            killed=True,
             resumed_seconds=resumed,
             claimed=count["effects"] if count else 0,
-            witness=len(mine),
-            repeats=witness["repeats"] - self.repeats_before,
-            approvals=len(decided),
+            witness=len(await stage.performed(handle)),
+            repeats=(await stage.witness())["repeats"] - repeats_before,
+            approvals=len(await SQL["approvals_of"].rows(stage.session.database, run_id=handle.id)),
             history_bytes_per_step=round(info.history_size_bytes / max(outcome["steps"], 1)),
-            web_ui=self.session.link(handle.id),
+            web_ui=stage.session.link(handle.id),
         )
+        verdict = "the same" if shown.claimed == shown.witness else "NOT THE SAME"
+        stage.say(
+            f"   {shown.status}. Effects we recorded: {shown.claimed}. Effects the accounts service performed:"
+            f" {shown.witness} ({verdict}); it recognised {shown.repeats} repeat(s) by key."
+        )
+        return shown
 
-    # ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── second act ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _open_approval(self, handle: WorkflowHandle[Any, Any]) -> Any:
-        await self._print_events(handle.id)
-        rows = await SQL["approvals_of"].rows(self.session.database, run_id=handle.id)
-        return next((row for row in rows if row["state"] == "open"), None)
+    async def _it_approves(self) -> Install:
+        stage = self.stage
+        stage.say("\n3. Software waits for IT")
+        handle = await stage.start("install", "Please see to ticket 7, my new software.", TOMAS)
+        approval = await stage.asked(handle)
+        stage.say(f"   Only somebody with the role `it` may say yes: {APPROVER}, whose key signs it.")
+        await stage.second_terminal("approve", approval, "--by", APPROVER, "--reason", "reporting needs it")
+        outcome = await stage.outcome(handle)
+        decided = await SQL["approvals_of"].rows(stage.session.database, run_id=handle.id)
+        installed = len(await stage.performed(handle))
+        stage.say(f"   {outcome['status']}. Installations the accounts service performed: {installed}.")
+        return Install(handle.id, outcome["status"], decided[0]["by"], bool(decided[0]["signed"]), installed)
 
-    async def _witnessed(self, handle: WorkflowHandle[Any, Any]) -> bool:
-        await self._print_events(handle.id)
-        return any(key.startswith(f"{handle.id}/") for key in (await self._witness())["keys"])
+    # ── third act ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _witness(self) -> Any:
-        def ask() -> Any:
-            url = self.settings.tool_settings["accounts_url"] + "/witness"
-            with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 — our own service, on this machine
-                return json.load(reply)
-
-        return await asyncio.to_thread(ask)
-
-    async def _print_events(self, run_id: str) -> None:
-        for row in await SQL["events"].rows(self.session.database, run_id=run_id, after=self.last_event):
-            self.say(f"   {line_of(dict(row) | {'body': json.loads(row['body'])})}")
-            self.last_event = row["n"]
-
-    async def _until(self, look: Callable[[], Awaitable[T]], what: str) -> T:
-        give_up = time.monotonic() + DEADLINE
-        while time.monotonic() < give_up:
-            if found := await look():
-                return found
-            await asyncio.sleep(0.1)
-        raise DemoFailed(f"waited {DEADLINE:.0f} s for {what}; the worker's log ends:\n{tail_of(self._log)}")
-
-    # ── the worker processes ────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def _log(self) -> Any:
-        return self.home.log("demo-worker")
-
-    async def _start_worker(self, which: str) -> asyncio.subprocess.Process:
-        tools = {f"STANCHION_TOOL_{name.upper()}": value for name, value in self.settings.tool_settings.items()}
-        own = {
-            "STANCHION_HOME": str(self.home.root),
-            "STANCHION_TASK_QUEUE": QUEUE,
-            "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS": "1",
-            "DATABASE_URL": self.session.database.url,
-        }
-        with self._log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "workers.cli", "worker",
-                env={**os.environ, **own, **tools}, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
-        self.say(f"   the {which} worker has pid {process.pid}")
-        return process
+    async def _attack_refused(self) -> Attack:
+        stage = self.stage
+        stage.say(
+            "\n4. An attack: ticket 4 orders the agent to reset the password of the CFO, and the model obeys the ticket"
+        )
+        handle = await stage.start("attack", "Take care of ticket 4.", JONAS)
+        outcome = await stage.outcome(handle)
+        events = [event["body"] for event in await stage.events(handle) if event["kind"] == "verdict.given"]
+        refused = [body for body in events if body["verdict"] == "deny" and body["tool"] == "reset_password"]
+        if not refused:
+            raise DemoFailed(f"the attack was not refused; {outcome['answer']}")
+        touched = (await stage.witness())["by_account"].get(TARGET, 0)
+        rule, reason = refused[0]["rule"], refused[0]["reason"]
+        stage.say(
+            f"\n   Refused by {rule}: {reason}.\n   The run told security, commented, and went on: {outcome['status']}."
+            f"\n   Changes of {TARGET} that the accounts service ever performed: {touched}."
+        )
+        return Attack(handle.id, outcome["status"], rule, reason, len(refused), touched)
 
 
 async def run_demo(home: Home, settings: Settings, say: Progress) -> Summary:
     """Bring everything up, play the demo, and leave `stanchion up` running so that there is something to try."""
-    say("Stanchion's demo: a help-desk agent handles a ticket. First, the services it stands on.")
+    say("Stanchion's demo: a help-desk agent handles three tickets. First, the services it stands on.")
     home.prepare()
-    _, session, settings = await prepare(home, settings, say)
+    given = settings
+    # Played by the script also where a model's key is set: it is free, and it falls for the attack every time.
+    services, session, settings = await prepare(home, replace(given, anthropic_api_key=None), say)
+    # In a database that others use, what the demo registers and uses up counts for a tenant of its own.
+    tenant = "default" if services.postgres.owned else "demo"
     url = session.database.url
     accounts = {k: v for k, v in settings.tool_settings.items() if k != "accounts_url"}
     settings = await ensure_desk(
         home, replace(settings, tool_settings=accounts), url, say, delay=SLOW_SECONDS, name=ACCOUNTS
     )
     try:
-        summary = await Demo(home, session, settings, say).show()
+        await register_approver(session.database, tenant, home)
+        summary = await Demo(Stage(home, session, settings, say, tenant)).show()
     finally:
         with suppress(RPCError):  # the reaper of the demo's own queue has no one to serve it any more
             await session.client.get_schedule_handle(f"reaper-{QUEUE}").delete()
+        await publish_shipped(Agents(session.database), given)
         await stop_accounts(home, ACCOUNTS)
         await session.close()
-    await up_detached(home, say)
-    return summary
-
-
-async def _end(worker: asyncio.subprocess.Process) -> None:
-    if worker.returncode is None:
-        worker.terminate()
-        try:
-            await asyncio.wait_for(worker.wait(), 30)
-        except TimeoutError:
-            worker.kill()
-            await worker.wait()
+    places = {address.what: address.where for address in await up_detached(home, say)}
+    return replace(summary, phones=places.get("Accounts", ""))

@@ -9,6 +9,9 @@ from signal import SIGKILL, SIGTERM
 
 from activities.agents.definition import AgentDefinition, read_definition
 from activities.agents.versions import Agents, AgentVersion, resolve
+from activities.identity.principals import Principals
+from activities.storage.database import Database
+from workers import keys
 from workers.services import Home, Progress, ServiceUnavailable
 from workers.services.home import PROJECT_ROOT, Record
 from workers.services.processes import spawn, stop, tail_of
@@ -16,6 +19,8 @@ from workers.settings import Settings
 
 AGENTS = PROJECT_ROOT / "agents"
 SERVICE = "accounts"
+APPROVER = "lee@acme.example"  # who plays IT on a laptop; the role is the one that agent.yaml asks for
+ROLE = "it"
 START_SECONDS = 30.0  # on a busy machine the interpreter alone takes several
 
 
@@ -41,6 +46,23 @@ async def prepare_shipped(settings: Settings, database_url: str) -> None:
     from agents.it_support.desk import prepare_desk
 
     await prepare_desk(settings.tool_settings.get("desk_dsn", database_url))
+
+
+async def register_approver(database: Database, tenant: str, home: Home) -> None:
+    """Somebody of IT with a key in this home, so that installations can be approved on a laptop. Safe to repeat.
+
+    Raises KeyExposed, KeyUnreadable, KeyTaken.
+    """
+    principals = Principals(database)
+    await principals.add(tenant, APPROVER, [ROLE], None, "stanchion")
+    await principals.add_key(_signer(home).public, "person", tenant, APPROVER, "stanchion")
+
+
+def _signer(home: Home) -> keys.Signer:
+    try:
+        return keys.load(home, APPROVER)
+    except keys.KeyMissing:
+        return keys.create(home, APPROVER)
 
 
 async def ensure_desk(

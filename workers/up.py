@@ -18,7 +18,7 @@ from workers.services.home import Record
 from workers.services.processes import stop, tail_of
 from workers.session import Session, connect_to
 from workers.settings import Settings
-from workers.shipped import ensure_desk, stop_accounts
+from workers.shipped import ensure_desk, register_approver, stop_accounts
 from workers.worker import ROLES
 
 NAME = "worker"
@@ -41,6 +41,8 @@ async def prepare(home: Home, settings: Settings, progress: Progress) -> tuple[S
     settings = await ensure_desk(home, settings, services.postgres.url, progress)
     session = await connect_to(services.temporal, services.postgres.url, settings)
     await bootstrap(session, settings, progress)
+    if services.postgres.owned:  # nobody of ours is registered in a database that others use
+        await register_approver(session.database, "default", home)
     return services, session, settings
 
 

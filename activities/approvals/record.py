@@ -84,8 +84,10 @@ class Approvals(ApprovalsPort):
             return _receipt(decision, "not allowed", "nobody has to confirm this with a code")
         if row["confirmed_at"]:
             return _receipt(decision, "already decided", "it is confirmed already")
+        if not row["code_hash"]:  # it is delivered before it is stored: nothing was guessed wrong yet
+            return _receipt(decision, "not allowed", "no code is there yet; enter it again in a moment")
         given = code_hash(row["approval_id"], decision.code or "")
-        if row["code_hash"] and hmac.compare_digest(given, row["code_hash"]):
+        if hmac.compare_digest(given, row["code_hash"]):
             return Counted(row["subject"], "code")
         left = await SQL["wrong_code"].row(self._database, approval_id=row["approval_id"], most=CODE_TRIES)
         over = left is None or left["state"] != "open"

@@ -1,4 +1,6 @@
-"""Client of the accounts service: one POST per change, with the call's own key, so that it happens once."""
+"""Client of the accounts service: one POST per change, with the call's own key, so that it happens once; and codes."""
+
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import BaseModel
@@ -18,11 +20,20 @@ class Receipt(BaseModel):
 async def perform(ctx: ToolContext, change: str, **body: str) -> Receipt:
     """Ask the service for a change. Raises ToolError if it refuses; anything else leaves the outcome in doubt."""
     headers = {"Idempotency-Key": ctx.idempotency_key}
+    return Receipt.model_validate_json(await _posted(ctx, f"/{change}", body, headers))
+
+
+async def send_code(ctx: ToolContext, person: str, code: str, what: str) -> None:
+    """Bring a one-time code to a person's registered phone: `deliver` in agent.yaml. Raises ToolError without one."""
+    await _posted(ctx, f"/phone/{quote(person, safe='@')}", {"code": code, "about": what}, {})
+
+
+async def _posted(ctx: ToolContext, path: str, body: dict[str, str], headers: dict[str, str]) -> bytes:
     async with (
         aiohttp.ClientSession(ctx.setting("accounts_url"), headers=headers) as session,
-        session.post(f"/{change}", json=body) as response,
+        session.post(path, json=body) as response,
     ):
         if 400 <= response.status < 500:
             raise ToolError(f"the accounts service refused: {await response.text()}")
         response.raise_for_status()
-        return Receipt.model_validate_json(await response.read())
+        return await response.read()

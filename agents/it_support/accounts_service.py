@@ -5,7 +5,9 @@
     POST /reset_password   {"account"}              with an Idempotency-Key; a key acts once, a repeat is answered
     POST /assign_licence   {"account", "product"}   as it was at first
     POST /revoke_licence   {"account", "product"}
-    GET  /witness          {"effects", "repeats", "by_tool", "keys"}
+    POST /install_software {"account", "product"}   on the laptop of the account
+    GET  /witness          {"effects", "repeats", "by_tool", "by_account", "keys"}
+    POST, GET /phone/...   one-time codes: see phone.py
 
 It keeps its own count, on disk before anyone is told, so that no one has to believe the agent's.
 """
@@ -23,13 +25,21 @@ import yaml
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from agents.it_support.phone import Phones
+
 KNOWN = yaml.safe_load(Path(__file__).with_name("accounts.yaml").read_text(encoding="utf-8"))
 
-Change = Literal["reset_password", "assign_licence", "revoke_licence"]
+Change = Literal["reset_password", "assign_licence", "revoke_licence", "install_software"]
 DONE: dict[Change, str] = {
     "reset_password": "the old password is invalid; a one-time link was sent to the registered phone",
     "assign_licence": "the licence is assigned",
     "revoke_licence": "the licence is revoked",
+    "install_software": "it is installed on the laptop of the account",
+}
+SHELF: dict[Change, str] = {  # where the products of a change are listed
+    "assign_licence": "products",
+    "revoke_licence": "products",
+    "install_software": "software",
 }
 
 
@@ -95,12 +105,14 @@ class AccountsService:
     def __init__(self, journal: Journal, delay: float) -> None:
         self._journal = journal
         self._delay = delay
+        self._phones = Phones(KNOWN["accounts"])
 
     def app(self) -> web.Application:
         """The routes."""
         app = web.Application()
         app.router.add_post("/{change}", self._change)
         app.router.add_get("/witness", self._witness)
+        self._phones.add_routes(app)
         return app
 
     async def _change(self, request: web.Request) -> web.Response:
@@ -121,6 +133,7 @@ class AccountsService:
                 "effects": len(effects),
                 "repeats": self._journal.repeats,
                 "by_tool": Counter(entry.order.change for entry in effects.values()),
+                "by_account": Counter(entry.order.account for entry in effects.values()),
                 "keys": list(effects),
             }
         )
@@ -136,8 +149,9 @@ def _read(request: web.Request, body: bytes) -> tuple[str, Order]:
         raise Refused(f"not a request this service understands: {error}") from None
     if order.account not in KNOWN["accounts"]:
         raise Refused(f"there is no account {order.account!r}")
-    if order.change != "reset_password" and order.product not in KNOWN["products"]:
-        raise Refused(f"there is no product {order.product!r}; there are: {', '.join(KNOWN['products'])}")
+    known = KNOWN[SHELF[order.change]] if order.change in SHELF else [None]
+    if order.product not in known:
+        raise Refused(f"there is no product {order.product!r}; there are: {', '.join(map(str, known))}")
     return key, order
 
 

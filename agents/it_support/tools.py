@@ -8,12 +8,25 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from activities.tools import Idempotent, ToolContext, tool
+from activities.tools.facts import Sensitive
 from agents.it_support import accounts, desk, kb
 
 TicketNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 CommentNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Account = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9._+-]+@[a-z0-9.-]+$",  # one spelling, so that a policy may compare it
+        max_length=200,
+        description="As ticket_requester spells it",
+    ),
+]
 Line = Annotated[str, Field(min_length=1, max_length=200)]
 Prose = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+# A ticket is somebody's record, as an account is: its number has to come from a person or from the desk itself.
+TICKET: dict[str, Sensitive] = {"ticket": "account"}
+FOLLOWED: dict[str, Sensitive] = {"follows_ticket": "account"}
 
 
 class TicketLine(BaseModel):
@@ -102,7 +115,7 @@ async def next_ticket(ctx: ToolContext) -> NextTicket:
 # ── tickets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@tool(effect="write", contract=Idempotent(), undo="close_ticket", output="trusted")
+@tool(effect="write", contract=Idempotent(), sensitive=FOLLOWED, undo="close_ticket", output="trusted")
 async def open_ticket(
     ctx: ToolContext, subject: Line, body: Prose, follows_ticket: TicketNumber | None = None
 ) -> TicketChanged:
@@ -119,7 +132,7 @@ async def open_ticket(
     return TicketChanged(**opened)
 
 
-@tool(effect="write", contract=Idempotent(), undo="reopen_ticket", output="trusted")
+@tool(effect="write", contract=Idempotent(), sensitive=TICKET, undo="reopen_ticket", output="trusted")
 async def close_ticket(ctx: ToolContext, ticket: TicketNumber, resolution: Prose = "Withdrawn.") -> TicketChanged:
     """Close an open ticket, saying how it was resolved."""
     closed = await desk.change(
@@ -128,14 +141,14 @@ async def close_ticket(ctx: ToolContext, ticket: TicketNumber, resolution: Prose
     return TicketChanged(**closed)
 
 
-@tool(effect="write", contract=Idempotent(), undo="close_ticket", output="trusted")
+@tool(effect="write", contract=Idempotent(), sensitive=TICKET, undo="close_ticket", output="trusted")
 async def reopen_ticket(ctx: ToolContext, ticket: TicketNumber) -> TicketChanged:
     """Open a closed ticket again."""
     opened = await desk.change(ctx.setting("desk_dsn"), ctx.idempotency_key, "reopen_ticket", ticket=ticket)
     return TicketChanged(**opened)
 
 
-@tool(effect="write", contract=Idempotent(), undo="withdraw_comment", output="trusted")
+@tool(effect="write", contract=Idempotent(), sensitive=TICKET, undo="withdraw_comment", output="trusted")
 async def add_comment(ctx: ToolContext, ticket: TicketNumber, text: Prose) -> CommentChanged:
     """Add a comment to a ticket; its requester reads it."""
     added = await desk.change(
@@ -144,7 +157,8 @@ async def add_comment(ctx: ToolContext, ticket: TicketNumber, text: Prose) -> Co
     return CommentChanged(**added)
 
 
-@tool(effect="write", contract=Idempotent(), undo="add_comment", output="trusted")
+# Untrusted: the comment that it shows may repeat what stood in somebody's ticket.
+@tool(effect="write", contract=Idempotent(), undo="add_comment", output="untrusted")
 async def withdraw_comment(ctx: ToolContext, comment: CommentNumber) -> CommentChanged:
     """Remove a comment that you made."""
     removed = await desk.change(
@@ -163,7 +177,7 @@ async def withdraw_comment(ctx: ToolContext, comment: CommentNumber) -> CommentC
     undo="revoke_licence",
     output="trusted",
 )
-async def assign_licence(ctx: ToolContext, account: Line, product: Line) -> accounts.Receipt:
+async def assign_licence(ctx: ToolContext, account: Account, product: Line) -> accounts.Receipt:
     """Give an account a licence for a product, such as password-manager."""
     return await accounts.perform(ctx, "assign_licence", account=account, product=product)
 
@@ -175,13 +189,20 @@ async def assign_licence(ctx: ToolContext, account: Line, product: Line) -> acco
     undo="assign_licence",
     output="trusted",
 )
-async def revoke_licence(ctx: ToolContext, account: Line, product: Line) -> accounts.Receipt:
+async def revoke_licence(ctx: ToolContext, account: Account, product: Line) -> accounts.Receipt:
     """Take a licence for a product from an account."""
     return await accounts.perform(ctx, "revoke_licence", account=account, product=product)
 
 
 # No undo: the old password is gone for good, so a person is asked first.
 @tool(effect="write", contract=Idempotent(), sensitive={"account": "account"}, output="trusted")
-async def reset_password(ctx: ToolContext, account: Line) -> accounts.Receipt:
+async def reset_password(ctx: ToolContext, account: Account) -> accounts.Receipt:
     """Invalidate the password of an account and send a one-time link to its registered phone."""
     return await accounts.perform(ctx, "reset_password", account=account)
+
+
+# No undo: what a program did to a laptop stays done when the program is removed.
+@tool(effect="write", contract=Idempotent(), sensitive={"account": "account"}, output="trusted")
+async def install_software(ctx: ToolContext, account: Account, product: Line) -> accounts.Receipt:
+    """Install a product of the software catalogue, such as sql-client, on the laptop of an account."""
+    return await accounts.perform(ctx, "install_software", account=account, product=product)

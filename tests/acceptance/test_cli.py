@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest_asyncio
 
 from tests.conftest import OTHERS
 from tests.harness.stanchion import eventually
 
+LEE = "lee@acme.example"  # whom a laptop's bring-up registers with role it
 PATIENCE = 300.0  # seconds for one command, on a busy machine
 
 
@@ -80,32 +82,69 @@ async def test_the_demo_is_killed_and_comes_back_and_the_witness_counts_what_we_
     assert shown.data["status"] == "completed"
     assert shown.data["effects"]["claimed"] == shown.data["effects"]["witness"] == 2
     assert shown.data["approvals"] == 1
+    assert shown.err.count("second terminal $ stanchion") == 2  # Ana's code, and the yes of IT
+    assert shown.data["install"] == shown.data["install"] | {"witness": 1, "approved_by": LEE, "signed": True}
+    assert shown.data["attacks_refused"] == 1
+    assert shown.data["witness_of_attack"] == 0
+    assert shown.data["attack"]["rule"] == "provenance.unanchored"
+    assert "dana@acme.example" in shown.data["attack"]["reason"]
 
 
 async def test_a_run_is_started_watched_from_the_table_approved_and_shown(cli: Cli) -> None:
     await cli("up", "--detach")
-    started = await cli("run", "it-support", "Take care of ticket 3", "--key", "t3", "--requester", "ana", "--json")
-    assert (started.code, started.data) == (0, {"run": "agent/it-support/t3"})
-
-    async def asked() -> Any:
-        return [a for a in (await cli("approvals", "--json")).data if a["run_id"] == "agent/it-support/t3"]
-
-    approval = (await eventually(asked, "it asks", PATIENCE))[0]
-    assert approval["arguments"] == {"account": "priya@acme.example"}
-    own = await cli("approve", approval["approval_id"], "--by", "ana", "--json")
-    assert (own.code, own.data["answer"]) == (3, "not allowed")
-    taken = await cli("approve", approval["approval_id"], "--by", "lee", "--json")
+    started = await cli("run", "it-support", "Take care of ticket 7", "--key", "t7", "--requester", "ana", "--json")
+    assert (started.code, started.data) == (0, {"run": "agent/it-support/t7"})
+    approval = await asked(cli, "t7")
+    assert approval["arguments"] == {"account": "tomas@acme.example", "product": "sql-client"}
+    assert approval["waits_for"] == "one of it"
+    for nobody in ("ana", "mo"):  # who asked for it, and somebody without the role
+        refused = await cli("approve", approval["approval_id"], "--by", nobody, "--json")
+        assert (refused.code, refused.data["answer"]) == (3, "not allowed")
+    taken = await cli("approve", approval["approval_id"], "--by", LEE, "--json")
     assert (taken.code, taken.data["answer"]) == (0, "accepted")
     again = await cli("approve", approval["approval_id"], "--by", "mo", "--json")
     assert (again.code, again.data["answer"]) == (3, "already decided")
-
-    async def over() -> bool:
-        return bool((await cli("show", "t3", "--json")).data["outcome"])
-
-    await eventually(over, "it is over", PATIENCE)
-    shown = (await cli("show", "t3", "--json")).data
+    shown = await over(cli, "t7")
     assert shown["outcome"]["status"] == "completed"
-    assert [a["by"] for a in shown["approvals"]] == ["lee"]
+    assert [(a["by"], a["signed"]) for a in shown["approvals"]] == [(LEE, True)]
+
+
+async def test_whom_a_reset_is_about_confirms_it_with_the_code_on_their_phone(cli: Cli) -> None:
+    places = (await cli("up", "--detach", "--json")).data
+    await cli("run", "it-support", "Take care of ticket 3", "--key", "t3")
+    approval = await asked(cli, "t3")
+    assert approval["waits_for"] == "the code of priya@acme.example"
+
+    async def code() -> Any:
+        async with aiohttp.ClientSession(places["Accounts"]) as phone, phone.get("/phone/priya@acme.example") as seen:
+            messages = (await seen.json())["messages"]
+        return next((m["code"] for m in messages if approval["approval_id"] in m["about"]), None)
+
+    right = await eventually(code, "the code arrives", PATIENCE)
+    wrong = await cli("confirm", approval["approval_id"], "--code", str((int(right) + 1) % 10**8), "--json")
+    assert (wrong.code, wrong.data["answer"]) == (3, "not allowed")
+    taken = await cli("confirm", approval["approval_id"], "--code", right, "--json")
+    assert (taken.code, taken.data["answer"]) == (0, "accepted")
+    assert (await over(cli, "t3"))["outcome"]["status"] == "completed"
+
+
+async def asked(cli: Cli, key: str) -> Any:
+    """The approval that a run waits for, as the table shows it."""
+
+    async def listed() -> Any:
+        return [a for a in (await cli("approvals", "--json")).data if a["run_id"] == f"agent/it-support/{key}"]
+
+    return (await eventually(listed, "it asks", PATIENCE))[0]
+
+
+async def over(cli: Cli, key: str) -> Any:
+    """A run as `show` tells it, once it has ended."""
+
+    async def ended() -> Any:
+        shown = (await cli("show", key, "--json")).data
+        return shown if shown["outcome"] else None
+
+    return await eventually(ended, "it is over", PATIENCE)
 
 
 async def test_refusals_have_their_exit_codes(cli: Cli) -> None:

@@ -40,7 +40,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     row |= {"arguments": json.loads(row["arguments"]), "origins": json.loads(row["origins"])}
     if row["about"] == "endorse":
         return row | {"waits_for": "a person to restate a value: stanchion endorse"}
-    people = f"{len(row['approved_by'])} of {row['needed']}" if row["needed"] != 1 else ""
+    people = f"{len(row['approved_by'])} of {row['needed']}" if row["needed"] > 1 else ""
     roles = f"one of {', '.join(row['roles'])}" if row["roles"] else ""
     code = f"the code of {row['subject']}" if row["subject"] and not row["confirmed_at"] else ""
     waits = "; ".join(part for part in (people, roles, code) if part) or "anyone but the requester"

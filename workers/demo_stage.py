@@ -1,0 +1,178 @@
+"""The stage of the demo: its worker processes, its second terminal, and looking at what happens. Decides nothing."""
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+import urllib.request
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from temporalio.client import WorkflowHandle
+
+from activities.errors import Permanent
+from workers.cli.events import line_of
+from workers.cli.opened import SQL
+from workers.services import Home, Progress
+from workers.services.processes import tail_of
+from workers.session import Session
+from workers.settings import Settings
+from workflows.contracts.runs import WORKFLOW_TYPE
+
+# A queue of its own, so that the worker of `stanchion up` does not take over from the one we kill.
+QUEUE = "stanchion-demo"
+DEADLINE = 180.0  # seconds for each step, on the slowest machine
+
+Handle = WorkflowHandle[Any, Any]
+T = TypeVar("T")
+
+
+class DemoFailed(Permanent):
+    """The demo did not go as it should; the message says where."""
+
+
+@dataclass
+class Stage:
+    """Everything the acts of the demo stand on."""
+
+    home: Home
+    session: Session
+    settings: Settings
+    say: Progress
+    tenant: str
+    last_event: dict[str, int] = field(default_factory=dict)  # by run
+
+    # ── runs ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self, act: str, goal: str, requester: str) -> Handle:
+        """Start a run of the help desk."""
+        run_id = f"agent/it-support/demo-{time.strftime('%H%M%S')}-{os.getpid()}-{act}"
+        request = {"agent": "it-support", "goal": goal, "requester": requester, "tenant": self.tenant}
+        self.say(f"   {requester}: {goal}\n   run {run_id}")
+        return await self.session.client.start_workflow(
+            WORKFLOW_TYPE, request, id=run_id, task_queue=QUEUE, static_summary=f"it-support: {goal}"
+        )
+
+    async def asked(self, handle: Handle) -> str:
+        """The id of the approval that a run waits for, once it does."""
+
+        async def first() -> Any:
+            await self.print_events(handle)
+            return next(iter(await handle.query("approvals")), None)
+
+        return str((await self.until(first, "the run to ask somebody"))["approval_id"])
+
+    async def outcome(self, handle: Handle) -> dict[str, Any]:
+        """How a run ended, once it has."""
+        async with asyncio.timeout(DEADLINE):
+            outcome: dict[str, Any] = await handle.result()
+        await self.print_events(handle)
+        return outcome
+
+    async def events(self, handle: Handle, after: int = 0) -> list[dict[str, Any]]:
+        """The trace log of a run."""
+        rows = await SQL["events"].rows(self.session.database, run_id=handle.id, after=after)
+        return [dict(row) | {"body": json.loads(row["body"])} for row in rows]
+
+    async def print_events(self, handle: Handle) -> bool:
+        """Say what is new in a run; whether anything was."""
+        new = await self.events(handle, self.last_event.get(handle.id, 0))
+        for event in new:
+            self.say(f"   {line_of(event)}")
+            self.last_event[handle.id] = event["n"]
+        return bool(new)
+
+    async def until(self, look: Callable[[], Awaitable[T]], what: str) -> T:
+        """The first true value that `look` gives. Raises DemoFailed."""
+        give_up = time.monotonic() + DEADLINE
+        while time.monotonic() < give_up:
+            if found := await look():
+                return found
+            await asyncio.sleep(0.1)
+        raise DemoFailed(f"waited {DEADLINE:.0f} s for {what}; the worker's log ends:\n{tail_of(self._log)}")
+
+    # ── the accounts service, which is no part of us ────────────────────────────────────────────────────────────────
+
+    async def witness(self) -> Any:
+        """What the accounts service says was done to it."""
+        return await asyncio.to_thread(_fetched, self._accounts + "/witness")
+
+    async def performed(self, handle: Handle) -> list[str]:
+        """The keys of the effects that the service counts for one run."""
+        return [key for key in (await self.witness())["keys"] if key.startswith(f"{handle.id}/")]
+
+    async def code_on_phone(self, account: str, approval_id: str) -> str:
+        """The one-time code that arrived for an approval: the demo looks over its owner's shoulder."""
+
+        async def arrived() -> Any:
+            phone = await asyncio.to_thread(_fetched, f"{self._accounts}/phone/{account}")
+            return next((m for m in reversed(phone["messages"]) if approval_id in m["about"]), None)
+
+        return str((await self.until(arrived, f"a code on the phone of {account}"))["code"])
+
+    @property
+    def _accounts(self) -> str:
+        return self.settings.tool_settings["accounts_url"]
+
+    # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def second_terminal(self, *words: str) -> dict[str, Any]:
+        """Type a command of `stanchion` that answers an approval; its receipt. Raises DemoFailed."""
+        self.say(f"\n   second terminal $ stanchion {shlex.join(words)}")
+        process = await self._spawn((*words, "--json"), stdout=PIPE, stderr=PIPE)
+        out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
+        if process.returncode != 0:
+            raise DemoFailed(f"`stanchion {words[0]}` ended with {process.returncode}: {(out + err).decode().strip()}")
+        receipt: dict[str, Any] = json.loads(out)
+        self.say(f"   {receipt['answer']}\n")
+        return receipt
+
+    async def start_worker(self, which: str) -> Process:
+        """A worker process, that takes signed decisions and one-time codes only."""
+        with self._log.open("ab") as log:
+            process = await self._spawn(("worker",), stdout=log, stderr=log)
+        self.say(f"   the {which} worker has pid {process.pid}")
+        return process
+
+    async def kill(self, worker: Process) -> float:
+        """kill -9; when that was, by the monotonic clock."""
+        os.kill(worker.pid, signal.SIGKILL)
+        await worker.wait()
+        return time.monotonic()
+
+    async def end(self, worker: Process) -> None:
+        """Let a worker finish, if it lives."""
+        if worker.returncode is None:
+            worker.terminate()
+            try:
+                await asyncio.wait_for(worker.wait(), 30)
+            except TimeoutError:
+                worker.kill()
+                await worker.wait()
+
+    async def _spawn(self, words: Sequence[str], *, stdout: Any, stderr: Any) -> Process:
+        tools = {f"STANCHION_TOOL_{name.upper()}": value for name, value in self.settings.tool_settings.items()}
+        own = {
+            "STANCHION_HOME": str(self.home.root),
+            "STANCHION_TASK_QUEUE": QUEUE,
+            "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS": "0",
+            "DATABASE_URL": self.session.database.url,
+        }
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "workers.cli", *words,
+            env={**os.environ, **own, **tools}, stdin=DEVNULL, stdout=stdout, stderr=stderr,
+        )  # fmt: skip
+
+    @property
+    def _log(self) -> Any:
+        return self.home.log("demo-worker")
+
+
+def _fetched(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 — our own service, on this machine
+        return json.load(reply)
