@@ -108,9 +108,7 @@ def test_the_first_halt_stands(state: RunState, happened: list[Any]) -> None:
 
 @settings(max_examples=30)
 @given(state=states, happened=events)
-def test_an_approval_leaves_only_by_expiry_a_decision_or_a_review(
-    state: RunState, happened: list[Any]
-) -> None:
+def test_an_approval_leaves_only_by_expiry_a_decision_or_a_review(state: RunState, happened: list[Any]) -> None:
     states_ = history(state, happened)
     for event, before, now in zip(happened, states_, states_[1:], strict=False):
         gone = {a.approval_id for a in before.approvals} - {a.approval_id for a in now.approvals}
