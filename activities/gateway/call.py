@@ -318,6 +318,9 @@ class Gateway(GatewayPort):
             case "happened":
                 text = f"It happened, says {facts.decided_by}{note}; the reply was lost."
                 return await self._settle(claim, from_value(text, "trusted", facts.call_id, "person"))
+            case "did-not" if facts.approved_digest != facts.binding(spec.pinned_hash, None):
+                text = f"{facts.decided_by} says it did not happen{note}. It was not tried again: {UNFIT}"
+                return await self._settle(claim, from_error(text))
             case "did-not":
                 allowed = Allow("unknown.did-not", f"{facts.decided_by} says it did not happen{note}")
                 return await self._perform(await self._claim(call, spec, allowed))

@@ -126,7 +126,9 @@ def judge(call: Candidate, around: Surroundings, arguments: str | None = None) -
     try:
         given = json.loads(arguments if arguments is not None else call.facts.effective_arguments)
         return Judged(call, _judgement(call, around, given))
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Cedar's Rust is no Exception
         return Judged(call, Judgement(_broken(error), tier))
 
 
@@ -178,5 +180,5 @@ def slow(judged: Judged, seconds: float) -> Judged:
     return replace(judged, judgement=replace(judged.judgement, verdict=verdict))
 
 
-def _broken(error: Exception) -> Verdict:
+def _broken(error: BaseException) -> Verdict:
     return Deny("policy.error", f"the policy could not be evaluated ({type(error).__name__}); nothing was done")

@@ -178,7 +178,6 @@ class Effects:
             tool=facts.tool,
             tier=claim.spec.tier,
             arguments=facts.effective_arguments,
-            digest=facts.binding(claim.spec.pinned_hash, None),
             reason=reason,
             step=facts.step,
             **trace.columns,

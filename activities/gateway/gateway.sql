@@ -174,14 +174,14 @@ ON CONFLICT (tenant, agent, tool, day) DO UPDATE SET used = daily_uses.used + 1
 RETURNING used;
 
 -- name: doubt
--- The outcome of a claimed effect is not known: say so, and ask a person what happened.
+-- The outcome of a claimed effect is not known: say so, and ask a person what happened to exactly what was claimed.
 WITH doubted AS (
     UPDATE effects SET state = 'unknown'
     WHERE run_id = :run_id AND call_id = :call_id AND fence = :fence AND state IN ('claimed', 'unknown')
-    RETURNING run_id
+    RETURNING run_id, digest
 ), asked AS (
     INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason)
-    SELECT :approval_id, run_id, :call_id, 'unknown', :tool, :tier, :arguments, :digest, 'effect.unknown', :reason
+    SELECT :approval_id, run_id, :call_id, 'unknown', :tool, :tier, :arguments, digest, 'effect.unknown', :reason
     FROM doubted
     ON CONFLICT (approval_id) DO NOTHING
     RETURNING run_id

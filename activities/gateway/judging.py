@@ -1,7 +1,7 @@
 """Gathering what a call is judged by, and judging it: the reads of this room, in one place."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -42,13 +42,14 @@ class Bench:
     async def judge(self, call: Candidate) -> Judged:
         """The judgement about a call as it is now. Raises StoreUnavailable: without our tables nothing is decided."""
         if verdict := is_in_order(call):
-            return Judged(call, Judgement(verdict, call.spec.tier if call.spec else "T4"))
+            return self._alerting(Judged(call, Judgement(verdict, call.spec.tier if call.spec else "T4")))
         around = await self._surroundings(call)
         return self._alerting(self._timely(call, around))
 
     async def bound(self, call: Candidate) -> Judged:
-        """The judgement about the arguments that the call's approval shows, which an edit may have replaced since."""
-        return judge(call, await self._surroundings(call), call.facts.approved_arguments)
+        """The judgement about the arguments that the call's approval shows, and without the words of a later edit."""
+        shown = replace(call, facts=replace(call.facts, edited=call.facts.approved_arguments))
+        return judge(shown, await self._surroundings(shown), call.facts.approved_arguments)
 
     async def _surroundings(self, call: Candidate) -> Surroundings:
         evidence = await self.evidence.read(call.facts, call.agent)

@@ -149,3 +149,12 @@ async def refuses_at_length(ctx: ToolContext, size: int) -> str:
 async def fails_at_length(ctx: ToolContext, size: int) -> str:
     """Fail with a text of some size, in a way that leaves the outcome in doubt."""
     raise RuntimeError("e" * size)
+
+
+@tool(effect="money", contract=Irreversible(), sensitive={"to": "account", "cents": "amount"}, output="trusted")
+async def pay(ctx: ToolContext, to: str, cents: int) -> str:
+    """Pay someone; if the test holds this account, once it lets go."""
+    WITNESS[ctx.idempotency_key] += 1
+    if to in RELEASE:
+        await RELEASE[to].wait()
+    return f"paid {cents} to {to}"
