@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import history, long, results, resume, settle, step, throughput
+from bench import history, long, policy, results, resume, settle, step, throughput
 from bench.results import Line
 from bench.site import Site, say, site
 
 Benchmark = Callable[[Site, bool], Awaitable[tuple[dict[str, Any], list[Line]]]]
 BENCHMARKS: dict[str, Benchmark] = {
+    "policy": policy.measure,
     "settle": settle.measure,
     "history": history.measure,
     "step": step.measure,

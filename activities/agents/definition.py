@@ -4,9 +4,9 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from activities.agents.strict_yaml import YamlInvalid, read_yaml
 from activities.errors import Permanent
 from activities.policy.grants import GrantsField
 from workflows.contracts.budgets import BudgetRequest
@@ -121,22 +121,12 @@ class AgentDefinition(Strict):
         return self
 
 
-class _OneOfEachKey(yaml.SafeLoader):
-    """YAML in which no key is given twice: nobody should have to know which of two budgets wins."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if repeated := {key for key in keys if keys.count(key) > 1}:
-            raise ValueError(f"{', '.join(sorted(repeated))} given twice, in line {node.start_mark.line + 1} and after")
-        return super().construct_mapping(node, deep)
-
-
 def parse_definition(text: str, origin: str = "definition") -> AgentDefinition:
     """The definition in `text` (YAML). Raises DefinitionInvalid with one line per problem."""
     try:
-        raw = yaml.load(text, _OneOfEachKey)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: also a date such as 2024-13-45
-        raise DefinitionInvalid(f"{origin} is not valid YAML: {' '.join(str(error).split())}") from None
+        raw = read_yaml(text)
+    except YamlInvalid as error:
+        raise DefinitionInvalid(f"{origin} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise DefinitionInvalid(f"{origin} must be a mapping with at least name, instructions and model")
     try:

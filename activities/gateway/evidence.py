@@ -1,21 +1,27 @@
 """What a run has read and written so far, as evidence for where a value came from.
 
 The model that planned a call had read the transcript below its own response, and nothing else: so that is the evidence,
-and it is the same at every attempt. Rows never change, so what was read once is remembered.
+and it is the same at every attempt. Rows never change, so what was read once is remembered, with what was found in it:
+a decision about a run of thousands of rows reads the new ones only.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from activities.agents.versions import AgentVersion
 from activities.gateway.facts import CallFacts
 from activities.model.provider import Text, ToolCall, ToolResult
 from activities.policy.provenance import Evidence, Passage, Said
+from activities.policy.shelf import Shelf
 from activities.storage.canonical import canonical_json
 from activities.storage.transcript import Row, Transcripts
 
-RUNS_REMEMBERED = 200  # runs whose evidence one worker keeps; a run that is not among them is read again
+# Characters, of all runs, whose readings one worker keeps. A reading takes two and a half bytes for each, or six where
+# not all are ASCII: 200 MB at most, or one run that is larger. A run that is not kept is read again.
+REMEMBERED = 32_000_000
+EACH = 400  # what a text takes besides, in characters
+AT_ONCE = 32_000  # characters read without a pause: some ten milliseconds, in which nothing else of the worker moves
 
 
 @dataclass
@@ -23,52 +29,82 @@ class _Memory:
     """One run's evidence, as far as it was read."""
 
     rows: int = 0
-    passages: list[Passage] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)
+    characters: int = 0
+    passages: Shelf[Passage] = field(default_factory=Shelf)
+    said: Shelf[Said] = field(default_factory=Shelf)
     calls: dict[str, ToolCall] = field(default_factory=dict)
     private_since: int | None = None
+    growing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def put(self, passage: Passage) -> None:
+        """Read one thing that the model has read."""
+        self.characters += EACH + len(passage.text) + len(passage.arguments)
+        self.passages.add(passage)
+
+    def note(self, said: Said) -> None:
+        """Read one thing that the model has said."""
+        self.characters += EACH + len(said.text)
+        self.said.add(said)
 
 
 class EvidenceReader:
-    """Reads evidence, each row once."""
+    """Reads evidence, each row once. `remembered`: characters whose readings it keeps."""
 
-    def __init__(self, transcripts: Transcripts) -> None:
+    def __init__(self, transcripts: Transcripts, remembered: int = REMEMBERED) -> None:
         self._transcripts = transcripts
+        self._remembered = remembered
         self._known: OrderedDict[str, _Memory] = OrderedDict()
 
     async def read(self, facts: CallFacts, agent: AgentVersion) -> Evidence:
         """The evidence for one call. Raises TranscriptGap, StoreUnavailable."""
         memory = self._known.setdefault(facts.run_id, _Memory())
         self._known.move_to_end(facts.run_id)
-        while len(self._known) > RUNS_REMEMBERED:
-            self._known.popitem(last=False)
         upto = facts.response_seq
-        if memory.rows < upto:
-            rows = await self._transcripts.read(facts.run_id, upto)
-            _remember(memory, rows[memory.rows :], agent)
+        async with memory.growing:
+            if memory.rows < upto:
+                await self._grow(memory, facts.run_id, upto, agent)
+        self._forget()
         return Evidence(
-            passages=tuple(passage for passage in memory.passages if passage.seq < upto),
-            said=tuple(said for said in memory.said if said.seq < upto),
+            passages=memory.passages.before(upto),
+            said=memory.said.before(upto),
             endorsed=(*facts.endorsed, *facts.typed_by_approver),
             tainted_by=facts.tainted_by,
             private=memory.private_since is not None and memory.private_since < upto,
         )
 
+    async def _grow(self, memory: _Memory, run_id: str, upto: int, agent: AgentVersion) -> None:
+        rows = await self._transcripts.read(run_id, upto)
+        paused = memory.characters
+        for row in rows[memory.rows :]:
+            try:
+                _remember(memory, row, agent)
+            except BaseException:
+                self._known.pop(run_id, None)  # half a row is no evidence
+                raise
+            if memory.characters - paused > AT_ONCE:
+                await asyncio.sleep(0)
+                paused = memory.characters
 
-def _remember(memory: _Memory, rows: Iterable[Row], agent: AgentVersion) -> None:
-    for row in rows:
-        memory.rows = row.seq + 1
-        for block in row.blocks:
-            match block:
-                case ToolCall():
-                    memory.calls[block.call_id] = block
-                    known = agent.by_name.get(block.name)
-                    if known is None or known.effect != "read":
-                        memory.said.append(Said(row.seq, canonical_json(block.input)))
-                case ToolResult():
-                    _remember_result(memory, row, block, agent)
-                case Text() if row.kind in ("goal", "message"):
-                    memory.passages.append(Passage(row.seq, row.origin, block.text))
+    def _forget(self) -> None:
+        """Let go of the runs that were asked about longest ago."""
+        kept = sum(memory.characters for memory in self._known.values())
+        while kept > self._remembered and len(self._known) > 1:
+            kept -= self._known.popitem(last=False)[1].characters
+
+
+def _remember(memory: _Memory, row: Row, agent: AgentVersion) -> None:
+    for block in row.blocks:
+        match block:
+            case ToolCall():
+                memory.calls[block.call_id] = block
+                known = agent.by_name.get(block.name)
+                if known is None or known.effect != "read":
+                    memory.note(Said(row.seq, canonical_json(block.input)))
+            case ToolResult():
+                _remember_result(memory, row, block, agent)
+            case Text() if row.kind in ("goal", "message"):
+                memory.put(Passage(row.seq, row.origin, block.text))
+    memory.rows = row.seq + 1
 
 
 def _remember_result(memory: _Memory, row: Row, block: ToolResult, agent: AgentVersion) -> None:
@@ -79,4 +115,4 @@ def _remember_result(memory: _Memory, row: Row, block: ToolResult, agent: AgentV
     if block.is_error and row.origin != "untrusted":
         return  # our own words about a call may repeat its arguments: they are evidence for nothing
     arguments = canonical_json(call.input) if call else ""
-    memory.passages.append(Passage(row.seq, row.origin, block.text, arguments, row.suspect))
+    memory.put(Passage(row.seq, row.origin, block.text, arguments, row.suspect))

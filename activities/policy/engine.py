@@ -5,11 +5,12 @@ origin, labelled secrets, suspect data, the agent's own rule to ask, the policie
 Whatever raises here is a Deny where the engine is called.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.policy.grants import Fits, Grant, Grants, Misfit, class_of, fit
+from activities.policy.constraints import Misfit
+from activities.policy.grants import Fits, Grant, Grants, class_of, fit
 from activities.policy.labels import labels_in
 from activities.policy.provenance import Evidence, Traced, anchored, by_argument, trace
 from activities.policy.tiers import Circumstances, decide, observed
@@ -21,6 +22,7 @@ from workflows.contracts.runs import Mode
 
 TIERS: tuple[Tier, ...] = ("T0", "T1", "T2", "T3", "T4")
 ANCHORED = frozenset(("user", "trusted"))
+WHOLE = frozenset(("account", "principal", "amount"))  # kinds of which no part goes untraced; a secret always asks
 SHOWN = 80  # characters of a value in a reason
 
 
@@ -91,6 +93,7 @@ class _Weighed:
 
     call: Call
     traced: tuple[Traced, ...] = field(init=False)
+    origins: Mapping[str, str] = field(init=False)  # argument -> the worst origin of what it holds
     grant: Grant | None = field(init=False, default=None)
     like: str = field(init=False, default="")
     misfit: Misfit | None = field(init=False, default=None)
@@ -101,6 +104,7 @@ class _Weighed:
     def __post_init__(self) -> None:
         call = self.call
         self.traced = trace(call.arguments, call.facts.sensitive, call.evidence)
+        self.origins = by_argument(self.traced)
         index = self._fit()
         self.tier = self._tier()
         self.like = class_of(call.tool, call.pinned_hash, index, call.arguments, call.facts.sensitive, self.bounded)
@@ -134,7 +138,7 @@ class _Weighed:
             if call.facts.effect != "read" or call.facts.sensitive:
                 self.misfit = Misfit("grant.none", f"the agent has grants, and none of them is for {call.tool}")
             return -1
-        found = fit(call.grants[call.tool], call.arguments, call.facts.sensitive, by_argument(self.traced))
+        found = fit(call.grants[call.tool], call.arguments, call.facts.sensitive, self.origins)
         if isinstance(found, Fits):
             self.grant, self.constrained, self.bounded = found.grant, found.constrained, found.bounded
             return found.index
@@ -174,12 +178,16 @@ class _Weighed:
         return Circumstances(
             tier=self.tier,
             tainted=evidence.tainted,
-            exposed=evidence.tainted and evidence.sensitive and call.acts_outside,
+            exposed=evidence.tainted and call.acts_outside and evidence.sensitive,
             granted=self.grant is not None,
             unanchored=self._unanchored(),
-            floating=not anchored(call.arguments, evidence),
+            floating=not (self._named(call.facts.sensitive) or anchored(call.arguments, evidence)),
             loose_text=self._loose_text(),
         )
+
+    def _named(self, arguments: Iterable[str]) -> set[str]:
+        """Those of them that hold nothing but what the user or trusted data named."""
+        return {name for name in arguments if self.origins.get(name) in ANCHORED}
 
     def _unanchored(self) -> str | None:
         found = [item for item in self.traced if item.origin not in ANCHORED]
@@ -198,8 +206,16 @@ class _Weighed:
         return None
 
     def _labels(self) -> list[str]:
-        leaves = self.tier in ("T3", "T4") or acts_outside(self.call.facts)
-        return sorted(labels_in(_text_of(self.call.arguments))) if leaves else []
+        """What looks like a secret and would leave; not what was named for the very argument that it is all of."""
+        call = self.call
+        found = labels_in(_text_of(call.arguments)) if self.tier in ("T3", "T4") or acts_outside(call.facts) else set()
+        named = self._named(name for name, kind in call.facts.sensitive.items() if kind in WHOLE)
+        if found and named:
+            given = {name: value for name, value in call.arguments.items() if name in named}
+            others = {name: value for name, value in call.arguments.items() if name not in named}
+            if found <= labels_in(_text_of(given)) and not labels_in(_text_of(others)):
+                return []
+        return sorted(found)
 
 
 def _lists_places(grant: Grant, argument: str) -> bool:

@@ -24,7 +24,8 @@ def labels_in(text: str) -> frozenset[Label]:
 
 def _visible(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text)
-    return "".join(c for c in folded if unicodedata.category(c) != "Cf" and c not in _UNSEEN)
+    unseen = {ord(c): None for c in set(folded) if unicodedata.category(c) == "Cf" or c in _UNSEEN}
+    return folded.translate(unseen)
 
 
 # Not of category Cf, yet nothing is drawn for them: joiners, fillers, variation selectors.

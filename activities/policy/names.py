@@ -15,6 +15,7 @@ import idna
 
 PORTS = {"http": 80, "https": 443}
 
+LONGEST_KNOWN = 320  # characters of a recipient field that is remembered: RFC 5321 allows no longer address
 LONGEST_HOST = 1_000  # characters as written; DNS allows 253 once encoded, and longer input only costs time
 
 # Characters that show nothing (or a blank), though Unicode does not file them under Cf, Cc or Zs.
@@ -61,6 +62,10 @@ def addresses_in(value: str) -> tuple[str, ...]:
     Entries are separated by "," or ";" and are `address`, `<address>` or `Name <address>`. Groups, routes, comments,
     quoted local parts, address literals and an "@" within a name are refused: mailers disagree on them.
     """
+    return _addresses_in(value) if len(value) > LONGEST_KNOWN else _addresses_known(value)
+
+
+def _addresses_in(value: str) -> tuple[str, ...]:
     _refuse_unseen(value, "a recipient")
     outside = _QUOTED.sub(lambda name: "q" * len(name[0]), value)  # same length, so that positions agree
     if '"' in outside:
@@ -68,6 +73,20 @@ def addresses_in(value: str) -> tuple[str, ...]:
     starts = [0, *(at + 1 for at, char in enumerate(outside) if char in ",;")]
     ends = [*(start - 1 for start in starts[1:]), len(value)]
     return tuple(dict.fromkeys(_address(value[start:end].strip(" ")) for start, end in zip(starts, ends, strict=True)))
+
+
+_addresses_known = lru_cache(maxsize=4_096)(_addresses_in)  # one decision reads each recipient for several rules
+
+
+def names_in(value: str) -> tuple[str, ...]:
+    """Every entry of a recipient field that is no mail address: channels, groups, people, telephone numbers. Raises
+    Unreadable, also where there is an "@" in any spelling: that is for `addresses_in`.
+    """
+    _refuse_unseen(value, "a recipient")
+    found = tuple(dict.fromkeys(name for entry in re.split("[,;]", value) if (name := entry.strip(" "))))
+    if not found or "@" in unicodedata.normalize("NFKC", value):
+        raise Unreadable(f"{visible(value)!r} is neither mail addresses nor plain names")
+    return found
 
 
 def domain_of(address: str) -> str:
@@ -130,9 +149,7 @@ def path_under(path: str, root: str) -> bool:
 
 def plain(text: str) -> str:
     """`text` as it is compared: compatibility forms unified (NFKC), case folded, what does not show removed."""
-    shown = "".join(char for char in text if not _vanishes(char))
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold())
-    return "".join(char for char in folded if not _vanishes(char))
+    return _shown(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _shown(text)).casefold()))
 
 
 def visible(text: str) -> str:
@@ -141,6 +158,11 @@ def visible(text: str) -> str:
     Newline, tab and the ordinary blank are kept.
     """
     return "".join(f"<U+{ord(char):04X}>" if _deceives(char) else char for char in text)
+
+
+def _shown(text: str) -> str:
+    unseen = {ord(char): None for char in set(text) if _vanishes(char)}
+    return text.translate(unseen) if unseen else text
 
 
 def _vanishes(char: str) -> bool:

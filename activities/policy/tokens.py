@@ -8,13 +8,12 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from activities.policy.names import Place, Unreadable, addresses_in, place_of, plain
 
 # What stands between tokens. Apostrophes do not: o'brien@acme.example is one token. Nor does a backslash.
 _TOKEN = re.compile(r'[^\s<>()\[\]{},;"|“”„«»]+')
-CUE_REACH = 24  # characters before a short value in which its cue must stand: "tickets 1, 2 and 7"
 _OPENING = "'\u2018\u2019*`"
 _GENITIVE = re.compile("['\u2019]s$")
 _CLOSING = ".!?:'\u2018\u2019*`"
@@ -83,6 +82,10 @@ class Reading:
                 found.setdefault(minor, []).append(number.span())
         return found
 
+    def amounts(self) -> set[int]:
+        """The keys of `numbers`, which is large, without keeping it."""
+        return {minor for number in _NUMBER.finditer(self.plain) for minor in _minor_units(number)}
+
     @cached_property
     def _tokens(self) -> list[str]:
         return [trimmed(token) for token in _TOKEN.findall(self.text) if "." in token or "@" in token]
@@ -136,50 +139,6 @@ def _joined(text: str, at: int, step: int) -> bool:
     return True
 
 
-# ── cues: the word that says what a short value is ──────────────────────────────────────────────────────────────────
-
-_GENERIC = frozenset("id ids no nr num number name value key ref reference code new old to by of the a an item".split())
-_FILLER = _GENERIC | frozenset("and or und oder et ou y o is are ist est es was named called numbers nos".split())
-_ABBREVIATED = frozenset("no nos nr num ref".split())  # a dot after one of these ends no sentence
-_BY_KIND = {
-    "principal": "user person group role",
-    "amount": "price total pay transfer sum refund fee cost budget value charge order spend betrag montant importe",
-}
-_WORD = re.compile(r"[^\W\d_]+")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_ENDS = re.compile(r"[!?;}\]]|\.(?!\S)")
-
-
-@lru_cache(maxsize=1_024)
-def cues_of(names: tuple[str, ...]) -> frozenset[str]:
-    """The words that announce a value of these names (arguments, kinds): each in singular and plural, with -id, -no."""
-    words = {word for name in names for word in _WORD.findall(_CAMEL.sub(" ", name).lower())}
-    words |= {word for name in names for word in _BY_KIND.get(name, "").split()}
-    told = (words - _GENERIC) or words
-    told |= {word.removesuffix("s") for word in told if len(word) > 3}
-    endings = ("", "s", "es", "id", "ids", "no", "nr", "number")
-    return frozenset(word + ending for word in told for ending in endings)
-
-
-def is_cued(text: str, at: int, cues: frozenset[str]) -> bool:
-    """Whether a cue is the last word before a place but for numbers and fillers: `"ticket": 7`, `tickets 1 and 7`."""
-    start = max(0, at - CUE_REACH)
-    near = text[start:at]
-    if start and text[start - 1].isalpha():
-        near = _WORD.sub("", near, count=1) if near[:1].isalpha() else near
-    end = len(near)
-    for word in reversed(list(_WORD.finditer(near))):
-        gap = near[word.end() : end].removeprefix("." if word[0] in _ABBREVIATED else "")
-        if _ENDS.search(gap):
-            return False
-        if word[0] in cues:
-            return True
-        if word[0] not in _FILLER:
-            return False
-        end = word.start()
-    return False
-
-
 # ── links ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _LINK = re.compile(
@@ -206,19 +165,25 @@ def links_in(text: str) -> tuple[str, ...]:
 
 
 def _links(text: str) -> Iterator[str]:
-    for found in _LINK.finditer(text):
+    words = text.split()  # no link and no token has a blank in it, and few words need a look
+    likely = filter(_may_link, words) if _may_link(text) else ()
+    for found in (found for word in likely for found in _LINK.finditer(word)):
         if not found[0].lower().startswith("mailto:") or "?" in found[0]:
             yield _whole(found[0])
     if "=" in text:
         for target in _TARGET.finditer(text):
             squeezed = re.sub(r"\s", "", target[1] or target[2] or "")  # as browsers do
             yield from (_whole(found[0]) for found in _LINK.finditer(squeezed))
-    for token in map(trimmed, _TOKEN.findall(text)):
+    for token in (trimmed(token) for word in words if "." in word or "@" in word for token in _TOKEN.findall(word)):
         if "@" in token:
             if _MAIL.search(plain(token)):
                 yield from _addresses(token) or (token,)
         elif "://" not in token:
             yield from (found[0] for found in _BARE_INSIDE.finditer(token) if _leads_away(found))
+
+
+def _may_link(text: str) -> bool:
+    return ":" in text or "/" in text or "\\" in text or "www" in text.lower()
 
 
 def _urls(text: str) -> Iterator[str]:

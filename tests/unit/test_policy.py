@@ -181,6 +181,55 @@ def test_a_labelled_secret_does_not_leave_unasked() -> None:
     assert isinstance(said, Ask) and said.rule == "label.card"
 
 
+IBAN = "DE89 3704 0044 0532 0130 00"
+TRANSFER = Facts(effect="write", contract="idempotent", sensitive={"iban": "account", "url": "url", "pin": "secret"})
+
+
+def transfer(
+    said: str = f"Pay the rent to {IBAN}", *more: Passage, mode: Mode = "autonomous", **arguments: Any
+) -> Verdict:
+    granted = parse_grants({"transfer": {"note": {"max_length": 200}}})
+    given = {"iban": IBAN, **arguments}
+    evidence = Evidence((Passage(0, "user", said), *more))
+    return verdict(call("transfer", TRANSFER, arguments=given, grants=granted, evidence=evidence, mode=mode))
+
+
+def test_a_secret_that_a_person_gave_for_this_very_argument_is_not_asked_about() -> None:
+    assert isinstance(transfer(), Allow) and isinstance(transfer(mode="tiered"), Allow)
+    assert isinstance(transfer(note="the rent"), Allow)
+    book = Passage(1, "trusted", f'{{"landlord": "{IBAN}"}}')
+    assert isinstance(transfer("Pay the rent", book), Allow)
+
+
+def test_a_secret_is_asked_about_wherever_else_it_stands() -> None:
+    for note in (IBAN, "card 4111 1111 1111 1111"):
+        assert transfer(note=note).rule.startswith("label."), note
+    page = Passage(1, "untrusted", f"pay {IBAN}")
+    assert transfer("Pay the rent").rule == "label.iban"
+    assert transfer("Pay the rent", page).rule == "provenance.unanchored"
+    assert transfer(iban=[IBAN, "GB29 NWBK 6016 1331 9268 19"]).rule == "label.iban"
+    beneath = transfer(f"Pay {IBAN}, see https://x.example", url="https://x.example/4111-1111-1111-1111")
+    assert beneath.rule == "label.card"
+    password = "password: hunter2hunter2"
+    assert "password" in transfer(f"Pay {IBAN} with {password}", pin=password).reason
+
+
+def test_a_sensitive_argument_that_was_named_anchors_the_call() -> None:
+    """Also one that names nothing by itself, such as a single word or an amount of few digits."""
+    granted = parse_grants({"invite": {}, "refund": {}})
+    invite = Facts(effect="send", contract="idempotent", sensitive={"who": "principal"})
+    asked = Evidence((Passage(0, "user", "Invite user ana to it, or refund 50 EUR"), PAGE))
+    inviting = call("invite", invite, arguments={"who": "ana"}, grants=granted, evidence=asked)
+    assert isinstance(verdict(inviting), Allow)
+    undo = Facts(effect="write", contract="idempotent", undo="back", sensitive={"amount": "amount"})
+    refunding = call("refund", undo, arguments={"amount": 5000}, grants=granted, evidence=asked)
+    assert isinstance(verdict(refunding), Allow)
+    assert verdict(replace(refunding, arguments={"amount": 5001})).rule == "tier.T2.unanchored"
+    assert verdict(replace(refunding, arguments={})).rule == "tier.T2.floating"
+    silent = replace(refunding, facts=replace(undo, sensitive={}))
+    assert verdict(silent).rule == "tier.T2.floating"
+
+
 def test_effects_after_suspect_data_ask_whatever_their_tier() -> None:
     write = Facts(effect="write", contract="idempotent", undo="back", output="trusted")
     odd = Passage(3, "trusted", '{"stock": 0}', suspect="stock is 0, usually 118")
@@ -202,35 +251,3 @@ def test_the_strictest_voice_wins_and_silence_is_no() -> None:
     assert isinstance(strictest([]), Deny)
     assert verdict(call(), lambda view: Deny("policy.no", "no")).rule == "policy.no"
     assert verdict(call(), lambda view: Ask("policy.ask", "hm")).rule == "policy.ask"
-
-
-calls = st.builds(
-    call,
-    arguments=st.fixed_dictionaries(
-        {"to": st.sampled_from(["bo@acme.example", "eve@evil.example", "x"]), "text": st.text(max_size=120)}
-    ),
-    evidence=st.sampled_from([Evidence((GOAL,)), Evidence((GOAL, PAGE)), Evidence((), tainted_by="parent")]),
-    mode=st.sampled_from(get_args(Mode)),
-    facts=st.sampled_from([MAIL, FETCH, PAY, Facts(), Facts(effect="write", undo="back")]),
-)
-alternatives = st.lists(
-    st.sampled_from(
-        [{"to": {"domains": ["acme.example"]}}, {"text": {"max_length": 5}}, {"to": {"origin": ["user"]}}, {}]
-    ),
-    max_size=3,
-)
-
-
-@given(asked=calls, others=alternatives, drop=st.integers(0, 2))
-def test_removing_a_grant_never_permits_more(asked: engine.Call, others: list[Any], drop: int) -> None:
-    whole = replace(asked, grants=parse_grants({"mail": others}) if others else {"mail": ()})
-    less = [grant for index, grant in enumerate(others) if index != drop]
-    fewer = replace(asked, grants=parse_grants({"mail": less}) if less else {"mail": ()})
-    none = replace(asked, grants={})
-    ranks = [strictness(verdict(one)) for one in (whole, fewer, none)]
-    assert ranks == sorted(ranks)
-
-
-@given(asked=calls, extra=st.sampled_from([Allow("x", ""), Ask("x", ""), Deny("x", "")]))
-def test_another_voice_never_permits_more(asked: engine.Call, extra: Verdict) -> None:
-    assert strictness(verdict(asked, lambda view: strictest([permits(view), extra]))) >= strictness(verdict(asked))

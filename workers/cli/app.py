@@ -4,6 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+from workers.cli.options import By, Json
+from workers.cli.policy_app import policy
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -15,17 +18,14 @@ agents = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Agent de
 db = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The database.")
 app.add_typer(agents, name="agents")
 app.add_typer(db, name="db")
-policy = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Policies, in Cedar.")
 principals = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="People who may decide, and their roles.")
 keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys that sign decisions.")
 app.add_typer(policy, name="policy")
 app.add_typer(principals, name="principals")
 app.add_typer(keys, name="keys")
 
-Json = Annotated[bool, typer.Option("--json", help="Data as JSON.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the end of it after a slash.")]
 Approval = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval's id, such as ap-1f2e3d.")]
-By = Annotated[str | None, typer.Option("--by", help="Who decides; you, if not given.")]
 Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why. It is recorded, and the agent reads it.")]
 
 
@@ -79,7 +79,7 @@ def worker(
 
 @app.command()
 def demo(json: Json = False) -> None:
-    """Show a run that asks for an approval, is killed half-way, comes back and does nothing twice."""
+    """Show runs that ask people, one that is killed half-way and does nothing twice, and an attack that fails."""
     from workers.cli import demo as body
 
     body.demo(json)
@@ -416,59 +416,7 @@ def keys_revoke(key: str, json: Json = False) -> None:
     body.revoke_key(key, json)
 
 
-# ── policies and surfaces ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-@policy.command("set")
-def policy_set(
-    file: Annotated[str, typer.Argument(help="The policy in Cedar; - reads it from standard input.")],
-    scope: Annotated[str, typer.Option("--scope", help="A tenant, or '*': for every one.")],
-    money_floor: Annotated[
-        int, typer.Option("--money-floor", min=0, help="Minor units; what moves no more takes one person, not two.")
-    ] = 0,
-    by: By = None,
-    json: Json = False,
-) -> None:
-    """Check a policy and put it in force, at once and for every run."""
-    from workers.cli import policies
-
-    policies.set_policy(file, scope, money_floor, by, json)
-
-
-@policy.command("use")
-def policy_use(version: str, json: Json = False) -> None:
-    """Put an earlier version in force again."""
-    from workers.cli import policies
-
-    policies.use(version, json)
-
-
-@policy.command("show")
-def policy_show(
-    scope: Annotated[str, typer.Option("--scope", help="A tenant, or '*'.")] = "*",
-    version: Annotated[str | None, typer.Option("--version", help="This one, in force or not.")] = None,
-    json: Json = False,
-) -> None:
-    """Print a policy."""
-    from workers.cli import policies
-
-    policies.show_policy(scope, version, json)
-
-
-@policy.command("ls")
-def policy_ls(json: Json = False) -> None:
-    """List the policies that were set, and whether each still fits the tools."""
-    from workers.cli import policies
-
-    policies.ls(json)
-
-
-@policy.command("schema")
-def policy_schema() -> None:
-    """Print what a policy may speak about, in Cedar's own notation."""
-    from workers.cli import policies
-
-    policies.schema()
+# ── surfaces ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @app.command()

@@ -2,7 +2,10 @@
 
 import getpass
 import json
+import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,15 @@ from activities.policy.store import SQL, Policies, PolicyMissing
 from activities.storage.database import Database
 from workers.cli.opened import session
 from workers.cli.output import Exit, fail, run, say, show, table
+from workers.services import Home, PostgresUnreachable
+from workers.services.postgres import find_postgres_url
+from workers.session import NOT_UP
+from workers.settings import from_environment
 
 
 def set_policy(file: str, scope: str, money_floor: int, by: str | None, as_json: bool) -> None:
     """`stanchion policy set`."""
-    text = _text(file)
+    text = text_of(file)
 
     async def work() -> str:
         async with session() as opened:
@@ -110,8 +117,27 @@ async def _found(database: Database, prefix: str) -> dict[str, Any]:
     raise PolicyMissing(f"no policy version begins with {prefix!r}; `stanchion policy ls` lists those there are")
 
 
-def _text(file: str) -> str:
+def text_of(file: str) -> str:
+    """The text of a file, or of standard input; a file that cannot be read is a usage error."""
     try:
         return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         fail(f"{file} cannot be read: {error}", Exit.USAGE)
+
+
+@asynccontextmanager
+async def database() -> AsyncIterator[Database]:
+    """The database alone: what only reads it needs no Temporal. Raises PostgresUnreachable."""
+    url = find_postgres_url(Home.locate(), from_environment().database_url)
+    if url is None:
+        raise PostgresUnreachable(f"no Postgres: {NOT_UP}")
+    opened = Database(url)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+def import_from_here() -> None:
+    """Tool modules are named as the author's own shell would import them."""
+    sys.path.insert(0, os.getcwd())

@@ -1,0 +1,47 @@
+"""Cues: the word before a short value that says what it is. Pure: no clock, no I/O, no logging."""
+
+import re
+from functools import lru_cache
+
+CUE_REACH = 24  # characters before a short value in which its cue must stand: "tickets 1, 2 and 7"
+_GENERIC = frozenset("id ids no nr num number name value key ref reference code new old to by of the a an item".split())
+_FILLER = _GENERIC | frozenset("and or und oder et ou y o is are ist est es was named called numbers nos".split())
+_ABBREVIATED = frozenset("no nos nr num ref".split())  # a dot after one of these ends no sentence
+_BY_KIND = {
+    "recipient": "channel group team room person people user mail write send post tell notify message invite ask",
+    "principal": "user person group role",
+    "amount": "price total pay transfer sum refund fee cost budget value charge order spend betrag montant importe",
+}
+_WORD = re.compile(r"[^\W\d_]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_ENDS = re.compile(r"[!?;}\]]|\.(?!\S)")
+
+
+@lru_cache(maxsize=1_024)
+def cues_of(names: tuple[str, ...]) -> frozenset[str]:
+    """The words that announce a value of these names (arguments, kinds): each in singular and plural, with -id, -no."""
+    words = {word for name in names for word in _WORD.findall(_CAMEL.sub(" ", name).lower())}
+    words |= {word for name in names for word in _BY_KIND.get(name, "").split()}
+    told = (words - _GENERIC) or words
+    told |= {word.removesuffix("s") for word in told if len(word) > 3}
+    endings = ("", "s", "es", "id", "ids", "no", "nr", "number")
+    return frozenset(word + ending for word in told for ending in endings)
+
+
+def is_cued(text: str, at: int, cues: frozenset[str]) -> bool:
+    """Whether a cue is the last word before a place but for numbers and fillers: `"ticket": 7`, `tickets 1 and 7`."""
+    start = max(0, at - CUE_REACH)
+    near = text[start:at]
+    if start and text[start - 1].isalpha():
+        near = _WORD.sub("", near, count=1) if near[:1].isalpha() else near
+    end = len(near)
+    for word in reversed(list(_WORD.finditer(near))):
+        gap = near[word.end() : end].removeprefix("." if word[0] in _ABBREVIATED else "")
+        if _ENDS.search(gap):
+            return False
+        if word[0] in cues:
+            return True
+        if word[0] not in _FILLER:
+            return False
+        end = word.start()
+    return False

@@ -1,0 +1,194 @@
+"""What a value is, by kind, and how it stands in a text. Pure: no clock, no I/O, no logging.
+
+Each kind is read in one way, whatever its spelling: an address, a host, a URL, an amount, or words in a row. What can
+be read in more than one way, or in none, stands nowhere.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from activities.policy.cues import is_cued
+from activities.policy.marks import Mark, marks_of, marks_of_host
+from activities.policy.names import Place, Unreadable, addresses_in, host
+from activities.policy.tokens import Reading, readable_place, spaced, stands_at
+
+SHORT = 4  # a value of fewer characters stands in every text by chance: it needs a word before it that says what it is
+
+# Who speaks. What a person calls by a bare host is meant as https://; a short value counts from people and trusted data
+# by its cue only. "any": to find out where the model has it from, every mention counts.
+Speaker = Literal["user", "trusted", "any"]
+
+
+class Value(Protocol):
+    """A value in its canonical form."""
+
+    @property
+    def shown(self) -> str:
+        """What a person would have to type to endorse it."""
+
+    @property
+    def marks(self) -> tuple[frozenset[Mark], ...]:
+        """One for each spelling: every text that names it in this spelling has all of these marks."""
+
+    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        """Whether a text names it."""
+
+    def equals(self, endorsed: str) -> bool:
+        """Whether a person typed this very value."""
+
+
+@dataclass(frozen=True)
+class Invented:
+    """A value that can be read in more than one way, or in none. Nobody can have meant it."""
+
+    shown: str
+    marks: tuple[frozenset[Mark], ...] = ()
+
+    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        return False
+
+    def equals(self, endorsed: str) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Address:
+    shown: str
+
+    @property
+    def marks(self) -> tuple[frozenset[Mark], ...]:
+        return (marks_of_host(self.shown),)
+
+    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        return _may_hold(reading, self.shown) and self.shown in reading.addresses
+
+    def equals(self, endorsed: str) -> bool:
+        try:
+            return addresses_in(endorsed) == (self.shown,)
+        except Unreadable:
+            return False
+
+
+@dataclass(frozen=True)
+class Host:
+    shown: str
+
+    @property
+    def marks(self) -> tuple[frozenset[Mark], ...]:
+        return (marks_of_host(self.shown),)
+
+    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        return _may_hold(reading, self.shown) and self.shown in reading.hosts
+
+    def equals(self, endorsed: str) -> bool:
+        try:
+            return host(endorsed.strip()) == self.shown
+        except Unreadable:
+            return False
+
+
+@dataclass(frozen=True)
+class Site:
+    """A URL: the same place, or one beneath a place that was named, without a query or fragment to carry anything."""
+
+    shown: str
+    place: Place
+
+    @property
+    def marks(self) -> tuple[frozenset[Mark], ...]:
+        return (marks_of_host(self.place.host),)
+
+    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        if not _may_hold(reading, self.place.host):
+            return False
+        if self.place in reading.places or self.place in reading.bare:
+            return True
+        roots = reading.places if speaker == "trusted" else reading.places | reading.bare
+        return any(self._is_beneath(root) for root in roots)
+
+    def equals(self, endorsed: str) -> bool:
+        typed = endorsed.strip()
+        return readable_place(typed if "://" in typed else f"https://{typed}") == self.place
+
+    def _is_beneath(self, root: Place) -> bool:
+        place = self.place
+        same_origin = (place.scheme, place.host, place.port) == (root.scheme, root.host, root.port)
+        bare = not (place.query or place.fragment or root.query or root.fragment)
+        return same_origin and bare and place.path.startswith(root.path.rstrip("/") + "/")
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Minor units: 120000 is in "120000", "1,200", "1 200.00" and "1.200,00"."""
+
+    minor: int
+    cues: frozenset[str]
+
+    @property
+    def shown(self) -> str:
+        return str(self.minor)
+
+    @property
+    def marks(self) -> tuple[frozenset[Mark], ...]:
+        return (frozenset((self.minor,)),)
+
+    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        return any(
+            speaker == "any"
+            or sum(map(str.isdigit, reading.plain[start:end])) >= SHORT
+            or _CURRENCY.search(reading.plain[max(0, start - 5) : start])
+            or _CURRENCY_AFTER.match(reading.plain[end : end + 8])
+            or is_cued(reading.plain, start, self.cues)
+            for start, end in reading.numbers.get(self.minor, ())
+        )
+
+    def equals(self, endorsed: str) -> bool:
+        typed = Reading(endorsed)
+        return (0, len(typed.plain)) in typed.numbers.get(self.minor, ())
+
+
+@dataclass(frozen=True)
+class Words:
+    """An account, a name, a statement: the same words in a row. A path: also not a part of a longer one."""
+
+    shown: str
+    spellings: tuple[str, ...]  # plain
+    cues: frozenset[str]
+    is_path: bool = False
+
+    @property
+    def marks(self) -> tuple[frozenset[Mark], ...]:
+        return tuple(map(marks_of, self.spellings))
+
+    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        return any(
+            (speaker == "any" or len(name) >= SHORT or _TAG.match(name) or is_cued(reading.plain, at, self.cues))
+            and not (self.is_path and _goes_on(reading.plain, at, at + len(name)))
+            for name in self.spellings
+            for at in stands_at(reading.plain, name)
+        )
+
+    def equals(self, endorsed: str) -> bool:
+        return spaced(endorsed) in self.spellings
+
+
+_TAG = re.compile(r"#[^\W\d_]")  # a channel or a topic, which stands nowhere by chance
+
+
+def _goes_on(text: str, start: int, end: int) -> bool:
+    """Whether the path between is a part of a longer one."""
+    before, after = text[start - 1 : start], text[end : end + 2]
+    return before in set("-._@/+%&~\\:") or (after[:1] == "/" and after[1:] not in _PATH_ENDS)
+
+
+_PATH_ENDS = frozenset(" ,;:\"'`)]}>") | {""}
+_CURRENCY = re.compile(r"(?:[€$£¥]|(?<![^\W_])(?:eur|usd|gbp|chf|jpy))\s?$")
+_CURRENCY_AFTER = re.compile(
+    r"\s?(?:[€$£¥]|(?:eur|usd|gbp|chf|jpy|euros?|dollars?|pounds?|francs?|cents?|yen)(?![^\W_]))"
+)
+
+
+def _may_hold(reading: Reading, name: str) -> bool:
+    """Whether it is worth reading the names in a text. One that has another spelling may hide from `plain`."""
+    return name in reading.plain or "xn--" in name or "[" in name

@@ -1,0 +1,281 @@
+"""Rehearsing a policy: cases in YAML, each judged as the gateway judges a call. Performs and stores nothing.
+
+A case is a run that never was: what it read becomes a transcript, and from there on everything is the gateway's own.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from activities.agents.definition import AgentDefinition, parse_definition, read_definition
+from activities.agents.strict_yaml import YamlInvalid, read_yaml
+from activities.agents.versions import AgentVersion, resolve
+from activities.errors import Permanent
+from activities.gateway.checks import Candidate, Judged, Surroundings, judge
+from activities.gateway.evidence import EvidenceReader
+from activities.gateway.facts import CallFacts
+from activities.gateway.results import from_value
+from activities.model.provider import Text, ToolCall, ToolResult
+from activities.policy.cedar import load
+from activities.policy.store import DEFAULT, PLATFORM, Effective, version_of
+from activities.policy.verdicts import Allow, Ask, Deny
+from activities.storage.canonical import canonical_json, sha256_hex
+from activities.storage.transcript import Origin, Row, Transcripts
+from activities.tools.registry import find_tool
+from activities.tools.spec import ToolSpec
+from workflows.contracts.base import explain
+from workflows.contracts.runs import Mode
+
+Word = Literal["allow", "ask", "deny"]
+WORDS: dict[type, Word] = {Allow: "allow", Ask: "ask", Deny: "deny"}
+CALL_ID = "case"  # no call of a transcript is called so
+
+
+class CasesInvalid(Permanent):
+    """The cases cannot be read; the message names each line to change."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Told(_Strict):
+    """One thing that the run had said or read before: a person's words, or what a tool returned."""
+
+    user: str | None = Field(default=None, description="A person's words; the first are the goal")
+    trusted: JsonValue = Field(default=None, description="A result of trusted origin: text or data")
+    untrusted: JsonValue = Field(default=None, description="A result of untrusted origin: text or data")
+    output: JsonValue = Field(default=None, description="A result of `tool`, of the origin that the tool declares")
+    tool: str | None = Field(default=None, description="A tool of the agent whose result this is")
+    arguments: dict[str, JsonValue] = Field(default={}, description="What that tool was given")
+    suspect: str | None = Field(default=None, min_length=1, description="Why the data may be wrong")
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if len(self.model_fields_set & {"user", "trusted", "untrusted", "output"}) != 1:
+            raise ValueError("say one of user, trusted, untrusted, or output (of a tool)")
+        if "output" in self.model_fields_set and self.tool is None:
+            raise ValueError("output needs the tool that returned it; without one, say trusted or untrusted")
+        if self.user is not None and self.model_fields_set != {"user"}:
+            raise ValueError("a person's words come with nothing else")
+        return self
+
+
+class Case(_Strict):
+    """One call and the verdict that is expected of it."""
+
+    name: str = Field(min_length=1)
+    agent: str | dict[str, Any] | None = Field(default=None, description="Another agent than the file's")
+    tool: str
+    arguments: dict[str, JsonValue] = {}
+    before: tuple[Told, ...] = Field(default=(), description="What was said and read before, in order")
+    mode: Mode | None = Field(default=None, description="Of the run; the agent's own, if not given")
+    tenant: str | None = None
+    requester: str | None = None
+    tainted: bool = Field(default=False, description="The run was given untrusted data before its first step")
+    endorsed: tuple[str, ...] = Field(default=(), description="Values that a person restated")
+    expect: Word
+    rule: str | None = Field(default=None, description="And by this rule")
+
+
+class Cases(_Strict):
+    """A file of cases. What it says of agent, tenant, requester and mode holds for each case that says nothing else."""
+
+    agent: str | dict[str, Any] | None = Field(default=None, description="agent.yaml beside this file, or a definition")
+    tenant: str = "default"
+    requester: str | None = None
+    mode: Mode | None = None
+    cases: tuple[Case, ...]
+
+    @model_validator(mode="after")
+    def _whose(self) -> Self:
+        if not self.cases:
+            raise ValueError("there are no cases")
+        if self.agent is None and (bare := [case.name for case in self.cases if case.agent is None]):
+            raise ValueError(f"no agent is given, neither for the file nor for: {', '.join(bare)}")
+        names = [case.name for case in self.cases]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two cases are called {', '.join(map(repr, twice))}")
+        return self
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What became of a case."""
+
+    case: Case
+    judged: Judged
+
+    @property
+    def word(self) -> Word:
+        """Allow, ask or deny."""
+        return word_of(self.judged)
+
+    @property
+    def passed(self) -> bool:
+        """The verdict is the expected one, and by the expected rule."""
+        return self.word == self.case.expect and self.case.rule in (None, self.judged.verdict.rule)
+
+
+def word_of(judged: Judged) -> Word:
+    """The verdict in one word."""
+    return WORDS[type(judged.verdict)]
+
+
+def read_cases(path: Path) -> Cases:
+    """The cases in a file. Raises CasesInvalid."""
+    try:
+        raw = read_yaml(path.read_text(encoding="utf-8"))
+    except YamlInvalid as error:
+        raise CasesInvalid(f"{path.name} is not valid YAML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CasesInvalid(f"cannot read {path}: {error}") from None
+    if not isinstance(raw, dict):
+        raise CasesInvalid(f"{path.name} must be a mapping with agent and cases")
+    try:
+        return Cases.model_validate(raw)
+    except ValidationError as error:
+        raise CasesInvalid(f"{path.name}: {explain(error)}") from None
+
+
+def offline(tenant_policy: str | None, money_floor: int, tenant: str) -> Effective:
+    """The shipped platform policy, together with this tenant's; no database is asked. Raises PolicyInvalid.
+
+    It is not checked against tools: `stanchion policy set` does that, with the tools of all registered agents.
+    """
+    scopes = [(PLATFORM, DEFAULT.read_text(encoding="utf-8"))]
+    if tenant_policy is not None:
+        scopes.append((tenant, tenant_policy))
+    policies = tuple(load(text, version=version_of(scope, text, money_floor), scope=scope) for scope, text in scopes)
+    return Effective(sha256_hex([policy.version for policy in policies]), policies, money_floor)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A file of cases, ready to be judged. Agents are read, and their tools imported, once."""
+
+    cases: Cases
+    agents: tuple[AgentVersion, ...]  # of each case
+
+    @classmethod
+    def read(cls, path: Path) -> "Rehearsal":
+        """The rehearsal that a file describes. Raises CasesInvalid, DefinitionInvalid."""
+        cases = read_cases(path)
+        known: dict[str, AgentVersion] = {}
+
+        def agent_of(given: str | dict[str, Any] | None) -> AgentVersion:
+            key = canonical_json(given) if isinstance(given, dict) else str(given)
+            if key not in known:
+                known[key] = resolve(_definition(given or "", path.parent), str(path.parent))
+            return known[key]
+
+        return cls(cases, tuple(agent_of(case.agent or cases.agent) for case in cases.cases))
+
+    def tenants(self) -> list[str]:
+        """The tenants that the cases are of."""
+        return sorted({case.tenant or self.cases.tenant for case in self.cases.cases})
+
+    async def judged(self, policies: dict[str, Effective]) -> list[Rehearsed]:
+        """Every case, with the policies of its tenant. Raises CasesInvalid for a case that names a strange tool."""
+        return [
+            Rehearsed(case, await self._judged(case, agent, policies[case.tenant or self.cases.tenant]))
+            for case, agent in zip(self.cases.cases, self.agents, strict=True)
+        ]
+
+    async def _judged(self, case: Case, agent: AgentVersion, policies: Effective) -> Judged:
+        rows = _transcript(case, agent)
+        facts = as_planned(
+            run_id=f"case/{case.name}",
+            call_id=CALL_ID,
+            agent=agent.definition.name,
+            agent_version=agent.version,
+            tenant=case.tenant or self.cases.tenant,
+            requester=case.requester or self.cases.requester,
+            mode=case.mode or self.cases.mode or agent.definition.mode,
+            tainted_by="the case says so" if case.tainted else None,
+            endorsed=list(case.endorsed),
+            response_seq=len(rows),
+            tool=case.tool,
+            arguments=canonical_json(case.arguments),
+        )
+        evidence = await EvidenceReader(_Written(rows)).read(facts, agent)
+        candidate = Candidate(facts, agent, agent.by_name.get(case.tool), _spec(agent, case.tool))
+        return judge(candidate, Surroundings(evidence, policies))
+
+
+def as_planned(**known: Any) -> CallFacts:
+    """The facts of a call as the model planned it: nothing was decided or done yet. What is not given is empty."""
+    nothing: dict[str, Any] = dict.fromkeys(CallFacts.__dataclass_fields__)
+    nothing |= {"frozen_policy": "", "status": "open", "heads": [], "endorsed": [], "approved_by": []}
+    return CallFacts(**nothing | {"step": 0, "seq": 0, "digest": ""} | known)
+
+
+class _Written(Transcripts):
+    """A transcript that was never stored."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+
+    async def read(self, run_id: str, upto_seq: int) -> list[Row]:
+        return self._rows[:upto_seq]
+
+
+def _transcript(case: Case, agent: AgentVersion) -> list[Row]:
+    rows: list[Row] = []
+    for number, told in enumerate(case.before):
+        if told.user is not None:
+            rows.append(Row(len(rows), "message" if rows else "goal", "user", None, (Text(text=told.user),)))
+            continue
+        call_id = f"{number}.0"
+        if told.tool is not None:
+            call = ToolCall(call_id=call_id, name=told.tool, input=told.arguments)
+            rows.append(Row(len(rows), "response", "model", None, (call,)))
+        origin, value = _returned(case, told, agent)
+        result = from_value(value, origin, call_id)
+        result = result.suspected(told.suspect) if told.suspect else result
+        block = ToolResult(call_id=call_id, text=result.text)
+        rows.append(Row(len(rows), "result", origin, call_id, (block,), result.suspect))
+    return rows
+
+
+def _returned(case: Case, told: Told, agent: AgentVersion) -> tuple[Origin, Any]:
+    """Of which origin, and what."""
+    if "trusted" in told.model_fields_set:
+        return "trusted", told.trusted
+    if "untrusted" in told.model_fields_set:
+        return "untrusted", told.untrusted
+    spec = _spec(agent, told.tool or "")
+    if spec is None:
+        raise CasesInvalid(f"{case.name}: {agent.definition.name} has no tool {told.tool!r}; it has: {_names(agent)}")
+    return spec.facts.output, told.output
+
+
+def _spec(agent: AgentVersion, tool: str) -> ToolSpec | None:
+    pinned = agent.by_name.get(tool)
+    return find_tool(pinned.module, pinned.name) if pinned else None
+
+
+def _names(agent: AgentVersion) -> str:
+    return ", ".join(sorted(agent.by_name))
+
+
+def _definition(given: str | dict[str, Any], folder: Path) -> AgentDefinition:
+    if isinstance(given, str):
+        return read_definition(folder / given)
+    definition = parse_definition(json.dumps(given), "agent")  # JSON is YAML
+    if definition.policy is None:
+        return definition
+    try:
+        text = (folder / definition.policy).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise CasesInvalid(f"agent: cannot read its policy {definition.policy!r}: {error}") from None
+    return definition.model_copy(update={"policy": text})
+
+
+def failures(rehearsed: Sequence[Rehearsed]) -> int:
+    """How many cases did not turn out as expected."""
+    return sum(not each.passed for each in rehearsed)

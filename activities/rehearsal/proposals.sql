@@ -1,0 +1,49 @@
+-- Graduations: what people decided about an agent's calls, and the changes that were proposed because of it.
+
+-- name: approvals
+-- The closed approvals of an agent in a tenant, in the order in which they were closed, with who decided what and how.
+SELECT a.approval_id, a.run_id, a.call_id, a.tool, a.tier, a.class AS like, a.state, a.supersedes IS NOT NULL AS edited,
+       a.needed, to_char(a.closed_at AT TIME ZONE 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS closed_at,
+       (SELECT coalesce(json_agg(json_build_object('by', d.by, 'verdict', d.verdict, 'proof', d.proof, 'seconds',
+                                 extract(epoch FROM d.at - a.requested_at)::float8) ORDER BY d.at, d.by), '[]')::text
+        FROM decisions d WHERE d.approval_id = a.approval_id) AS decided
+FROM approvals a JOIN runs r USING (run_id)
+WHERE r.agent = :agent AND r.tenant = :tenant AND a.about = 'call' AND a.closed_at IS NOT NULL
+ORDER BY a.closed_at, a.approval_id;
+
+-- name: tenants
+-- For which tenants an agent ran.
+SELECT DISTINCT tenant FROM runs WHERE agent = :agent ORDER BY tenant;
+
+-- name: propose
+-- Store a proposal; one that says the same stays as it is, with whoever made it first.
+INSERT INTO proposals (proposal_id, agent, version, definition, evidence, proposed_by)
+VALUES (:proposal_id, :agent, :version, :definition, :evidence, :by)
+ON CONFLICT (proposal_id) DO NOTHING
+RETURNING proposal_id;
+
+-- name: proposal
+-- One proposal, whole, with the version that new runs of its agent get now.
+SELECT p.proposal_id, p.agent, p.version, p.definition::text AS definition, p.evidence::text AS evidence, p.proposed_by,
+       p.proposed_at, p.accepted_by, p.accepted_at, h.version AS head
+FROM proposals p LEFT JOIN agent_heads h ON h.name = p.agent
+WHERE p.proposal_id = :proposal_id;
+
+-- name: all
+-- Every proposal, latest first.
+SELECT p.proposal_id, p.agent, p.version, p.evidence::text AS evidence, p.proposed_by, p.proposed_at, p.accepted_by,
+       p.accepted_at,
+       CASE WHEN p.accepted_by IS NOT NULL THEN 'accepted' WHEN h.version = p.version THEN 'open' ELSE 'stale' END AS state
+FROM proposals p LEFT JOIN agent_heads h ON h.name = p.agent
+ORDER BY p.proposed_at DESC, p.proposal_id;
+
+-- name: hold_head
+-- The version that new runs of an agent get, which nobody changes until this transaction is over.
+SELECT version FROM agent_heads WHERE name = :agent FOR UPDATE;
+
+-- name: accept
+-- Accept a proposal, once, and keep how that is proved; not by whoever made it.
+UPDATE proposals
+SET accepted_by = :by, accepted_at = now(), evidence = (evidence::jsonb || jsonb_build_object('accepted', :proof::jsonb))::json
+WHERE proposal_id = :proposal_id AND accepted_by IS NULL AND lower(proposed_by) <> lower(:by)
+RETURNING proposal_id;

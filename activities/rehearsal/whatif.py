@@ -1,0 +1,173 @@
+"""What another policy would change: every recorded call judged by the policies in force and by the new. Reads only."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from activities.agents.versions import Agents, shapes
+from activities.gateway.checks import Judged
+from activities.policy.cedar import Policy, PolicyInvalid, load
+from activities.policy.cedar_schema import schema_for
+from activities.policy.store import MEND, PLATFORM, Effective, Policies, PolicyMissing, version_of
+from activities.policy.store import SQL as POLICIES
+from activities.rehearsal.cases import word_of
+from activities.rehearsal.observing import OBSERVED, would_have
+from activities.rehearsal.recorded import Archive, CannotBeJudged, Chosen, Recorded, recorded
+from activities.storage.canonical import sha256_hex
+from activities.storage.database import Database
+
+LISTED = 1_000  # calls of each kind that an answer lists; it counts all of them
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A policy to try in place of the tenant's own, or of the platform's. `money_floor` None: as it is now."""
+
+    text: str
+    money_floor: int | None = None
+    platform: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """A call about which the new policy decides otherwise. `recorded`: the verdict in the trace, if there is one."""
+
+    run_id: str
+    call_id: str
+    tool: str
+    arguments: dict[str, Any]
+    was: str
+    would_be: str
+    old_rule: str
+    new_rule: str
+    reason: str
+    recorded: str | None
+    recorded_rule: str | None
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """A call that cannot be judged here, and why."""
+
+    run_id: str
+    call_id: str
+    tool: str
+    reason: str
+
+
+@dataclass
+class Answer:
+    """What would change: all of it in numbers, and the calls up to a limit."""
+
+    judged: int = 0
+    changed: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # tool, was, would be
+    changes: list[Change] = field(default_factory=list)
+    unjudged: Counter[tuple[str, str]] = field(default_factory=Counter)  # tool, reason
+    unjudged_calls: list[Unjudged] = field(default_factory=list)
+    recorded_otherwise: int = 0  # judged today, without any change, as the trace does not have it
+
+    def note(self, call: Recorded, now: Judged, new: Judged) -> None:
+        """Count one call."""
+        self.judged += 1
+        self.recorded_otherwise += call.verdict is not None and call.verdict != word_of(now)
+        was, would_be = _said(now), _said(new)
+        if was == would_be and now.tier != new.tier:
+            was, would_be = f"{was} {now.tier}", f"{would_be} {new.tier}"  # the same word, but other people are asked
+        if was == would_be:
+            return
+        self.changed[(call.facts.tool, was, would_be)] += 1
+        if len(self.changes) < LISTED:
+            self.changes.append(_change(call, now, new, was, would_be))
+
+    def note_unjudged(self, call: Recorded, reason: str) -> None:
+        """Count one call that cannot be judged."""
+        facts = call.facts
+        self.unjudged[(facts.tool, reason)] += 1
+        if len(self.unjudged_calls) < LISTED:
+            self.unjudged_calls.append(Unjudged(facts.run_id, facts.call_id, facts.tool, reason))
+
+
+async def whatif(
+    database: Database, proposed: Proposed, chosen: Chosen, progress: Callable[[int], None] = lambda done: None
+) -> Answer:
+    """Judge the chosen calls twice. Raises PolicyInvalid for what `policy set` would refuse, StoreUnavailable."""
+    await _check(database, proposed)
+    bench, archive, answer = _Both(database, proposed), Archive(database), Answer()
+    async for call in recorded(database, chosen):
+        try:
+            prepared = await archive.prepared(call.facts)
+        except CannotBeJudged as error:
+            answer.note_unjudged(call, str(error))
+            continue
+        now, new = await bench.of(call.facts.tenant)
+        answer.note(call, prepared.judged(now), prepared.judged(new))
+        if answer.judged % 1_000 == 0:
+            progress(answer.judged)
+    return answer
+
+
+async def _check(database: Database, proposed: Proposed) -> None:
+    tools = [shape for agent in await Agents(database).all() for shape in shapes(agent.tools)]
+    load(proposed.text, version="", scope="it", schema=schema_for(tools))
+
+
+@dataclass
+class _Both:
+    """The policies in force and those with the new one in its place, for each tenant, as of the first look."""
+
+    database: Database
+    proposed: Proposed
+    _known: dict[str, tuple[Effective, Effective]] = field(default_factory=dict)
+
+    async def of(self, tenant: str) -> tuple[Effective, Effective]:
+        if tenant not in self._known:
+            policies = Policies(self.database)
+            heads = {row["scope"]: row["version"] for row in await POLICIES["heads"].rows(self.database, tenant=tenant)}
+            now = await policies.in_force(tenant, list(heads.values()))
+            self._known[tenant] = (now, await self._instead(tenant, now, heads, policies))
+        return self._known[tenant]
+
+    async def _instead(self, tenant: str, now: Effective, heads: dict[str, str], policies: Policies) -> Effective:
+        scope = PLATFORM if self.proposed.platform else tenant
+        floor = now.money_floor if self.proposed.money_floor is None else self.proposed.money_floor
+        version = version_of(scope, self.proposed.text, floor)
+        in_place: dict[str, Policy] = {scope: load(self.proposed.text, version=version, scope=scope)}
+        try:
+            for kept, head in heads.items():
+                if kept != scope:
+                    in_place[kept] = await policies.policy(head)
+        except (PolicyInvalid, PolicyMissing) as error:
+            return Effective(version, broken=f"a policy in force cannot be read: {error}")
+        if PLATFORM not in in_place:
+            return Effective(version, missing=f"no policy is in force for '*'; {MEND}")
+        ordered = [in_place[each] for each in sorted(in_place, key=lambda each: each != PLATFORM)]
+        return Effective(sha256_hex([policy.version for policy in ordered]), tuple(ordered), floor)
+
+
+def _said(judged: Judged) -> str:
+    """The verdict in a word; in a run that only observes, also what would have happened: that is what changes."""
+    word = word_of(judged)
+    return f"observe ({would_have(judged.verdict.reason)[0]})" if judged.verdict.rule == OBSERVED else word
+
+
+def _change(call: Recorded, now: Judged, new: Judged, was: str, would_be: str) -> Change:
+    return Change(
+        run_id=call.facts.run_id,
+        call_id=call.facts.call_id,
+        tool=call.facts.tool,
+        arguments=json.loads(call.facts.arguments),
+        was=was,
+        would_be=would_be,
+        old_rule=_rule(now),
+        new_rule=_rule(new),
+        reason=new.verdict.reason,
+        recorded=call.verdict,
+        recorded_rule=call.rule,
+    )
+
+
+def _rule(judged: Judged) -> str:
+    verdict = judged.verdict
+    return would_have(verdict.reason)[1] if verdict.rule == OBSERVED else verdict.rule
