@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from activities.gateway.checks import judge
 from activities.gateway.evidence import EvidenceReader
-from activities.policy.cedar import Policy
+from activities.policy.store import Effective
 from activities.policy.verdicts import Allow
 from bench.desk import MAIL, REPORT, TEAM, Decision, Read, decision, transcript
 from bench.results import Line
@@ -47,7 +47,7 @@ def _taken(asked: Decision, times: int) -> dict[str, list[float]]:
     for _ in range(times):
         for way, took in zip(("whole", "whole_cpu"), _timed(asked), strict=True):
             taken[way].append(took)
-        with patch.object(Policy, "decide", lambda *_: PERMIT):
+        with patch.object(Effective, "decide", lambda *_: PERMIT):
             for way, took in zip(("without_cedar", "without_cedar_cpu"), _timed(asked), strict=True):
                 taken[way].append(took)
     return taken

@@ -66,6 +66,8 @@ def _not_open(state: RunState, decision: Decision) -> DecisionReceipt | None:
 
 def _may_be_asked(state: RunState) -> bool:
     """A call is with the gateway: its approval may be in the table, and answered, before the loop hears of it."""
+    if state.timer:
+        return False  # the run sleeps, and the gateway has nothing
     waiting = {approval.call_id for approval in state.approvals}
     return any(call.call_id not in waiting for call in state.pending)
 

@@ -52,7 +52,7 @@ def waiting_for(state: RunState) -> str | None:
     if state.timer:
         return f"timer until {state.timer.until.isoformat()}"
     if state.pause:
-        return "resume"
+        return f"resume: {state.pause.reason}" if state.pause.reason else "resume"
     return None
 
 

@@ -29,7 +29,7 @@ WITH counted AS (
     WHERE approval_id = :approval_id AND state = 'open' AND (expires_at IS NULL OR expires_at > now())
       AND NOT lower(:by) = ANY (SELECT lower(n) FROM unnest(approved_by) n)
       AND (:digest::text IS NULL OR digest = :digest::text) AND (:proof <> 'code' OR confirmed_at IS NULL)
-    RETURNING approval_id, run_id, call_id, state, class, expires_at, needed, cardinality(approved_by) AS approved,
+    RETURNING approval_id, run_id, call_id, state, alike, expires_at, needed, cardinality(approved_by) AS approved,
               subject IS NOT NULL AND confirmed_at IS NULL AS unconfirmed
 ), decided AS (
     INSERT INTO decisions (approval_id, by, verdict, reason, arguments, key, signature, signed, proof,
@@ -38,9 +38,9 @@ WITH counted AS (
            :statement::text
     FROM counted
 ), standing AS (
-    INSERT INTO standing_approvals (approval_id, run_id, class, uses_left, by, proof, expires_at)
-    SELECT approval_id, run_id, class, :repeat::int, :by, :proof, expires_at
-    FROM counted WHERE state = 'approve' AND :repeat::int > 0 AND class IS NOT NULL
+    INSERT INTO standing_approvals (approval_id, run_id, alike, uses_left, by, proof, expires_at)
+    SELECT approval_id, run_id, alike, :repeat::int, :by, :proof, expires_at
+    FROM counted WHERE state = 'approve' AND :repeat::int > 0 AND alike IS NOT NULL
 ), logged AS (
     INSERT INTO events (run_id, kind, call_id, trace_id, body)
     SELECT counted.run_id, e.kind, counted.call_id, :trace_id::text, e.body::json

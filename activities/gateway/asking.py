@@ -11,7 +11,7 @@ from activities.approvals.codes import code_hash
 from activities.gateway.checks import Judged
 from activities.gateway.digest import approval_id_for
 from activities.gateway.facts import SQL
-from activities.storage.canonical import canonical_json
+from activities.storage.canonical import canonical_json, sha256_hex
 from activities.storage.database import Database
 from activities.storage.trace import Trace
 from activities.tools.context import ToolContext
@@ -53,6 +53,15 @@ def terms_of(judged: Judged, now: datetime) -> Terms:
         subject=None if subject is None else str(subject),
         repeat_most=0 if judged.tier == "T4" else rule.repeat_most,
     )
+
+
+def alike(judged: Judged) -> str:
+    """What "the next n like this" are like: a call of the same class, asked about for the same reasons, under the same
+    policies, in a run that has read nothing worse. Whoever said yes saw these and no others.
+    """
+    judgement = judged.judgement
+    state = [judgement.tainted, judgement.suspect, judged.call.facts.policy_version()]
+    return sha256_hex([judgement.like, list(judgement.asks), *state])
 
 
 def people_needed(rule: ApprovalRule, tier: Tier) -> int:
@@ -99,6 +108,7 @@ class Asking:
             supersedes=supersedes,
             standing=judged.tier != "T4" and terms.needed == 1 and terms.subject is None,
             step=facts.step,
+            alike=alike(judged),
             **{"class": judged.judgement.like},
             **trace.columns,
         )

@@ -16,7 +16,7 @@ from activities.policy.cedar import Question
 from activities.policy.engine import Judgement
 from activities.policy.provenance import Evidence
 from activities.policy.store import Effective
-from activities.policy.verdicts import Deny, Verdict, strictest
+from activities.policy.verdicts import Deny, Verdict
 from activities.storage.canonical import sha256_hex
 from activities.tools.errors import InvalidArguments
 from activities.tools.spec import ToolSpec
@@ -150,9 +150,7 @@ def _judgement(call: Candidate, around: Surroundings, arguments: Mapping[str, An
     )
 
     def policies(view: Judgement) -> Verdict:
-        question = _question(call, asked, view)
-        own = call.agent.policy
-        return strictest([around.policies.decide(question), *([own.decide(question)] if own else [])])
+        return around.policies.decide(_question(call, asked, view), call.agent.policy)
 
     return engine.judge(asked, policies)
 

@@ -116,18 +116,20 @@ SELECT EXISTS (SELECT FROM refused) AS refused;
 WITH standing AS (
     UPDATE standing_approvals s SET uses_left = uses_left - 1
     WHERE s.approval_id = (SELECT t.approval_id FROM standing_approvals t
-                           WHERE t.run_id = :run_id AND t.class = :class::text AND t.uses_left > 0
+                           WHERE t.run_id = :run_id AND t.alike = :alike::text AND t.uses_left > 0
                              AND t.expires_at > now() AND :standing::boolean
+                             AND NOT EXISTS (SELECT FROM principals p JOIN runs r ON p.tenant IN (r.tenant, '*')
+                                             WHERE r.run_id = t.run_id AND p.name = t.by AND p.revoked_at IS NOT NULL)
                            ORDER BY t.approval_id LIMIT 1)
       AND s.uses_left > 0 AND NOT EXISTS (SELECT FROM approvals a WHERE a.approval_id = :approval_id)
     RETURNING s.by, s.proof
 ), asked AS (
     INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason, expires_at,
                            needed, roles, approved_by, escalates_at, escalate_roles, reviewer, subject, code_hash,
-                           repeat_most, class, origins, tainted, supersedes, state, closed_at)
+                           repeat_most, class, alike, origins, tainted, supersedes, state, closed_at)
     VALUES (:approval_id, :run_id, :call_id, 'call', :tool, :tier, :arguments, :digest, :rule, :reason, :expires_at,
             :needed, :roles::text[], :approved_by::text[] || ARRAY(SELECT by FROM standing), :escalates_at::timestamptz,
-            :escalate_roles::text[], :reviewer, :subject, :code_hash, :repeat_most, :class, :origins::json, :tainted,
+            :escalate_roles::text[], :reviewer, :subject, :code_hash, :repeat_most, :class, :alike, :origins::json, :tainted,
             :supersedes::text,
             CASE WHEN EXISTS (SELECT FROM standing) THEN 'approve' ELSE 'open' END,
             CASE WHEN EXISTS (SELECT FROM standing) THEN now() END)

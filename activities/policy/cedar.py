@@ -56,12 +56,12 @@ class Policy:
     def decide(self, question: Question) -> Verdict:
         """The verdict of this policy alone. Never raises: a policy that cannot be evaluated is a Deny."""
         try:
-            return self._decided(_request(question))
+            return self._decided(request_of(question))
         except Exception as error:
             return self._failed(f"{type(error).__name__}: {error}")
 
     def _decided(self, request: dict[str, Any]) -> Verdict:
-        answer = is_authorized(request, self.all_rules, NO_ENTITIES)
+        answer = evaluated(request, self.all_rules)
         if failure := _failure(answer):
             return self._failed(failure)
         rules = self._determining(answer)
@@ -75,7 +75,7 @@ class Policy:
 
     def _asked(self, request: dict[str, Any], asking: list[Rule]) -> Verdict:
         """Only what is permitted otherwise is worth a question: a rule that asks must not replace a permit."""
-        answer = is_authorized(request, self.without_asks, NO_ENTITIES)
+        answer = evaluated(request, self.without_asks)
         if failure := _failure(answer):
             return self._failed(failure)
         if answer.decision is Decision.Allow:
@@ -118,7 +118,12 @@ def _failure(answer: AuthzResult) -> str | None:
     return None if answer.decision in (Decision.Allow, Decision.Deny) else "Cedar came to no decision"
 
 
-def _request(question: Question) -> dict[str, Any]:
+def evaluated(request: dict[str, Any], rules: PolicySet) -> AuthzResult:
+    """What Cedar answers. Raises whatever Cedar raises."""
+    return is_authorized(request, rules, NO_ENTITIES)
+
+
+def request_of(question: Question) -> dict[str, Any]:
     """The request in Cedar's JSON. Raises Inexpressible."""
     return {
         "principal": {"type": "Agent", "id": question.agent},

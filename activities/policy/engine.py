@@ -52,7 +52,8 @@ class Judgement:
     tainted: bool = False
     suspect: str | None = None
     grant: Grant | None = None
-    like: str = ""  # digest of what "approve the next n like this" means here
+    like: str = ""  # digest of the class of calls that this one is of: tool, grant, what counts in it
+    asks: tuple[str, ...] = ()  # rules of all voices that would have a person asked, not of the strictest alone
 
     @property
     def origins(self) -> dict[str, str]:
@@ -75,10 +76,11 @@ def judge(call: Call, policies: Policies) -> Judgement:
         grant=facts.grant,
         like=facts.like,
     )
-    verdict = strictest((*facts.verdicts(), policies(view)))
+    heard = (*facts.verdicts(), policies(view))
+    verdict, asks = strictest(heard), tuple(sorted({each.rule for each in heard if isinstance(each, Ask)}))
     if call.mode == "observe" and facts.is_effect:
         verdict = observed(verdict)
-    return Judgement(**{**vars(view), "verdict": verdict})
+    return Judgement(**{**vars(view), "verdict": verdict, "asks": asks})
 
 
 def acts_outside(facts: Facts) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 from activities.errors import Permanent, clip
 from activities.policy.cedar import Policy, PolicyInvalid, Question, load
 from activities.policy.cedar_schema import ToolShape, schema_for
-from activities.policy.verdicts import Deny, Verdict, strictest
+from activities.policy.together import decide_all
+from activities.policy.verdicts import Deny, Verdict
 from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -49,13 +50,13 @@ class Effective:
     missing: str | None = None
     broken: str | None = None
 
-    def decide(self, question: Question) -> Verdict:
-        """The strictest verdict of the policies in force."""
+    def decide(self, question: Question, own: Policy | None = None) -> Verdict:
+        """The strictest verdict of the policies in force, and of the agent's own."""
         if self.missing:
             return Deny("policy.missing", self.missing)
         if self.broken:
             return Deny("policy.error", self.broken)
-        return strictest(policy.decide(question) for policy in self.policies)
+        return decide_all([*self.policies, *([own] if own else [])], question)
 
 
 class Policies:

@@ -86,7 +86,9 @@ def _irreversible(call: Circumstances, mode: Mode) -> Verdict:
         return Ask("tier.T3.exposed", f"the run read untrusted and private data and can act outside; {WHY['T3']}")
     if not call.granted:
         return Ask("tier.T3", f"{WHY['T3']}, and no grant of the agent covers it")
-    if call.unanchored and mode != "autonomous":
+    if mode == "autonomous":  # what the grant allows is the agent's own to decide, and what is denied stays denied
+        return Allow("tier.T3.autonomous", "a grant of the agent covers it, and this run decides by itself within it")
+    if call.unanchored:
         return Ask("tier.T3.unanchored", f"{WHY['T3']}, and {call.unanchored}")
     if call.tainted and call.loose_text:
         return Ask("tier.T3.text", f"the run read untrusted data, and no grant speaks about {call.loose_text}")

@@ -12,7 +12,7 @@ from workflows.contracts.approvals import CallVerdict, Decision, DecisionReceipt
 from workflows.contracts.calls import NeedsApproval, Unknown
 from workflows.contracts.events import DecisionNoted
 from workflows.contracts.model import PlannedCall
-from workflows.state import INBOX_LIMIT, RunState
+from workflows.state import INBOX_LIMIT, OpenTimer, RunState
 
 LATER = EPOCH + timedelta(hours=1)
 CALL = OpenApproval(approval_id="ap", call_id="1.0", tool="send", about="call", tier="T3", expires_at=LATER)
@@ -105,3 +105,12 @@ def test_what_the_gateway_asks_for_is_what_stands_open() -> None:
     needs = NeedsApproval(call_id="1.0", approval_id="ap", tool="send", tier="T3", expires_at=LATER)
     assert opened_by(needs) == CALL
     assert opened_by(Unknown(call_id="1.0", approval_id="ap", tool="send")) == UNKNOWN
+
+
+def test_while_a_run_sleeps_a_decision_about_nothing_is_answered_at_once() -> None:
+    waits = PlannedCall(call_id="1.0", seq=2, tool="wait", digest="d")
+    awake = RunState(pending=(waits,))
+    asleep = RunState(pending=(waits,), timer=OpenTimer(call_id="1.0", until=LATER))
+    receipt = judge(asleep, decided("approve"), EPOCH)
+    assert receipt is not None and receipt.answer == "not allowed"
+    assert judge(awake, decided("approve"), EPOCH) is None  # its approval may be in the table already

@@ -113,7 +113,7 @@ ERRING = f'{PERMIT} @id("broken") forbid (principal, action, resource) when {{ c
 
 def cedar_alone(text: str) -> AuthzResult:
     """Cedar's own answer to `ask()`."""
-    return is_authorized(cedar._request(ask()), PolicySet.from_str(text), Entities.from_json_str("[]"))
+    return is_authorized(cedar.request_of(ask()), PolicySet.from_str(text), Entities.from_json_str("[]"))
 
 
 def test_a_forbid_that_cannot_be_evaluated_denies_though_cedar_alone_would_allow() -> None:

@@ -67,6 +67,14 @@ def test_propose_asks_for_every_effect_and_autonomous_spares_a_clean_granted_one
     assert isinstance(decide(replace(CLEAN, tier="T4"), "autonomous"), Ask)
 
 
+def test_autonomous_spares_what_the_grant_covers_and_nothing_else() -> None:
+    covered = replace(CLEAN, tier="T3", granted=True, tainted=True, floating=True, loose_text="text")
+    assert isinstance(decide(covered, "tiered"), Ask) and isinstance(decide(covered, "autonomous"), Allow)
+    assert isinstance(decide(replace(covered, granted=False), "autonomous"), Ask)
+    assert isinstance(decide(replace(covered, exposed=True), "autonomous"), Ask)
+    assert isinstance(decide(replace(covered, unanchored=BAD), "autonomous"), Deny)
+
+
 states = st.builds(
     Circumstances,
     tier=st.sampled_from(get_args(Tier)),

@@ -60,7 +60,8 @@ ALTER TABLE approvals
     ADD COLUMN code_tries     integer NOT NULL DEFAULT 0,
     ADD COLUMN confirmed_at   timestamptz,
     ADD COLUMN repeat_most    integer NOT NULL DEFAULT 0,    -- most n of "and the next n like this"
-    ADD COLUMN class          text,                          -- what "like this" means: tool, grant, exact values
+    ADD COLUMN class          text,                          -- of calls: tool, grant, exact values
+    ADD COLUMN alike          text,                          -- what "like this" means: class, reasons to ask, policies
     ADD COLUMN origins        json NOT NULL DEFAULT '[]',    -- [{argument, kind, value, origin}] of what counts
     ADD COLUMN tainted        boolean NOT NULL DEFAULT false,
     ADD COLUMN supersedes     text;                          -- the approval whose edit this one is about
@@ -100,13 +101,13 @@ CREATE TRIGGER endorsements_append_only BEFORE UPDATE OR DELETE ON endorsements
 CREATE TABLE standing_approvals (
     approval_id text PRIMARY KEY REFERENCES approvals (approval_id), -- the one it was given with
     run_id      text NOT NULL,
-    class       text NOT NULL,
+    alike       text NOT NULL,
     uses_left   integer NOT NULL CHECK (uses_left >= 0),
     by          text NOT NULL,
     proof       text NOT NULL,
     expires_at  timestamptz NOT NULL
 );
-CREATE INDEX standing_approvals_of_run ON standing_approvals (run_id, class);
+CREATE INDEX standing_approvals_of_run ON standing_approvals (run_id, alike);
 
 CREATE TABLE daily_uses (
     tenant text NOT NULL,
