@@ -1,64 +1,32 @@
 """The two commands and the command line, as a newcomer types them, in a state folder of their own."""
 
 import asyncio
-import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest_asyncio
 
-from tests.conftest import OTHERS
 from tests.harness.stanchion import eventually
+from tests.harness.typed import PATIENCE, Terminal
 
 LEE = "lee@acme.example"  # whom a laptop's bring-up registers with role it
-PATIENCE = 300.0  # seconds for one command, on a busy machine
-
-
-@dataclass(frozen=True)
-class Typed:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """Its standard output, as JSON."""
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Awaitable[Typed]]
 
 
 @pytest_asyncio.fixture(scope="module")
-async def cli() -> AsyncIterator[Cli]:
+async def cli() -> AsyncIterator[Terminal]:
     """`await cli("ls", "--json")`, in a state folder of its own; what it started is stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="stanchion-", ignore_cleanup_errors=True) as folder:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("TEMPORAL_") and k not in OTHERS}
-        environment = kept | {"STANCHION_HOME": str(Path(folder) / "home")}
-
-        async def typed(*words: str) -> Typed:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "workers.cli", *words, env=environment,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )  # fmt: skip
-            out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-            assert process.returncode is not None
-            return Typed(process.returncode, out.decode(), err.decode())
-
-        yield typed
-        await typed("down")
+        terminal = Terminal(Path(folder) / "home")
+        yield terminal
+        await terminal("down")
 
 
-async def test_commands_say_what_is_missing_while_nothing_runs(cli: Cli) -> None:
+async def test_commands_say_what_is_missing_while_nothing_runs(cli: Terminal) -> None:
     answer = await cli("ls")
     assert (answer.code, answer.out) == (5, "")
     assert "stanchion up" in answer.err
@@ -75,7 +43,7 @@ async def test_help_imports_nothing_heavy() -> None:
     assert out.decode().splitlines()[-1] == "[]"
 
 
-async def test_the_demo_is_killed_and_comes_back_and_the_witness_counts_what_we_count(cli: Cli) -> None:
+async def test_the_demo_is_killed_and_comes_back_and_the_witness_counts_what_we_count(cli: Terminal) -> None:
     shown = await cli("demo", "--json")
     assert shown.code == 0, shown.err
     assert shown.data["killed"] is True
@@ -90,7 +58,7 @@ async def test_the_demo_is_killed_and_comes_back_and_the_witness_counts_what_we_
     assert "dana@acme.example" in shown.data["attack"]["reason"]
 
 
-async def test_a_run_is_started_watched_from_the_table_approved_and_shown(cli: Cli) -> None:
+async def test_a_run_is_started_watched_from_the_table_approved_and_shown(cli: Terminal) -> None:
     await cli("up", "--detach")
     started = await cli("run", "it-support", "Take care of ticket 7", "--key", "t7", "--requester", "ana", "--json")
     assert (started.code, started.data) == (0, {"run": "agent/it-support/t7"})
@@ -109,7 +77,7 @@ async def test_a_run_is_started_watched_from_the_table_approved_and_shown(cli: C
     assert [(a["by"], a["signed"]) for a in shown["approvals"]] == [(LEE, True)]
 
 
-async def test_whom_a_reset_is_about_confirms_it_with_the_code_on_their_phone(cli: Cli) -> None:
+async def test_whom_a_reset_is_about_confirms_it_with_the_code_on_their_phone(cli: Terminal) -> None:
     places = (await cli("up", "--detach", "--json")).data
     await cli("run", "it-support", "Take care of ticket 3", "--key", "t3")
     approval = await asked(cli, "t3")
@@ -128,7 +96,7 @@ async def test_whom_a_reset_is_about_confirms_it_with_the_code_on_their_phone(cl
     assert (await over(cli, "t3"))["outcome"]["status"] == "completed"
 
 
-async def asked(cli: Cli, key: str) -> Any:
+async def asked(cli: Terminal, key: str) -> Any:
     """The approval that a run waits for, as the table shows it."""
 
     async def listed() -> Any:
@@ -137,7 +105,7 @@ async def asked(cli: Cli, key: str) -> Any:
     return (await eventually(listed, "it asks", PATIENCE))[0]
 
 
-async def over(cli: Cli, key: str) -> Any:
+async def over(cli: Terminal, key: str) -> Any:
     """A run as `show` tells it, once it has ended."""
 
     async def ended() -> Any:
@@ -147,7 +115,7 @@ async def over(cli: Cli, key: str) -> Any:
     return await eventually(ended, "it is over", PATIENCE)
 
 
-async def test_refusals_have_their_exit_codes(cli: Cli) -> None:
+async def test_refusals_have_their_exit_codes(cli: Terminal) -> None:
     await cli("up", "--detach")
     unknown = await cli("run", "it-suport", "x")
     assert unknown.code == 2
@@ -159,7 +127,7 @@ async def test_refusals_have_their_exit_codes(cli: Cli) -> None:
     assert (spent.code, spent.data["reason"].split(":")[0]) == (4, "budget.tool_calls")
 
 
-async def test_halt_stops_a_waiting_run_and_doctor_finds_nothing_wrong(cli: Cli) -> None:
+async def test_halt_stops_a_waiting_run_and_doctor_finds_nothing_wrong(cli: Terminal) -> None:
     await cli("up", "--detach")
     await cli("run", "it-support", "Take care of ticket 2", "--key", "t2")
     halted = await cli("halt", "t2", "--reason", "enough", "--json")
@@ -169,7 +137,7 @@ async def test_halt_stops_a_waiting_run_and_doctor_finds_nothing_wrong(cli: Cli)
     assert checks.code == 0, checks.out
 
 
-async def test_two_ups_at_once_start_one_worker(cli: Cli) -> None:
+async def test_two_ups_at_once_start_one_worker(cli: Terminal) -> None:
     await cli("down")
     both = await asyncio.gather(cli("up", "-d", "--json"), cli("up", "-d", "--json"))
     assert [typed.code for typed in both] == [0, 0]

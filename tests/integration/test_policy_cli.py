@@ -1,12 +1,6 @@
 """`stanchion policy test|whatif|report|graduate|proposals|accept`, as they are typed. They need Postgres or nothing."""
 
-import asyncio
-import json
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from activities.identity.principals import Principals
-from tests.conftest import OTHERS
 from tests.harness.door import Door
+from tests.harness.typed import Terminal
 from workers import keys
 from workers.services import Home
 from workflows.contracts.calls import NeedsApproval, Observed
@@ -83,23 +77,6 @@ cases:
 """
 
 
-@dataclass(frozen=True)
-class Typed:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """Its standard output, as JSON."""
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Awaitable[Typed]]
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """The state folder of whoever types."""
@@ -107,22 +84,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def cli(home: Home) -> Cli:
+def cli(home: Home) -> Terminal:
     """`await cli("policy", "ls", DATABASE_URL=…)`: one command, in a process of its own."""
-
-    async def typed(*words: str, **more: str) -> Typed:
-        kept = {
-            k: v for k, v in os.environ.items() if not k.startswith(("TEMPORAL_", "STANCHION_")) and k not in OTHERS
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "workers.cli", "policy", *words, env=kept | {"STANCHION_HOME": str(home.root)} | more,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-        assert process.returncode is not None
-        return Typed(process.returncode, out.decode(), err.decode())
-
-    return typed
+    return Terminal(home.root)
 
 
 @pytest_asyncio.fixture
@@ -142,12 +106,12 @@ def written(folder: Path, name: str, text: str) -> str:
 # ── test ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_cases_pass_without_any_service_and_a_stricter_policy_fails_them(cli: Cli, tmp_path: Path) -> None:
+async def test_cases_pass_without_any_service_and_a_stricter_policy_fails_them(cli: Terminal, tmp_path: Path) -> None:
     cases = written(tmp_path, "cases.yaml", CASES)
-    passed = await cli("test", cases)
+    passed = await cli("policy", "test", cases)
     assert (passed.code, passed.err) == (0, "7 passed, 0 failed\n"), passed
     assert "ok    a look is free: allow (tier.T0)" in passed.out
-    failed = await cli("test", cases, "--policy", written(tmp_path, "new.cedar", NO_NOTES), "--json")
+    failed = await cli("policy", "test", cases, "--policy", written(tmp_path, "new.cedar", NO_NOTES), "--json")
     assert failed.code == 1
     wrong = {
         case["case"]: (case["expected"], case["verdict"], case["rule"]) for case in failed.data if not case["passed"]
@@ -155,9 +119,9 @@ async def test_cases_pass_without_any_service_and_a_stricter_policy_fails_them(c
     assert wrong == {"a note from data that may be wrong": ("ask", "deny", "policy.no-notes")}
 
 
-async def test_a_failed_case_says_what_it_is_and_why(cli: Cli, tmp_path: Path) -> None:
+async def test_a_failed_case_says_what_it_is_and_why(cli: Terminal, tmp_path: Path) -> None:
     wrong = written(tmp_path, "cases.yaml", CASES.replace("rule: tier.T3.granted", "rule: tier.T3"))
-    typed = await cli("test", wrong)
+    typed = await cli("policy", "test", wrong)
     assert typed.code == 1
     assert (
         "FAIL  mail to whom the goal names: allow (tier.T3) was expected, but it is allow (tier.T3.granted)"
@@ -166,19 +130,21 @@ async def test_a_failed_case_says_what_it_is_and_why(cli: Cli, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("text", "says"), [("cases: [", "is not valid YAML"), ("agent: absent.yaml", "cases")])
-async def test_what_cannot_be_read_is_a_usage_error(cli: Cli, tmp_path: Path, text: str, says: str) -> None:
-    typed = await cli("test", written(tmp_path, "cases.yaml", text))
+async def test_what_cannot_be_read_is_a_usage_error(cli: Terminal, tmp_path: Path, text: str, says: str) -> None:
+    typed = await cli("policy", "test", written(tmp_path, "cases.yaml", text))
     assert (typed.code, typed.out) == (2, "")
     assert says in typed.err and "Traceback" not in typed.err
 
 
-async def test_cases_can_be_judged_by_what_is_in_force(cli: Cli, tmp_path: Path, door: Door, database_url: str) -> None:
+async def test_cases_can_be_judged_by_what_is_in_force(
+    cli: Terminal, tmp_path: Path, door: Door, database_url: str
+) -> None:
     cases = written(tmp_path, "cases.yaml", CASES)
     await door.put_policy("acme", NO_NOTES)
-    assert (await cli("test", cases, "--in-force", DATABASE_URL=database_url)).code == 1
-    assert (await cli("test", cases, DATABASE_URL=database_url)).code == 0
-    assert (await cli("test", cases, "--in-force")).code == 5
-    assert (await cli("test", cases, "--in-force", "--money-floor", "1", DATABASE_URL=database_url)).code == 2
+    assert (await cli("policy", "test", cases, "--in-force", DATABASE_URL=database_url)).code == 1
+    assert (await cli("policy", "test", cases, DATABASE_URL=database_url)).code == 0
+    assert (await cli("policy", "test", cases, "--in-force")).code == 5
+    assert (await cli("policy", "test", cases, "--in-force", "--money-floor", "1", DATABASE_URL=database_url)).code == 2
 
 
 # ── whatif and report ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,38 +160,38 @@ async def recorded(door: Door, **request: Any) -> str:
 
 
 async def test_whatif_counts_and_lists_what_would_change(
-    cli: Cli, tmp_path: Path, door: Door, database_url: str
+    cli: Terminal, tmp_path: Path, door: Door, database_url: str
 ) -> None:
     agent = await recorded(door)
     new = written(tmp_path, "new.cedar", NO_NOTES)
-    answer = await cli("whatif", "--policy", new, "--since", "1h", "--json", DATABASE_URL=database_url)
+    answer = await cli("policy", "whatif", "--policy", new, "--since", "1h", "--json", DATABASE_URL=database_url)
     assert answer.code == 0, answer.err
     assert answer.data["judged"] == 3
     assert answer.data["changes"] == [{"tool": "note", "was": "allow", "would_be": "deny", "calls": 1}]
     (call,) = answer.data["calls"]
     assert (call["old_rule"], call["new_rule"], call["recorded"]) == ("tier.T2", "policy.no-notes", "allow")
-    shown = await cli("whatif", "--policy", new, "--agent", agent, DATABASE_URL=database_url)
+    shown = await cli("policy", "whatif", "--policy", new, "--agent", agent, DATABASE_URL=database_url)
     assert "3 calls judged, 1 would change; 0 cannot be judged" in shown.err
     assert '{"text":"x"}' in shown.out
-    other = await cli("whatif", "--policy", new, "--tenant", "other", DATABASE_URL=database_url)
+    other = await cli("policy", "whatif", "--policy", new, "--tenant", "other", DATABASE_URL=database_url)
     assert "nothing would change" in other.err
 
 
-async def test_whatif_refuses_what_makes_no_sense(cli: Cli, tmp_path: Path, door: Door, database_url: str) -> None:
+async def test_whatif_refuses_what_makes_no_sense(cli: Terminal, tmp_path: Path, door: Door, database_url: str) -> None:
     await recorded(door)
     new, bad = written(tmp_path, "new.cedar", NO_NOTES), written(tmp_path, "bad.cedar", "permit (")
     at = {"DATABASE_URL": database_url}
-    assert (await cli("whatif", "--policy", bad, **at)).code == 2
-    assert (await cli("whatif", "--policy", str(tmp_path / "absent.cedar"), **at)).code == 2
-    assert (await cli("whatif", "--policy", new, "--since", "soon", **at)).code == 2
-    assert (await cli("whatif", "--policy", new)).code == 5
+    assert (await cli("policy", "whatif", "--policy", bad, **at)).code == 2
+    assert (await cli("policy", "whatif", "--policy", str(tmp_path / "absent.cedar"), **at)).code == 2
+    assert (await cli("policy", "whatif", "--policy", new, "--since", "soon", **at)).code == 2
+    assert (await cli("policy", "whatif", "--policy", new)).code == 5
 
 
 async def test_report_tells_what_an_observing_agent_and_its_run_would_have_done(
-    cli: Cli, door: Door, database_url: str
+    cli: Terminal, door: Door, database_url: str
 ) -> None:
     agent = await recorded(door, mode="observe")
-    answer = await cli("report", agent, "--json", DATABASE_URL=database_url)
+    answer = await cli("policy", "report", agent, "--json", DATABASE_URL=database_url)
     assert answer.code == 0, answer.err
     assert (answer.data["runs"], answer.data["calls_in_all"], answer.data["not_performed"]) == (1, 3, 2)
     assert {(each["tool"], each["would_have"]) for each in answer.data["counts"]} == {
@@ -234,9 +200,10 @@ async def test_report_tells_what_an_observing_agent_and_its_run_would_have_done(
     }
     run_id = answer.data["calls"][0]["run_id"]
     assert (
-        "3 calls; 2 were not performed" in (await cli("report", run_id.rsplit("/")[-1], DATABASE_URL=database_url)).err
+        "3 calls; 2 were not performed"
+        in (await cli("policy", "report", run_id.rsplit("/")[-1], DATABASE_URL=database_url)).err
     )
-    assert (await cli("report", "nobody", DATABASE_URL=database_url)).code == 2
+    assert (await cli("policy", "report", "nobody", DATABASE_URL=database_url)).code == 2
 
 
 # ── graduate, proposals, accept ──────────────────────────────────────────────────────────────────────────────────────
@@ -259,45 +226,45 @@ async def person(door: Door, home: Home, name: str) -> None:
 
 
 async def test_a_change_is_proposed_shown_and_accepted_by_a_second_person(
-    cli: Cli, home: Home, door: Door, database_url: str
+    cli: Terminal, home: Home, door: Door, database_url: str
 ) -> None:
     agent, at = await approved(door), {"DATABASE_URL": database_url}
     for name in ("ann@acme.example", "lee@acme.example"):
         await person(door, home, name)
     words = ("graduate", agent, "--tenant", "acme", "--least", "3")
 
-    nothing = await cli(*words, "--by", "ann@acme.example", "--json", **at)
+    nothing = await cli("policy", *words, "--by", "ann@acme.example", "--json", **at)
     assert (nothing.code, nothing.data["proposal"]) == (0, None)  # the approvals are not signed, so they do not count
-    made = await cli(*words, "--by", "ann@acme.example", **at, **SWITCH)
+    made = await cli("policy", *words, "--by", "ann@acme.example", **at, **SWITCH)
     assert made.code == 0, made.err
     assert "+grants:" in made.out and f"+      - {BO}" in made.out
-    (listed,) = (await cli("proposals", "--json", **at)).data
+    (listed,) = (await cli("policy", "proposals", "--json", **at)).data
     assert (listed["agent"], listed["state"], listed["proposed_by"]) == (agent, "open", "ann@acme.example")
-    shown = await cli("proposals", listed["proposal_id"], **at)
+    shown = await cli("policy", "proposals", listed["proposal_id"], **at)
     assert "+grants:" in shown.out and "tried on 3 recorded calls" in shown.err
 
     accept = ("accept", listed["proposal_id"], "--json")
-    own = await cli(*accept, "--by", "ann@acme.example", **at)
+    own = await cli("policy", *accept, "--by", "ann@acme.example", **at)
     assert (own.code, "a second person" in own.err) == (3, True)
-    bare = await cli(*accept, "--by", "max@acme.example", **at)
+    bare = await cli("policy", *accept, "--by", "max@acme.example", **at)
     assert (bare.code, "not signed" in bare.err) == (3, True)
-    taken = await cli(*accept, "--by", "lee@acme.example", **at)
+    taken = await cli("policy", *accept, "--by", "lee@acme.example", **at)
     assert taken.code == 0, taken.err
     assert (await door.another().version_of(agent)).version == taken.data["new_version"]
-    assert (await cli(*accept, "--by", "lee@acme.example", **at)).code == 3
-    assert (await cli("accept", "pp-none", **at)).code == 2
+    assert (await cli("policy", *accept, "--by", "lee@acme.example", **at)).code == 3
+    assert (await cli("policy", "accept", "pp-none", **at)).code == 2
 
 
-async def test_unsigned_words_do_in_development_only(cli: Cli, door: Door, database_url: str) -> None:
+async def test_unsigned_words_do_in_development_only(cli: Terminal, door: Door, database_url: str) -> None:
     agent, at = await approved(door), {"DATABASE_URL": database_url}
     words = ("graduate", agent, "--tenant", "acme", "--least", "3", "--json")
-    made = await cli(*words, "--by", "ann", **at, **SWITCH)
+    made = await cli("policy", *words, "--by", "ann", **at, **SWITCH)
     assert made.code == 0, made.err
-    bare = await cli("accept", made.data["proposal"], "--by", "lee", **at)
+    bare = await cli("policy", "accept", made.data["proposal"], "--by", "lee", **at)
     assert (bare.code, "not signed" in bare.err) == (3, True)
-    assert (await cli("accept", made.data["proposal"], "--by", "ann", **at, **SWITCH)).code == 3
+    assert (await cli("policy", "accept", made.data["proposal"], "--by", "ann", **at, **SWITCH)).code == 3
     assert isinstance(await attempt(door, agent), NeedsApproval)
-    assert (await cli("accept", made.data["proposal"], "--by", "lee", **at, **SWITCH)).code == 0
+    assert (await cli("policy", "accept", made.data["proposal"], "--by", "lee", **at, **SWITCH)).code == 0
     assert isinstance(await attempt(door, agent), Observed)
 
 

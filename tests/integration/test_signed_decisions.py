@@ -36,7 +36,8 @@ async def strict(systems: Systems) -> Stanchion:
 @pytest.fixture
 def terminal(services: Services, database_url: str, tmp_path: Path) -> Terminal:
     """Lee's terminal."""
-    return Terminal(tmp_path / "home", services.temporal.address, database_url)
+    servers = {"TEMPORAL_ADDRESS": services.temporal.address, "DATABASE_URL": database_url}
+    return Terminal(tmp_path / "home", servers)
 
 
 async def asking(stanchion: Stanchion, approvals: dict[str, Any] | None = None, **request: Any) -> tuple[Handle, str]:
