@@ -27,6 +27,7 @@ def leaves(given: Any, name: str, *, keys: bool) -> Iterator[tuple[str, Any]]:
 
 
 def values_of(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]:
+    """The values in one scalar of an argument of this kind. What cannot be read as the kind is a value of nobody's."""
     if kind == "recipient" and leaf == "":
         return ()  # nobody gets anything
     try:
@@ -90,6 +91,7 @@ def _normal(path: str) -> str:
 
 
 def links_of(leaf: Any) -> Iterator[Value]:
+    """The links and addresses in a text."""
     for link in links_in(leaf) if isinstance(leaf, str) else ():
         yield _link(link)
 

@@ -46,24 +46,31 @@ class Invented:
     marks: tuple[frozenset[Mark], ...] = ()
 
     def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        """See `Value`."""
         return False
 
     def equals(self, endorsed: str) -> bool:
+        """See `Value`."""
         return False
 
 
 @dataclass(frozen=True)
 class Address:
+    """A mail address: the same one, whatever the case and spelling of its domain."""
+
     shown: str
 
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
+        """See `Value`."""
         return (marks_of_host(self.shown),)
 
     def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        """See `Value`."""
         return _may_hold(reading, self.shown) and self.shown in reading.addresses
 
     def equals(self, endorsed: str) -> bool:
+        """See `Value`."""
         try:
             return addresses_in(endorsed) == (self.shown,)
         except Unreadable:
@@ -72,16 +79,21 @@ class Address:
 
 @dataclass(frozen=True)
 class Host:
+    """A host: named by itself, or in a URL or an address."""
+
     shown: str
 
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
+        """See `Value`."""
         return (marks_of_host(self.shown),)
 
     def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        """See `Value`."""
         return _may_hold(reading, self.shown) and self.shown in reading.hosts
 
     def equals(self, endorsed: str) -> bool:
+        """See `Value`."""
         try:
             return host(endorsed.strip()) == self.shown
         except Unreadable:
@@ -97,9 +109,11 @@ class Site:
 
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
+        """See `Value`."""
         return (marks_of_host(self.place.host),)
 
     def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        """See `Value`."""
         if not _may_hold(reading, self.place.host):
             return False
         if self.place in reading.places or self.place in reading.bare:
@@ -108,6 +122,7 @@ class Site:
         return any(self._is_beneath(root) for root in roots)
 
     def equals(self, endorsed: str) -> bool:
+        """See `Value`."""
         typed = endorsed.strip()
         return readable_place(typed if "://" in typed else f"https://{typed}") == self.place
 
@@ -127,13 +142,16 @@ class Amount:
 
     @property
     def shown(self) -> str:
+        """See `Value`."""
         return str(self.minor)
 
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
+        """See `Value`."""
         return (frozenset((self.minor,)),)
 
     def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        """See `Value`."""
         return any(
             speaker == "any"
             or sum(map(str.isdigit, reading.plain[start:end])) >= SHORT
@@ -144,6 +162,7 @@ class Amount:
         )
 
     def equals(self, endorsed: str) -> bool:
+        """See `Value`."""
         typed = Reading(endorsed)
         return (0, len(typed.plain)) in typed.numbers.get(self.minor, ())
 
@@ -159,9 +178,11 @@ class Words:
 
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
+        """See `Value`."""
         return tuple(map(marks_of, self.spellings))
 
     def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+        """See `Value`."""
         return any(
             (speaker == "any" or len(name) >= SHORT or _TAG.match(name) or is_cued(reading.plain, at, self.cues))
             and not (self.is_path and _goes_on(reading.plain, at, at + len(name)))
@@ -170,6 +191,7 @@ class Words:
         )
 
     def equals(self, endorsed: str) -> bool:
+        """See `Value`."""
         return spaced(endorsed) in self.spellings
 
 
