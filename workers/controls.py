@@ -13,7 +13,7 @@ HABIT_DAYS = 30
 
 
 async def look_at_controls(url: str, *, unsigned: bool) -> list[Check]:
-    """The findings. `unsigned`: this environment would have workers take unsigned decisions."""
+    """The findings. `unsigned`: the workers of this machine take unsigned decisions."""
     database = Database(url)
     try:
         agents = await Agents(database).all()
@@ -45,8 +45,12 @@ async def _people(database: Database, *, unsigned: bool) -> Check:
     known = [each for each in await principals.all() if each.revoked_at is None]
     keys = [key for key in await principals.keys() if key.revoked_at is None]
     if unsigned:
-        fix = "Unset STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS; `stanchion keys new NAME` makes a key."
-        return Check("decisions", None, "unsigned ones count here: anyone who reaches Temporal can approve", fix)
+        fix = (
+            "For one person's machine that is meant. Elsewhere run `stanchion worker` without"
+            " STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS; `stanchion keys new NAME` makes a key."
+        )
+        said = f"unsigned ones count: who reaches Temporal can approve ({len(known)} people, {len(keys)} keys)"
+        return Check("decisions", None, said, fix)
     if known and keys:
         return Check("decisions", True, f"signed; {len(known)} people, {len(keys)} keys")
     fix = "Run `stanchion principals add NAME` and `stanchion keys new NAME`."

@@ -45,11 +45,21 @@ def _strange_arguments(definition: AgentDefinition, tools: Mapping[str, Offered]
 
 def _strange_approvals(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
     for name, rule in definition.approvals.tools.items():
-        known = list(tools[name].input_schema.get("properties", {}))
-        if rule.confirm is not None and rule.confirm not in known:
-            yield f"approvals.tools.{name}.confirm: {name} has no argument {rule.confirm!r}"
+        if rule.confirm is not None and (problem := _strange_subject(name, rule.confirm, tools[name].input_schema)):
+            yield f"approvals.tools.{name}.confirm: {problem}"
         if problem := _strange_reviewer(definition.name, rule, tools[name].tier):
             yield f"approvals.tools.{name}.reviewer: {problem}"
+
+
+def _strange_subject(tool: str, argument: str, schema: Mapping[str, Any]) -> str | None:
+    """Whom a call is about has to be named in every call, as text: or nobody would confirm it."""
+    if argument not in schema.get("properties", {}):
+        return f"{tool} has no argument {argument!r}"
+    if argument not in schema.get("required", ()):
+        return f"{argument!r} may be left out of a call of {tool}, and then nobody would confirm it; make it required"
+    if schema["properties"][argument].get("type") != "string":
+        return f"{argument!r} of {tool} is not a string, so it names nobody"
+    return None
 
 
 def _strange_reviewer(agent: str, rule: ApprovalRule, tier: Tier) -> str | None:

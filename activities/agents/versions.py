@@ -147,7 +147,12 @@ class Agents:
 
 def from_file(path: Path) -> AgentVersion:
     """The version that an `agent.yaml` makes. Raises DefinitionInvalid."""
-    return resolve(read_definition(path), str(path.resolve().parent))
+    definition, folder = read_definition(path), path.resolve().parent
+    for script in (definition.model, definition.rehearsal or ""):
+        file = script.removeprefix("scripted:")
+        if script.startswith("scripted:") and file.endswith((".yaml", ".yml")) and not (folder / file).is_file():
+            raise DefinitionInvalid(f"{path.name}: there is no script {file!r} beside it")
+    return resolve(definition, str(folder))
 
 
 def decode(row: Any) -> AgentVersion:

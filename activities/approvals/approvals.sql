@@ -7,28 +7,46 @@ SELECT d.verdict AS mine, a.approval_id, a.call_id, a.about, a.tool, a.tier, a.s
        r.requester, r.status, r.tenant
 FROM approvals a
 JOIN runs r USING (run_id)
-LEFT JOIN decisions d ON d.approval_id = a.approval_id AND lower(d.by) = lower(:by)
+LEFT JOIN decisions d ON d.approval_id = a.approval_id AND d.by = :by
 WHERE a.approval_id = :approval_id AND a.run_id = :run_id;
 
 -- name: record
 -- Store a decision, in one statement: only an open, unexpired approval takes one. A yes closes it once enough distinct
--- people said yes and whom it is about has confirmed; every other answer closes it at once.
-WITH counted AS (
-    UPDATE approvals SET
-        approved_by = CASE WHEN :verdict = 'edit' THEN ARRAY[:by::text] -- nobody else has seen these arguments
-                           WHEN :verdict = 'approve' AND :proof <> 'code' THEN approved_by || :by::text
-                           ELSE approved_by END,
-        confirmed_at = CASE WHEN :proof = 'code' THEN now() ELSE confirmed_at END,
-        state = CASE WHEN :verdict <> 'approve' THEN :verdict
-                     WHEN cardinality(approved_by) + (:proof <> 'code')::int >= needed
-                          AND (subject IS NULL OR confirmed_at IS NOT NULL OR :proof = 'code') THEN 'approve'
-                     ELSE 'open' END,
-        closed_at = CASE WHEN :verdict <> 'approve'
-                              OR cardinality(approved_by) + (:proof <> 'code')::int >= needed
-                                 AND (subject IS NULL OR confirmed_at IS NOT NULL OR :proof = 'code') THEN now() END
-    WHERE approval_id = :approval_id AND state = 'open' AND (expires_at IS NULL OR expires_at > now())
-      AND NOT lower(:by) = ANY (SELECT lower(n) FROM unnest(approved_by) n)
-      AND (:digest::text IS NULL OR digest = :digest::text) AND (:proof <> 'code' OR confirmed_at IS NULL)
+-- people said yes and whom it is about has confirmed; "did-not" lets a call be tried again and counts alike; every other answer closes it at once. The yes of someone who is
+-- revoked by now, or whose last word on this call was given with a key that is, does not count and is struck.
+WITH gone AS (
+    SELECT p.name FROM principals p, runs r
+    WHERE r.run_id = :run_id AND p.tenant IN (r.tenant, '*') AND p.revoked_at IS NOT NULL
+    UNION ALL
+    SELECT last.by FROM (
+        SELECT DISTINCT ON (d.by) d.by, d.key FROM decisions d JOIN approvals q USING (approval_id)
+        WHERE q.run_id = :run_id AND q.call_id = :call_id ORDER BY d.by, d.at DESC
+    ) last JOIN keys k USING (key) WHERE k.revoked_at IS NOT NULL
+), counted AS (
+    UPDATE approvals a SET (approved_by, confirmed_at, state, closed_at) = (
+        SELECT said.people, said.confirmed, said.state, CASE WHEN said.state <> 'open' THEN now() END
+        FROM (
+            SELECT heard.people, heard.confirmed,
+                   CASE WHEN :verdict NOT IN ('approve', 'did-not') THEN :verdict
+                        WHEN cardinality(heard.people) >= a.needed
+                             AND (a.subject IS NULL OR heard.confirmed IS NOT NULL) THEN :verdict
+                        ELSE 'open' END AS state
+            FROM (
+                SELECT CASE WHEN :verdict = 'edit' THEN ARRAY[:by::text] -- nobody else has seen these arguments
+                            WHEN :verdict IN ('approve', 'did-not') AND :proof <> 'code' THEN still.people || :by::text
+                            ELSE still.people END AS people,
+                       CASE WHEN :proof = 'code' THEN now() ELSE a.confirmed_at END AS confirmed
+                FROM (SELECT ARRAY(SELECT n FROM unnest(a.approved_by) n
+                                   WHERE n NOT IN (SELECT name FROM gone)) AS people) still
+            ) heard
+        ) said
+    )
+    WHERE a.approval_id = :approval_id AND a.state = 'open' AND (a.expires_at IS NULL OR a.expires_at > now())
+      AND (:proof = 'code' OR :by <> ALL (a.approved_by) AND NOT EXISTS (
+              SELECT FROM principals p, runs r
+              WHERE r.run_id = :run_id AND p.tenant IN (r.tenant, '*') AND p.name = :by AND p.revoked_at IS NOT NULL))
+      AND NOT EXISTS (SELECT FROM keys k WHERE k.key = :key AND k.revoked_at IS NOT NULL)
+      AND (:digest::text IS NULL OR a.digest = :digest::text) AND (:proof <> 'code' OR a.confirmed_at IS NULL)
     RETURNING approval_id, run_id, call_id, state, alike, expires_at, needed, cardinality(approved_by) AS approved,
               subject IS NOT NULL AND confirmed_at IS NULL AS unconfirmed
 ), decided AS (
@@ -48,13 +66,17 @@ WITH counted AS (
 )
 SELECT state, needed, approved, unconfirmed FROM counted;
 
--- name: wrong_code
--- Count a wrong one-time code; after too many the approval is over.
-UPDATE approvals SET code_tries = code_tries + 1,
-    state = CASE WHEN code_tries + 1 >= :most::int THEN 'withdrawn' ELSE state END,
-    closed_at = CASE WHEN code_tries + 1 >= :most::int THEN now() ELSE closed_at END
-WHERE approval_id = :approval_id AND state = 'open'
-RETURNING state;
+-- name: try_code
+-- Count a try of a one-time code before anything is compared; no row: there is none left. In the transaction of what
+-- comes of it: until that ends, nobody else tries.
+UPDATE approvals SET code_tries = code_tries + 1
+WHERE approval_id = :approval_id AND state = 'open' AND confirmed_at IS NULL AND code_hash IS NOT NULL
+  AND code_tries < :most::int
+RETURNING code_tries, code_hash;
+
+-- name: withdraw
+-- Too many wrong codes: the approval is over.
+UPDATE approvals SET state = 'withdrawn', closed_at = now() WHERE approval_id = :approval_id AND state = 'open';
 
 -- name: open
 -- Open approvals, oldest first: what Slack, the CLI and the console show.

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from activities.identity.principals import Principals
-from activities.identity.proof import Proven, Unproven, canonical_name
+from activities.identity.proof import Proven, Unproven, canonical_name, why_hidden
 from activities.storage.database import Database
 
 UNSIGNED = "it is not signed, and this worker takes no unsigned ones"
@@ -41,6 +41,8 @@ class Authority:
         not_after: datetime | None = None,
     ) -> Identified | Unproven:
         """Who said `statement`, if that is proved. Raises StoreUnavailable."""
+        if hidden := why_hidden(by or ""):
+            return Unproven(f"{hidden}; give the name as it is registered")
         if key is None and signature is None:
             return await self._unsigned(tenant, by)
         proof = await self._principals.prove(

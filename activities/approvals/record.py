@@ -50,6 +50,8 @@ class Approvals(ApprovalsPort):
             return _receipt(decision, "accepted", _missing(row), closes=row["state"] != "open")
         if refused := _refusal(row, decision):
             return refused
+        if decision.code is not None:
+            return await self._confirmed(request, row)
         counted = await self._counted(row, decision)
         if isinstance(counted, DecisionReceipt):
             return counted
@@ -57,8 +59,6 @@ class Approvals(ApprovalsPort):
 
     async def _counted(self, row: Any, decision: Decision) -> Counted | DecisionReceipt:
         """Whether this decision counts: proved, by someone who may, about the call as it is asked."""
-        if decision.code is not None:
-            return await self._confirmed(row, decision)
         who = await self._authority.identify(
             tenant=row["tenant"],
             by=decision.by,
@@ -78,8 +78,9 @@ class Approvals(ApprovalsPort):
                 signed = who.proof == "signature"
                 return Counted(who.name, who.proof, canonical_json(decision_statement(decision)) if signed else None)
 
-    async def _confirmed(self, row: Any, decision: Decision) -> Counted | DecisionReceipt:
+    async def _confirmed(self, request: RecordRequest, row: Any) -> DecisionReceipt:
         """The one-time code of whom the call is about: it proves who they are, and is no approval by itself."""
+        decision = request.decision
         if not row["subject"] or decision.verdict != "approve":
             return _receipt(decision, "not allowed", "nobody has to confirm this with a code")
         if row["confirmed_at"]:
@@ -87,37 +88,26 @@ class Approvals(ApprovalsPort):
         if not row["code_hash"]:  # it is delivered before it is stored: nothing was guessed wrong yet
             return _receipt(decision, "not allowed", "no code is there yet; enter it again in a moment")
         given = code_hash(row["approval_id"], decision.code or "")
-        if hmac.compare_digest(given, row["code_hash"]):
-            return Counted(row["subject"], "code")
-        left = await SQL["wrong_code"].row(self._database, approval_id=row["approval_id"], most=CODE_TRIES)
-        over = left is None or left["state"] != "open"
+        subject = Counted(canonical_name(row["subject"]), "code")
+        async with self._database.transaction() as connection:  # tries wait for each other: none is compared uncounted
+            tried = await SQL["try_code"].on(connection, approval_id=row["approval_id"], most=CODE_TRIES)
+            right = bool(tried) and hmac.compare_digest(given, tried[0]["code_hash"])
+            columns, trace = _columns(request, row, subject)
+            stored = await SQL["record"].on(connection, **columns) if right else []
+            over = bool(tried) and not right and tried[0]["code_tries"] >= CODE_TRIES
+            if over:
+                await SQL["withdraw"].on(connection, approval_id=row["approval_id"])
+        if stored:
+            return _accepted(decision, stored[0], trace)
+        if not tried or right:
+            return await self._too_late(request)
         reason = "too many wrong codes; the call is not performed" if over else "that is not the code that was sent"
         return _receipt(decision, "not allowed", reason, closes=over)
 
     async def _store(self, request: RecordRequest, row: Any, counted: Counted) -> DecisionReceipt:
-        decision = request.decision
-        noted = DecisionRecorded(receipt=_receipt(decision, "accepted"), verdict=decision.verdict, by=counted.by)
-        trace = Trace(request.run_id, (noted,), call_id=row["call_id"])
-        stored = await SQL["record"].row(
-            self._database,
-            approval_id=decision.approval_id,
-            verdict=decision.verdict,
-            by=counted.by,
-            reason=clean(decision.reason),
-            arguments=None if decision.arguments is None else canonical_json(clean(decision.arguments)),
-            key=clean(decision.key),
-            signature=clean(decision.signature),
-            proof=counted.proof,
-            statement=counted.statement,
-            digest=decision.digest,
-            repeat=decision.repeat if decision.verdict == "approve" else 0,
-            **trace.columns,
-        )
-        if stored is None:
-            return await self._too_late(request)
-        trace.emit()
-        closes = stored["state"] != "open"
-        return _receipt(decision, "accepted", "" if closes else _still_needed(stored), closes=closes)
+        columns, trace = _columns(request, row, counted)
+        stored = await SQL["record"].row(self._database, **columns)
+        return await self._too_late(request) if stored is None else _accepted(request.decision, stored, trace)
 
     async def _find(self, request: RecordRequest) -> Any:
         decision = request.decision
@@ -128,8 +118,41 @@ class Approvals(ApprovalsPort):
     async def _too_late(self, request: RecordRequest) -> DecisionReceipt:
         """Someone, or the clock, was faster."""
         row = await self._find(request)
-        late = _receipt(request.decision, "expired", "it expired before this decision came")
+        late = _receipt(request.decision, "expired", "it expired, or who gave it was revoked, before it came")
+        if row is not None and row["confirmed_at"] and request.decision.code is not None:
+            return _receipt(request.decision, "already decided", "it is confirmed already")
         return late if row is None else _refusal(row, request.decision) or late
+
+
+def _columns(request: RecordRequest, row: Any, counted: Counted) -> tuple[dict[str, Any], Trace]:
+    """What the query `record` takes, and the trace to emit once it is stored."""
+    decision = request.decision
+    noted = DecisionRecorded(receipt=_receipt(decision, "accepted"), verdict=decision.verdict, by=counted.by)
+    trace = Trace(request.run_id, (noted,), call_id=row["call_id"])
+    columns = {
+        "approval_id": decision.approval_id,
+        "run_id": request.run_id,
+        "call_id": row["call_id"],
+        "verdict": decision.verdict,
+        "by": counted.by,
+        "reason": clean(decision.reason),
+        "arguments": None if decision.arguments is None else canonical_json(clean(decision.arguments)),
+        "key": clean(decision.key),
+        "signature": clean(decision.signature),
+        "proof": counted.proof,
+        "statement": counted.statement,
+        "digest": decision.digest,
+        "repeat": decision.repeat if decision.verdict == "approve" else 0,
+        **trace.columns,
+    }
+    return columns, trace
+
+
+def _accepted(decision: Decision, stored: Any, trace: Trace) -> DecisionReceipt:
+    """The receipt for a decision that was stored."""
+    trace.emit()
+    closes = stored["state"] != "open"
+    return _receipt(decision, "accepted", "" if closes else _still_needed(stored), closes=closes)
 
 
 def _refusal(row: Any, decision: Decision) -> DecisionReceipt | None:
@@ -159,7 +182,8 @@ def _why_not(row: Any, decision: Decision, who: Identified) -> str | None:
     """Why this person's decision does not count."""
     if row["requester"] and canonical_name(who.name) == canonical_name(row["requester"]):
         return "who asked for a run never approves it; someone else has to"
-    if row["subject"] and decision.verdict in ("approve", "edit") and who.name == canonical_name(row["subject"]):
+    about_them = row["subject"] and canonical_name(who.name) == canonical_name(row["subject"])
+    if about_them and decision.verdict in ("approve", "edit"):
         return "whom a call is about confirms it with the code that was sent to them: `stanchion confirm`"
     if row["roles"] and not who.roles.intersection(row["roles"]):
         return f"only {' or '.join(row['roles'])} may decide about this; {who.name} has no such role"

@@ -44,15 +44,30 @@ def terms_of(judged: Judged, now: datetime) -> Terms:
     call = judged.call
     rules = call.agent.definition.approvals
     rule = rules.of(call.facts.tool)
-    subject = json.loads(call.facts.effective_arguments).get(rule.confirm) if rule.confirm else None
+    subject = json.loads(call.facts.effective_arguments)[rule.confirm] if rule.confirm else None
     return Terms(
         needed=people_needed(rule, judged.tier),
         rule=rule,
         expires_at=now + timedelta(minutes=rules.expire_minutes),
-        escalates_at=now + timedelta(minutes=rule.escalate.after_minutes) if rule.escalate else None,
-        subject=None if subject is None else str(subject),
+        escalates_at=escalation_of(rule, now),
+        subject=subject,
         repeat_most=0 if judged.tier == "T4" else rule.repeat_most,
     )
+
+
+def is_stricter(judged: Judged) -> bool:
+    """Whether a call, as it was edited, takes other or more people than those who were asked before the edit."""
+    facts, terms = judged.call.facts, terms_of(judged, datetime.now(UTC))
+    return (
+        terms.needed > (facts.needed or 1)
+        or terms.subject != facts.subject
+        or set(terms.rule.roles) != set(facts.roles or ())
+    )
+
+
+def escalation_of(rule: ApprovalRule, now: datetime) -> datetime | None:
+    """When the others whom a rule names may decide as well."""
+    return now + timedelta(minutes=rule.escalate.after_minutes) if rule.escalate else None
 
 
 def alike(judged: Judged) -> str:

@@ -22,7 +22,7 @@ def woke_up(until: datetime, now: datetime) -> str:
 
 
 async def read_output(database: Database, run_id: str, call_id: str, page: int) -> Result:
-    """One page of an earlier output of the same run, with the origin it had then."""
+    """One page of an earlier output of the same run, with the origin it had then, and as suspect as it was."""
     row = await SQL["output"].row(database, run_id=run_id, call_id=call_id)
     if row is None:
         return from_error(f"this run has no call {call_id!r} with a result")
@@ -32,4 +32,4 @@ async def read_output(database: Database, run_id: str, call_id: str, page: int) 
         text = page_of(row["text"], page)
     except ValueError as error:
         return from_error(str(error))
-    return Result(text, False, row["origin"], len(text))
+    return Result(text, False, row["origin"], len(text), suspect=row["suspect"])

@@ -19,7 +19,7 @@ from activities.agents.versions import Agents
 from activities.boundary import heartbeating
 from activities.errors import Transient, clip
 from activities.gateway import builtins
-from activities.gateway.asking import Asking
+from activities.gateway.asking import Asking, is_stricter
 from activities.gateway.checks import Candidate, Judged
 from activities.gateway.effects import CapReached, Claim, Effects
 from activities.gateway.evidence import EvidenceReader
@@ -129,7 +129,7 @@ class Gateway(GatewayPort):
                 return await self._asked(judged)
             case "approve" | "edit" if not facts.expired and not await self._fits(judged):
                 return await self._refused(call, Refusal(rule="approval.unfit", reason=UNFIT))
-            case "edit" if not facts.expired and _needs_more_people(facts):
+            case "edit" if not facts.expired and (_needs_more_people(facts) or is_stricter(judged)):
                 return await self._ask(judged, verdict)
             case "approve" | "edit" if not facts.expired:
                 word = "approved" if facts.approval_state == "approve" else "edited"
@@ -252,8 +252,10 @@ class Gateway(GatewayPort):
         return await self._weighed(claim, result)
 
     async def _weighed(self, claim: Claim, result: Result) -> CallResult:
-        """Settle, with what the tool's own history says about the data."""
+        """Settle, with what the tool's own history says about the data, and with whom it was asked for in mind."""
         facts = claim.facts
+        if result.origin == "trusted" and await self._bench.led_astray(facts, claim.spec):
+            result = replace(result, origin="untrusted")
         judged = await weighed(
             self._database, claim.spec, facts.tenant, facts.run_id, facts.call_id, result.data, result
         )
@@ -296,14 +298,16 @@ class Gateway(GatewayPort):
             case None if go_on:
                 return await self._perform(claim)
             case None:
-                return await self._settle(claim, from_error(f"it did not happen: {reason}", settled_by="probe"))
+                origin = claim.spec.facts.output  # the reason may be the tool's own words
+                return await self._settle(claim, from_error(f"it did not happen: {reason}", origin, "probe"))
             case Doubt() if claim.fence < TRIES:
                 raise EffectInDoubt(f"{reason}; {found.reason}")
             case Doubt():
                 return await self._unknown(claim, f"{reason}; {found.reason}")
 
     async def _unknown(self, claim: Claim, reason: str) -> CallResult:
-        approval_id = await self._effects.doubt(claim, reason)
+        agent = (await self._bench.candidate(claim.facts)).agent
+        approval_id = await self._effects.doubt(claim, reason, agent.definition.approvals.of(claim.facts.tool))
         return Unknown(call_id=claim.facts.call_id, approval_id=approval_id, tool=claim.facts.tool)
 
     async def _resolved(self, call: Candidate) -> CallResult:

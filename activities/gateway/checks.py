@@ -1,7 +1,7 @@
 """The checks of a call, in their one order; each gives a verdict that ends the matter, or None: the next one decides.
 
-offered -> readable -> pinned -> schema -> the policy engine: grants, provenance and taint, tier and mode, suspect data,
-policies of platform, tenant and agent. Pure: what it is given is all there is.
+offered -> readable -> pinned -> schema -> who confirms -> the policy engine: grants, provenance and taint, tier and
+mode, suspect data, policies of platform, tenant and agent. Pure: what it is given is all there is.
 """
 
 import json
@@ -65,6 +65,7 @@ class Judged:
         return sha256_hex([self.judgement.tainted, self.judgement.suspect, traced])[:16]
 
 
+ARGUMENTS_LIMIT = 256_000  # bytes of a call's arguments as JSON; what every later check has to read
 Check = Callable[[Candidate], Verdict | None]
 
 
@@ -77,7 +78,10 @@ def is_offered(call: Candidate) -> Verdict | None:
 
 
 def is_readable(call: Candidate) -> Verdict | None:
-    """The arguments could be read as the model sent them."""
+    """The arguments could be read as the model sent them, and are not beyond all measure."""
+    if len(call.facts.effective_arguments) > ARGUMENTS_LIMIT:  # canonical JSON is ASCII: characters are bytes
+        reason = f"the arguments are {len(call.facts.effective_arguments)} bytes; at most {ARGUMENTS_LIMIT} are taken"
+        return Deny("arguments.too-large", reason, correctable=not call.facts.edited)
     if call.facts.invalid is None:
         return None
     return Deny("arguments.unreadable", f"the arguments could not be read: {call.facts.invalid}", correctable=True)
@@ -107,7 +111,19 @@ def fits_schema(call: Candidate) -> Verdict | None:
     return None
 
 
-CHECKS: tuple[Check, ...] = (is_offered, is_readable, is_pinned, fits_schema)
+def names_who_confirms(call: Candidate) -> Verdict | None:
+    """Whom a call is about is named, where they have to confirm it: else nobody in particular would."""
+    confirm = call.agent.definition.approvals.of(call.facts.tool).confirm
+    if confirm is None:
+        return None
+    subject = json.loads(call.facts.effective_arguments).get(confirm)
+    if isinstance(subject, str) and subject.strip():
+        return None
+    reason = f"{confirm!r} names who has to confirm this call, and it names nobody"
+    return Deny("approval.no-subject", reason, correctable=not call.facts.edited)
+
+
+CHECKS: tuple[Check, ...] = (is_offered, is_readable, is_pinned, fits_schema, names_who_confirms)
 
 
 def is_in_order(call: Candidate) -> Verdict | None:

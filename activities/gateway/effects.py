@@ -4,12 +4,14 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_json
 
+from activities.agents.definition import ApprovalRule
 from activities.errors import Permanent, Transient
+from activities.gateway.asking import escalation_of, people_needed
 from activities.gateway.digest import approval_id_for
 from activities.gateway.facts import SQL, CallFacts
 from activities.gateway.results import Result
@@ -164,8 +166,11 @@ class Effects:
         trace.emit()
         return answer
 
-    async def doubt(self, claim: Claim, reason: str) -> str:
-        """Say that the outcome is not known, and ask a person. Returns the approval's id. Raises ClaimLost."""
+    async def doubt(self, claim: Claim, reason: str, rule: ApprovalRule) -> str:
+        """Say that the outcome is not known, and ask whom the rule for its tool has asked. Returns the approval's id.
+
+        Raises ClaimLost.
+        """
         facts = claim.facts
         approval_id = approval_id_for(facts.run_id, facts.call_id, "unknown", claim.fence)
         trace = self._trace(facts, OutcomeUnknown(call_id=facts.call_id, tool=facts.tool, reason=reason))
@@ -179,6 +184,10 @@ class Effects:
             tier=claim.spec.tier,
             arguments=facts.effective_arguments,
             reason=reason,
+            needed=max(people_needed(rule, claim.spec.tier), 1),  # no code is sent again: a person decides
+            roles=list(rule.roles),
+            escalates_at=escalation_of(rule, datetime.now(UTC)),
+            escalate_roles=list(rule.escalate.roles) if rule.escalate else [],
             step=facts.step,
             **trace.columns,
         )

@@ -10,17 +10,21 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from activities.agents.versions import AgentVersion
+from activities.gateway.checks import ARGUMENTS_LIMIT
 from activities.gateway.facts import CallFacts
+from activities.gateway.results import as_evidence
 from activities.model.provider import Text, ToolCall, ToolResult
 from activities.policy.provenance import Evidence, Passage, Said
 from activities.policy.shelf import Shelf
 from activities.storage.canonical import canonical_json
 from activities.storage.transcript import Row, Transcripts
+from activities.tools.builtin import read_output
 
 # Characters, of all runs, whose readings one worker keeps. A reading takes two and a half bytes for each, or six where
 # not all are ASCII: 200 MB at most, or one run that is larger. A run that is not kept is read again.
 REMEMBERED = 32_000_000
 EACH = 400  # what a text takes besides, in characters
+READ_OUTPUT = read_output.__name__
 AT_ONCE = 32_000  # characters read without a pause: some ten milliseconds, in which nothing else of the worker moves
 
 
@@ -98,8 +102,10 @@ def _remember(memory: _Memory, row: Row, agent: AgentVersion) -> None:
             case ToolCall():
                 memory.calls[block.call_id] = block
                 known = agent.by_name.get(block.name)
-                if known is None or known.effect != "read":
-                    memory.note(Said(row.seq, canonical_json(block.input)))
+                said = canonical_json(block.input)
+                changes = known is None or known.effect != "read"
+                if changes and len(said) <= ARGUMENTS_LIMIT:  # with more it was refused, and changed nothing
+                    memory.note(Said(row.seq, said))
             case ToolResult():
                 _remember_result(memory, row, block, agent)
             case Text() if row.kind in ("goal", "message"):
@@ -108,11 +114,20 @@ def _remember(memory: _Memory, row: Row, agent: AgentVersion) -> None:
 
 
 def _remember_result(memory: _Memory, row: Row, block: ToolResult, agent: AgentVersion) -> None:
-    call = memory.calls.get(block.call_id)
+    call = _answered(memory, block)
     known = agent.by_name.get(call.name) if call else None
     if known and known.private and memory.private_since is None:
         memory.private_since = row.seq
     if block.is_error and row.origin != "untrusted":
-        return  # our own words about a call may repeat its arguments: they are evidence for nothing
+        # Our own words about a call may repeat its arguments: they name nothing, but a doubt about the data stays.
+        return memory.put(Passage(row.seq, row.origin, "", suspect=row.suspect))
     arguments = canonical_json(call.input) if call else ""
-    memory.put(Passage(row.seq, row.origin, block.text, arguments, row.suspect))
+    memory.put(Passage(row.seq, row.origin, as_evidence(block.text), arguments, row.suspect))
+
+
+def _answered(memory: _Memory, block: ToolResult) -> ToolCall | None:
+    """The call whose output this is: a later page repeats what the call for the first one was given."""
+    call = memory.calls.get(block.call_id)
+    if call is None or call.name != READ_OUTPUT:
+        return call
+    return memory.calls.get(str(call.input.get("call_id")), call)

@@ -59,6 +59,7 @@ class CallFacts:
     approved_arguments: str | None  # what the approval showed
     approved_by: list[str]
     needed: int | None  # people
+    roles: list[str] | None  # one of these was needed to decide
     subject: str | None  # who has to confirm with a one-time code
     code_sent: bool | None
     approval_state: str | None

@@ -8,7 +8,7 @@ SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version
        c.step, c.seq, c.tool, c.arguments::text AS arguments, c.digest, c.invalid,
        e.state, e.fence, e.contract, e.wait_until, e.result::text AS result,
        a.approval_id, a.about, a.digest AS approved_digest,
-       a.arguments::text AS approved_arguments, coalesce(a.approved_by, '{}') AS approved_by, a.needed, a.subject,
+       a.arguments::text AS approved_arguments, coalesce(a.approved_by, '{}') AS approved_by, a.needed, a.subject, a.roles,
        a.code_hash IS NOT NULL AS code_sent, a.state AS approval_state, a.expires_at,
        a.expires_at <= now() AS expired, a.reviewer,
        d.by AS decided_by, d.reason AS decision_reason,
@@ -120,6 +120,8 @@ WITH standing AS (
                              AND t.expires_at > now() AND :standing::boolean
                              AND NOT EXISTS (SELECT FROM principals p JOIN runs r ON p.tenant IN (r.tenant, '*')
                                              WHERE r.run_id = t.run_id AND p.name = t.by AND p.revoked_at IS NOT NULL)
+                             AND NOT EXISTS (SELECT FROM decisions d JOIN keys k USING (key)
+                                             WHERE d.approval_id = t.approval_id AND d.by = t.by AND k.revoked_at IS NOT NULL)
                            ORDER BY t.approval_id LIMIT 1)
       AND s.uses_left > 0 AND NOT EXISTS (SELECT FROM approvals a WHERE a.approval_id = :approval_id)
     RETURNING s.by, s.proof
@@ -176,14 +178,17 @@ ON CONFLICT (tenant, agent, tool, day) DO UPDATE SET used = daily_uses.used + 1
 RETURNING used;
 
 -- name: doubt
--- The outcome of a claimed effect is not known: say so, and ask a person what happened to exactly what was claimed.
+-- The outcome of a claimed effect is not known: say so, and ask people what happened to exactly what was claimed. They
+-- are those who would be asked about the call: who says that it did not happen has it tried again.
 WITH doubted AS (
     UPDATE effects SET state = 'unknown'
     WHERE run_id = :run_id AND call_id = :call_id AND fence = :fence AND state IN ('claimed', 'unknown')
     RETURNING run_id, digest
 ), asked AS (
-    INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason)
-    SELECT :approval_id, run_id, :call_id, 'unknown', :tool, :tier, :arguments, digest, 'effect.unknown', :reason
+    INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason,
+                           needed, roles, escalates_at, escalate_roles)
+    SELECT :approval_id, run_id, :call_id, 'unknown', :tool, :tier, :arguments, digest, 'effect.unknown', :reason,
+           :needed, :roles::text[], :escalates_at::timestamptz, :escalate_roles::text[]
     FROM doubted
     ON CONFLICT (approval_id) DO NOTHING
     RETURNING run_id
@@ -196,7 +201,7 @@ SELECT EXISTS (SELECT FROM doubted) AS doubted, (SELECT pg_notify('stanchion_app
 
 -- name: output
 -- The whole output of an earlier call of the same run.
-SELECT b.text, t.origin
+SELECT b.text, t.origin, t.suspect
 FROM effects e
 JOIN transcript t ON t.run_id = e.run_id AND t.call_id = e.call_id AND t.kind = 'result'
 LEFT JOIN blobs b ON b.digest = e.output

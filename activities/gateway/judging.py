@@ -1,5 +1,6 @@
 """Gathering what a call is judged by, and judging it: the reads of this room, in one place."""
 
+import json
 import time
 from dataclasses import dataclass, replace
 
@@ -9,11 +10,13 @@ from activities.agents.versions import Agents
 from activities.gateway.checks import Candidate, Judged, Surroundings, is_in_order, judge, slow
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts
-from activities.policy.engine import Judgement
+from activities.policy.engine import ANCHORED, Judgement
+from activities.policy.provenance import trace, worst
 from activities.policy.store import Policies
 from activities.policy.verdicts import Deny
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
+from activities.tools.spec import ToolSpec
 
 # A thousand times what a decision takes (docs/performance.md): whatever needs longer hangs.
 POLICY_SECONDS = 1.0
@@ -50,6 +53,18 @@ class Bench:
         """The judgement about the arguments that the call's approval shows, and without the words of a later edit."""
         shown = replace(call, facts=replace(call.facts, edited=call.facts.approved_arguments))
         return judge(shown, await self._surroundings(shown), call.facts.approved_arguments)
+
+    async def led_astray(self, facts: CallFacts, spec: ToolSpec) -> bool:
+        """Whether a read was asked about something that neither a person nor trusted data named.
+
+        Then an attacker may have picked what it answers, however true the answer is.
+        """
+        if spec.facts.effect != "read" or not spec.facts.sensitive:
+            return False
+        evidence = await self.evidence.read(facts, await self.agents.version(facts.agent_version))
+        given = json.loads(facts.effective_arguments)
+        asked = {name: given[name] for name in spec.facts.sensitive if name in given}
+        return worst(trace(asked, spec.facts.sensitive, evidence)) not in ANCHORED
 
     async def _surroundings(self, call: Candidate) -> Surroundings:
         evidence = await self.evidence.read(call.facts, call.agent)

@@ -59,8 +59,9 @@ def _result_of(spec: ToolSpec, ctx: ToolContext, value: Any, settled_by: str = "
         checked = spec.checked(value)
         result = from_value(checked.data, spec.facts.output, ctx.call_id, settled_by)
     except Exception as error:  # wrong type, not JSON: the model must not build on it
-        said = f"{spec.name} ran, but its result cannot be used: {clip(str(error))}"
-        return from_error(said, settled_by=settled_by).suspected(f"{spec.name} did not return what it declares")
+        said = f"{spec.name} ran, but its result cannot be used: {clip(str(error))}"  # with words of the result
+        refused = from_error(said, spec.facts.output, settled_by)
+        return refused.suspected(f"{spec.name} did not return what it declares")
     result = replace(result, data=checked.data)
     return result.suspected(checked.suspect) if checked.suspect is not None else result
 

@@ -1,6 +1,7 @@
 """How a tool's result becomes what the model reads: text, bounded, with the whole of it kept where it was cut."""
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +11,12 @@ SHOWN_LIMIT = 16_000  # characters of one result in the transcript: about 4,000 
 KEPT_LIMIT = 16_000_000  # characters of one result that are kept at all
 ERROR_LIMIT = 4_000  # characters of an error the model reads
 REASON_LIMIT = 500  # characters of why a result is suspect: a line, not a page
+
+# Put where a text was cut, it makes half a token part of one that names nothing: its letters and digits join whatever
+# is beside them, and no address, host or URL has a backslash. A digit that no JSON escape takes for one of its own.
+STUB = "\N{ARABIC-INDIC DIGIT ZERO}cut\\cut\N{ARABIC-INDIC DIGIT ZERO}"
+_CUT = re.compile(r"\n?…(?! \(page (\d+) of \1\)$)")  # as we end what we cut, but for the last page
+_LATER_PAGE = re.compile(r"\n… \(page (?!1 )\d+ of \d+\)$")
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,12 @@ def from_error(message: str, origin: str = "trusted", settled_by: str = "result"
     text = clean_text(message)
     shown = text if len(text) <= ERROR_LIMIT else f"{text[:ERROR_LIMIT]}… ({len(text)} characters, cut)"
     return Result(shown, True, origin, len(text), settled_by=settled_by)
+
+
+def as_evidence(text: str) -> str:
+    """What the model read of a result, for finding out what it names: half a token at one of our cuts names nothing."""
+    head = STUB if _LATER_PAGE.search(text) else ""
+    return head + _CUT.sub(lambda cut: STUB + cut[0], text)
 
 
 def _mark(reason: str) -> str:

@@ -22,6 +22,7 @@ from activities.identity.proof import (
     canonical_name,
     judge,
     merged,
+    why_hidden,
 )
 from activities.identity.signatures import PUBLIC_BYTES, PublicKeyInvalid, fingerprint
 from activities.storage.canonical import clean_text
@@ -37,7 +38,7 @@ class PrincipalUnknown(Permanent):
 
 
 class PrincipalInvalid(Permanent):
-    """A principal's name is one line of 1 to 320 characters, such as lee@acme.example."""
+    """A principal's name is one line of 1 to 320 characters that all show, such as lee@acme.example."""
 
 
 class SlackUserTaken(Permanent):
@@ -91,6 +92,8 @@ class Principals:
         """
         if not NAMELIKE.fullmatch(canonical_name(name)):
             raise PrincipalInvalid
+        if reason := why_hidden(name):
+            raise PrincipalInvalid(f"{reason}; type it anew")
         try:
             row = await SQL["put_principal"].row(
                 self._database,
@@ -105,7 +108,10 @@ class Principals:
         return _registered(row)
 
     async def revoke(self, tenant: str, name: str) -> Registered:
-        """Revoke a person and their keys, at once. Raises PrincipalUnknown."""
+        """Revoke a person and their keys, at once; what they said yes to and is not done yet counts no more.
+
+        Raises PrincipalUnknown.
+        """
         row = await SQL["revoke_principal"].row(self._database, tenant=tenant, name=canonical_name(name))
         if row is None:
             raise PrincipalUnknown(
@@ -167,7 +173,7 @@ class Principals:
         return key
 
     async def revoke_key(self, key: str) -> Key:
-        """Revoke a key, at once and for good. Raises KeyUnknown."""
+        """Revoke a key, at once and for good, with each yes it signed for what is not done yet. Raises KeyUnknown."""
         row = await SQL["revoke_key"].row(self._database, key=key)
         if row is None:
             raise KeyUnknown(f"no key {key!r} is registered; `stanchion keys list` shows those that are")

@@ -10,7 +10,8 @@ SET roles = CASE WHEN :roles::text[] IS NULL AND principals.revoked_at IS NULL T
 RETURNING tenant, name, roles, slack_user, added_by, added_at, revoked_at;
 
 -- name: revoke_principal
--- Revoke a person and, with them, their keys. The Slack user is free for someone else from then on.
+-- Revoke a person and, with them, their keys. The Slack user is free for someone else from then on. Their yes to what is
+-- not done yet is struck; what was approved with it and not begun is not approved any more.
 WITH revoked AS (
     UPDATE principals SET revoked_at = coalesce(revoked_at, now()), slack_user = NULL
     WHERE tenant = :tenant AND name = :name
@@ -19,6 +20,13 @@ WITH revoked AS (
     UPDATE keys SET revoked_at = now()
     FROM revoked
     WHERE keys.principal = revoked.name AND keys.revoked_at IS NULL AND revoked.tenant IN (keys.tenant, '*')
+), struck AS (
+    UPDATE approvals a SET approved_by = array_remove(a.approved_by, revoked.name),
+        state = CASE WHEN a.state = 'open' THEN 'open' ELSE 'withdrawn' END
+    FROM revoked, runs r
+    WHERE r.run_id = a.run_id AND r.status = 'open' AND revoked.tenant IN (r.tenant, '*')
+      AND revoked.name = ANY (a.approved_by) AND a.about = 'call' AND a.state IN ('open', 'approve', 'edit')
+      AND NOT EXISTS (SELECT FROM effects e WHERE e.run_id = a.run_id AND e.call_id = a.call_id)
 )
 SELECT * FROM revoked;
 
@@ -45,9 +53,24 @@ ON CONFLICT (key) DO UPDATE SET key = excluded.key
 RETURNING key, public_key, kind, tenant, principal, added_by, added_at, revoked_at;
 
 -- name: revoke_key
--- Revoke a key; the first time counts.
-UPDATE keys SET revoked_at = coalesce(revoked_at, now()) WHERE key = :key
-RETURNING key, public_key, kind, tenant, principal, added_by, added_at, revoked_at;
+-- Revoke a key; the first time counts. Each yes given with it to what is not done yet is struck, as with a person.
+WITH revoked AS (
+    UPDATE keys SET revoked_at = coalesce(revoked_at, now()) WHERE key = :key
+    RETURNING key, public_key, kind, tenant, principal, added_by, added_at, revoked_at
+), given AS ( -- by call: the yes of who edited is a decision about the approval before
+    SELECT q.run_id, q.call_id, array_agg(d.by) AS names
+    FROM decisions d JOIN approvals q USING (approval_id)
+    WHERE d.key IN (SELECT key FROM revoked) AND d.verdict IN ('approve', 'edit')
+    GROUP BY q.run_id, q.call_id
+), struck AS (
+    UPDATE approvals a SET approved_by = ARRAY(SELECT n FROM unnest(a.approved_by) n WHERE n <> ALL (given.names)),
+        state = CASE WHEN a.state = 'open' THEN 'open' ELSE 'withdrawn' END
+    FROM given, runs r
+    WHERE a.run_id = given.run_id AND a.call_id = given.call_id AND r.run_id = a.run_id AND r.status = 'open'
+      AND a.approved_by && given.names AND a.about = 'call' AND a.state IN ('open', 'approve', 'edit')
+      AND NOT EXISTS (SELECT FROM effects e WHERE e.run_id = a.run_id AND e.call_id = a.call_id)
+)
+SELECT * FROM revoked;
 
 -- name: keys
 -- Keys, revoked ones too: of a tenant with those of every tenant, or all there are.

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from activities.identity.signatures import verify
 from activities.identity.statements import in_utc, instant
+from activities.policy.names import plain, visible
 
 EVERY_TENANT = "*"
 SKEW = timedelta(minutes=2)  # how far clocks of people's machines are believed to be off; NTP keeps them far closer
@@ -76,8 +77,14 @@ class Claim:
 
 
 def canonical_name(name: str) -> str:
-    """A name as it is compared and stored: without spaces around it, in lower case."""
-    return name.strip().casefold()
+    """A name as it is compared and stored: one spelling of its characters, in lower case, no blanks around it."""
+    return plain(name).strip()
+
+
+def why_hidden(name: str) -> str | None:
+    """Why nobody may go by this name: something in it does not show, so it would pass for another one."""
+    hidden = next((char for char in name.strip() if visible(char) != char), None)
+    return None if hidden is None else f"a name contains the character U+{ord(hidden):04X}, which does not show"
 
 
 def covers(tenant: str, wanted: str) -> bool:

@@ -1,12 +1,13 @@
 """The values in the arguments of a call: of what is sensitive, of links, and what may anchor it. Pure."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from activities.policy.cues import cues_of
-from activities.policy.names import Unreadable, addresses_in, host, names_in, path_under, place_of
-from activities.policy.tokens import links_in, readable_place, spaced
+from activities.policy.names import Unreadable, addresses_in, host, names_in, path_under, place_of, visible
+from activities.policy.tokens import exactly, links_in, readable_place, spaced
 from activities.policy.values import Address, Amount, Host, Invented, Site, Value, Words
 
 NAME_LENGTH = 80  # a longer string is prose, and anchors nothing
@@ -47,7 +48,8 @@ def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]
     match kind:
         case "recipient":
             if "@" in text:
-                return tuple(map(Address, addresses_in(text)))
+                named = links_of(_ANGLED.sub(" ", text)) if "<" in text else ()  # a display name is read and clicked
+                return tuple(dict.fromkeys((*map(Address, addresses_in(text)), *named)))
             return tuple(_words(name, cues) for name in names_in(text))
         case "host":
             return (Host(host(text)),)
@@ -55,19 +57,33 @@ def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]
             return (Site(text, place_of(text)),)
         case "path":
             path_under(text, "/")  # raises for what only looks like a path
-            return (Words(text, (spaced(_normal(text)),), cues, is_path=True),)
-        case _:
+            if not _is_stable(text):
+                raise Unreadable("a path that other programs spell differently")
+            return (Words(text, (exactly(_normal(text)),), cues, is_path=True, exact=True),)
+        case "sql":
             return (_words(text, cues),)
+        case _:
+            if text != text.strip() or not text.isprintable():
+                raise Unreadable("a name with line ends, or with blanks around it")
+            return (_words(text, cues, exact=kind == "secret" or any(c.isdigit() for c in text)),)
 
 
-def _words(text: str, cues: frozenset[str] = frozenset()) -> Value:
+def _words(text: str, cues: frozenset[str] = frozenset(), *, exact: bool = False) -> Value:
+    """Words as they are compared, which has to be what is performed: an invisible sign in a name makes another name."""
+    if not _is_stable(text):
+        return Invented(text)
     plain = spaced(text)
     iban = re.sub(r"[ -]", "", plain)
     if _IBAN.fullmatch(iban):  # people write it in groups of four
         return Words(text, (iban, " ".join(re.findall(".{1,4}", iban))), cues)
-    return Words(text, (plain,), cues) if plain else Invented(text)
+    return Words(text, (exactly(text) if exact else plain,), cues, exact=exact) if plain else Invented(text)
 
 
+def _is_stable(text: str) -> bool:
+    return text.isascii() or (visible(text) == text and unicodedata.normalize("NFKC", text) == text)
+
+
+_ANGLED = re.compile(r"<[^<>]*>")
 _IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")
 
 

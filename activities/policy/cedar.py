@@ -11,7 +11,7 @@ from typing import Any
 from cedarpy import AuthzResult, Decision, Entities, PolicySet, is_authorized
 
 from activities.errors import clip
-from activities.policy.cedar_schema import ToolShape, cedar_arguments, cedar_record, schema_for
+from activities.policy.cedar_schema import Inexpressible, ToolShape, cedar_arguments, cedar_record, schema_for
 from activities.policy.cedar_text import PolicyInvalid, Rule, read
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
 
@@ -57,6 +57,8 @@ class Policy:
         """The verdict of this policy alone. Never raises: a policy that cannot be evaluated is a Deny."""
         try:
             return self._decided(request_of(question))
+        except Inexpressible as error:  # nothing is broken: this call alone cannot be put to a policy
+            return Deny("policy.inexpressible", f"{self.owner} cannot be asked: {clip(str(error), ERROR_LIMIT)}")
         except Exception as error:
             return self._failed(f"{type(error).__name__}: {error}")
 

@@ -22,7 +22,8 @@ LENGTH = 200_000  # characters; also bounds how long parsing takes
 
 STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*')
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-TAKEN = frozenset(("permit", "default-deny", "error", "missing", "silent"))  # rules of ours, as in `policy.error`
+# Rules of ours, as in `policy.error`.
+TAKEN = frozenset(("permit", "default-deny", "error", "missing", "silent", "inexpressible"))
 
 Written = Mapping[str, Any]  # one policy in Cedar's JSON
 

@@ -28,6 +28,15 @@ def cues_of(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(word + ending for word in told for ending in endings)
 
 
+def is_cued_after(text: str, end: int, cues: frozenset[str]) -> bool:
+    """Whether the very next word is a cue: `the general channel`."""
+    found = _NEXT.match(text, end)
+    return found is not None and found[1] in cues
+
+
+_NEXT = re.compile(r"[\"'\u2019\u201d]? ([^\W\d_]{1,30})(?![^\W_])")
+
+
 def is_cued(text: str, at: int, cues: frozenset[str]) -> bool:
     """Whether a cue is the last word before a place but for numbers and fillers: `"ticket": 7`, `tickets 1 and 7`."""
     start = max(0, at - CUE_REACH)

@@ -99,8 +99,8 @@ class _Weighed:
     grant: Grant | None = field(init=False, default=None)
     like: str = field(init=False, default="")
     misfit: Misfit | None = field(init=False, default=None)
-    constrained: frozenset[str] = field(init=False, default=frozenset())  # arguments that its grant speaks about
-    bounded: frozenset[str] = field(init=False, default=frozenset())  # and those whose values it limits
+    fitting: tuple[Grant, ...] = field(init=False, default=())  # every alternative that covers it by itself
+    bounded: frozenset[str] = field(init=False, default=frozenset())  # arguments whose values its grant limits
     tier: Tier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,14 +116,14 @@ class _Weighed:
         yield decide(self._circumstances(), self.call.mode)
         if self.misfit and not self._reaches_out:  # a read of a place nobody listed is judged as a send instead
             yield Deny(self.misfit.rule, self.misfit.reason, correctable=False)
+        if labels := self._labels():  # of a read too: a GET to a listed host tells its owner what is in the URL
+            yield Ask("label." + labels[0], f"it carries what looks like a {' and a '.join(labels)} out of the house")
         if not self.is_effect:
             return
         if self.call.always_ask:
             yield Ask("approval.always", "the agent's definition has every call of this tool asked about")
         if suspect := self.call.evidence.suspect:
             yield Ask("result.suspect", f"the run has read data that may be wrong: {suspect}")
-        if labels := self._labels():
-            yield Ask("label." + labels[0], f"it carries what looks like a {' and a '.join(labels)} out of the house")
 
     @property
     def is_effect(self) -> bool:
@@ -142,7 +142,7 @@ class _Weighed:
             return -1
         found = fit(call.grants[call.tool], call.arguments, call.facts.sensitive, self.origins)
         if isinstance(found, Fits):
-            self.grant, self.constrained, self.bounded = found.grant, found.constrained, found.bounded
+            self.grant, self.fitting, self.bounded = found.grant, found.fitting, found.bounded
             return found.index
         self.misfit = found
         return -1
@@ -164,14 +164,14 @@ class _Weighed:
         """Each place this read goes to is on the agent's list of hosts."""
         places = {name for name, kind in self.call.facts.sensitive.items() if kind in LEAVES_THE_HOUSE}
         named = {name for name in places if self.call.arguments.get(name) is not None}
-        return self.grant is not None and all(_lists_places(self.grant, name) for name in named)
+        return any(all(_lists_places(grant, name) for name in named) for grant in self.fitting)
 
     def _below_floor(self) -> bool:
         amounts = [
             self.call.arguments.get(name) for name, kind in self.call.facts.sensitive.items() if kind == "amount"
         ]
         known = [amount for amount in amounts if isinstance(amount, int) and not isinstance(amount, bool)]
-        return bool(amounts) and len(known) == len(amounts) and 0 <= sum(known) <= self.call.money_floor
+        return bool(amounts) and len(known) == len(amounts) and min(known) >= 0 and sum(known) <= self.call.money_floor
 
     # ── provenance ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,12 +200,14 @@ class _Weighed:
         return f"{worst.argument} {worst.value[:SHOWN]!r} {source[worst.origin]}"
 
     def _loose_text(self) -> str | None:
-        """Free text that no constraint of the grant speaks about."""
-        for name, value in self.call.arguments.items():
-            if isinstance(value, str | list | dict) and value and name not in self.call.facts.sensitive:
-                if name not in self.constrained:
-                    return name
-        return None
+        """Free text that no constraint of the grant speaks about; None if there is none for one that fits."""
+        texts = [
+            name
+            for name, value in self.call.arguments.items()
+            if isinstance(value, str | list | dict) and value and name not in self.call.facts.sensitive
+        ]
+        loose = [[name for name in texts if name not in grant.arguments] for grant in self.fitting] or [texts]
+        return None if [] in loose else loose[0][0]
 
     def _labels(self) -> list[str]:
         """What looks like a secret and would leave; not what was named for the very argument that it is all of."""

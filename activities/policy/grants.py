@@ -4,6 +4,7 @@ A grant is never a pattern, and an argument it does not speak about is free.
 """
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -48,13 +49,14 @@ Grants = dict[str, tuple[Grant, ...]]
 
 @dataclass(frozen=True)
 class Fits:
-    """The first alternative that fits. `constrained`: the arguments it speaks about; `bounded`: those among them of
-    which, for what their kind is about, every value that fits is as good as another (see `class_of`).
+    """That a call is covered. `fitting`: each alternative that covers it by itself, so that taking one away never
+    permits more; `grant`, `index`: the first of those with the loosest cap; `bounded`: the arguments it speaks about
+    of which, for what their kind is about, every value that fits is as good as another (see `class_of`).
     """
 
     index: int
-    constrained: frozenset[str]
     grant: Grant
+    fitting: tuple[Grant, ...]
     bounded: frozenset[str] = frozenset()
 
 
@@ -145,6 +147,7 @@ def fit(
     not named. Never raises: what cannot be checked is the Misfit `grant.unreadable`.
     """
     closest: list[Misfit] = []
+    fitting: dict[int, Grant] = {}
     for index, grant in enumerate(grants):
         given = (
             (Argument(name, arguments.get(name), kinds.get(name), origins.get(name)), constraint)
@@ -152,10 +155,14 @@ def fit(
         )
         found = [misfit for each in given if (misfit := violation(*each))]
         if not found:
-            bounded = {name for name in grant.arguments if is_bounded(grant.arguments[name], kinds.get(name))}
-            return Fits(index, frozenset(grant.arguments), grant, frozenset(bounded))
-        if not closest or len(found) < len(closest):
+            fitting[index] = grant
+        elif not closest or len(found) < len(closest):
             closest = found
+    if fitting:
+        index = max(fitting, key=lambda each: (fitting[each].per_day or math.inf, -each))
+        named = fitting[index].arguments
+        bounded = frozenset(name for name in named if is_bounded(named[name], kinds.get(name)))
+        return Fits(index, fitting[index], tuple(fitting.values()), bounded)
     return closest[0] if closest else Misfit("grant.none", "there is no grant for it")
 
 

@@ -152,6 +152,11 @@ def plain(text: str) -> str:
     return _shown(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _shown(text)).casefold()))
 
 
+def unfolded(text: str) -> str:
+    """The same as `plain` with upper and lower case kept."""
+    return _shown(unicodedata.normalize("NFKC", _shown(text)))
+
+
 def visible(text: str) -> str:
     """`text` as people are shown it: what does not show, reorders or only looks like a blank appears as `<U+202E>`.
 

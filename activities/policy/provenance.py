@@ -13,7 +13,7 @@ from typing import Any, Literal
 from activities.policy.arguments import leaves, links_of, thing, values_of
 from activities.policy.labels import labels_in
 from activities.policy.shelf import Shelf, View
-from activities.policy.tokens import Reading
+from activities.policy.tokens import Reading, as_shown, in_all_readings
 from activities.policy.values import Value
 
 Origin = Literal["user", "trusted", "untrusted", "model"]
@@ -33,13 +33,15 @@ class Passage:
 
     @cached_property
     def reading(self) -> Reading:
-        """The text, read once for all calls of a run."""
-        return Reading(self.text, escaped=self.origin != "user")
+        """The text, read once for all calls of a run: for what it may be a witness of, in one way only."""
+        if self.origin == "untrusted":
+            return Reading(in_all_readings(self.text))
+        return Reading(as_shown(self.text) if self.origin == "trusted" else self.text)
 
     @cached_property
     def echo(self) -> Reading:
-        """What the model gave the call that this answers."""
-        return Reading(self.arguments, escaped=True)
+        """What the model gave the call that this answers, in all ways in which the answer may be read."""
+        return Reading(in_all_readings(self.arguments))
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -58,8 +60,8 @@ class Said:
 
     @cached_property
     def reading(self) -> Reading:
-        """The text, read once for all calls of a run."""
-        return Reading(self.text, escaped=True)
+        """The text, read once for all calls of a run, in all ways in which it may be read back."""
+        return Reading(in_all_readings(self.text))
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,17 @@ class Policies:
         self._database = database
         self._known: dict[str, Stored] = {}
 
-    async def set(self, scope: str, text: str, *, by: str, money_floor: int = 0, tools: Iterable[ToolShape]) -> str:
-        """Put a policy in force for a tenant or for '*'; returns its version. Raises PolicyInvalid."""
+    async def set(
+        self, scope: str, text: str, *, by: str, money_floor: int | None = None, tools: Iterable[ToolShape]
+    ) -> str:
+        """Put a policy in force for a tenant or for '*'; returns its version. Without a floor, the one in force stays.
+
+        Raises PolicyInvalid.
+        """
         if not scope.strip():
             raise PolicyInvalid("a policy needs a scope: a tenant, or '*' for all")
+        if money_floor is None:
+            money_floor = await self.floor(scope)
         if not 0 <= money_floor <= BIGGEST_FLOOR:
             raise PolicyInvalid(f"the money floor is a whole number of minor units, not {money_floor}")
         version = version_of(scope, text, money_floor)
@@ -90,6 +97,11 @@ class Policies:
     async def heads(self, tenant: str) -> list[str]:
         """The versions in force: the platform's, then the tenant's, if there are any."""
         return [row["version"] for row in await SQL["heads"].rows(self._database, tenant=tenant)]
+
+    async def floor(self, scope: str) -> int:
+        """The money floor in force: the tenant's, or the platform's where it has no policy; 0 where there is none."""
+        floors = [row["money_floor"] for row in await SQL["heads"].rows(self._database, tenant=scope)]
+        return int(floors[-1]) if floors else 0
 
     async def effective(self, tenant: str) -> Effective:
         """All that is in force for a tenant, parsed."""

@@ -5,12 +5,14 @@ way only is named nowhere, so in doubt a text is evidence for less, and an outgo
 """
 
 import html
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
+from urllib.parse import unquote
 
-from activities.policy.names import Place, Unreadable, addresses_in, place_of, plain
+from activities.policy.names import Place, Unreadable, addresses_in, place_of, plain, unfolded
 
 # What stands between tokens. Apostrophes do not: o'brien@acme.example is one token. Nor does a backslash.
 _TOKEN = re.compile(r'[^\s<>()\[\]{},;"|“”„«»]+')
@@ -19,14 +21,16 @@ _GENITIVE = re.compile("['\u2019]s$")
 _CLOSING = ".!?:'\u2018\u2019*`"
 _URL = re.compile(r"https?://[^\s<>\"`|^{}“”„«»]+", re.IGNORECASE)
 _BARE = re.compile(
-    r"(?P<host>(?:[^\W_][\w-]{0,62}\.){1,8}(?P<top>[^\W\d_]{2,24}|xn--[a-z0-9-]{1,59}|(?<=\d\.)\d{1,3}))"
+    r"(?P<host>(?:\w[\w-]{0,62}\.){1,126}(?P<top>[^\W\d_]{2,24}|xn--[a-z0-9-]{1,59}|(?<=\d\.)\d{1,3}))"
     r"(?P<port>:\d{1,5})?(?P<rest>[/?#]\S*)?",
     re.IGNORECASE,
 )
 _BARE_INSIDE = re.compile(r"(?<![\w@./-])" + _BARE.pattern, re.IGNORECASE)
-# Ends of file names. Some are top-level domains too: who says README.md does not speak of the host readme.md.
-_FILES = frozenset(
-    "md py sh zip mov rs pl ps cc js ts jsx tsx json html htm txt csv pdf yaml yml toml xml css go exe doc"
+# Ends of file names. Those that are top-level domains too make a host where a path follows or markup makes a link of
+# it, and not where a name stands alone: who says README.md does not speak of the host readme.md.
+_DOMAINS_TOO = frozenset("md py sh zip mov rs pl ps cc".split())
+_FILES = _DOMAINS_TOO | frozenset(
+    "js ts jsx tsx json html htm txt csv pdf yaml yml toml xml css go exe doc"
     " docx xls xlsx ppt pptx log ini cfg conf sql java rb php png jpg jpeg gif svg tar gz bak tmp lock ipynb".split()
 )
 _ESCAPE = re.compile(
@@ -41,15 +45,20 @@ _NUMBER = re.compile(
 
 
 class Reading:
-    """A text, read as far as anyone asks. `escaped`: it is JSON, so that "\\n" in it is a line's end and not an n."""
+    """A text, read as far as anyone asks."""
 
-    def __init__(self, text: str, *, escaped: bool = False) -> None:
-        self.text = _ESCAPE.sub(_unescape, text) if escaped and "\\" in text else text
+    def __init__(self, text: str) -> None:
+        self.text = text
 
     @cached_property
     def plain(self) -> str:
         """The text as it is compared, each white space one blank."""
         return spaced(self.text)
+
+    @cached_property
+    def exact(self) -> str:
+        """The same, with upper and lower case kept."""
+        return exactly(self.text)
 
     @cached_property
     def places(self) -> frozenset[Place]:
@@ -94,6 +103,36 @@ class Reading:
 def spaced(text: str) -> str:
     """`text` as it is compared, each white space one blank."""
     return " ".join((text.lower() if text.isascii() else plain(text)).split())
+
+
+def exactly(text: str) -> str:
+    """`text` as it is compared where case counts, each white space one blank."""
+    return " ".join((text if text.isascii() else unfolded(text)).split())
+
+
+def as_shown(text: str) -> str:
+    """A result without the escapes of JSON, if it is JSON as a whole: in plain text a backslash is a backslash, and
+    whoever got the tool to echo it would have it name what nobody wrote."""
+    return _ESCAPE.sub(_unescape, text) if "\\" in text and _is_json(text) else text
+
+
+def in_all_readings(text: str) -> str:
+    """A text with and without its escapes, one reading after the other, so that no escape hides a name."""
+    found = [text]
+    while "\\" in found[-1] and len(found) <= _DEPTH:
+        found.append(_ESCAPE.sub(_unescape, found[-1]))
+    return "\n;\n".join(dict.fromkeys(found))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+_DEPTH = 4  # JSON in JSON in JSON in JSON
 
 
 def trimmed(token: str) -> str:
@@ -143,11 +182,14 @@ def _joined(text: str, at: int, step: int) -> bool:
 
 _LINK = re.compile(
     r"(?:(?<![^\W_])[a-z][a-z0-9+.-]{1,20}:[/\\]|https?:|(?<![^\W_])(?:javascript|mailto|ftp):"
+    r"|(?<![^\W_])(?:(?:tel|sms|callto|facetime|sip):(?=[+*#(\d])|data:(?=[a-z]{1,20}/|[;,]))"
     r"|(?<![\w/:.\\])[/\\]{2}(?=[^\s/\\]{1,255}\.)|(?<![\w@.-])www\d?\.)[^\s<>\"`|^{}“”„«»]+",
     re.IGNORECASE,
 )
 _TARGET = re.compile(
-    r"(?:href|src|srcset|action|background|poster)\s{0,3}=\s{0,3}(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE
+    r"(?:href|src|srcset|action|background|poster)\s{0,3}=\s{0,3}(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
+    r"|\]\(\s{0,3}<?([^\s()<>]+)",
+    re.IGNORECASE,
 )
 _MAIL = re.compile(r"[^@\s]@[^@\s]{0,255}\.[^\W\d_]{2}")
 
@@ -160,20 +202,24 @@ def links_in(text: str) -> tuple[str, ...]:
         return ()
     shapes = dict.fromkeys((text, html.unescape(text)))
     if not text.isascii():
-        shapes |= dict.fromkeys([plain(shape) for shape in shapes])
+        shapes |= dict.fromkeys([plain(shape).translate(_DOTS) for shape in shapes])
     return tuple(dict.fromkeys(link for shape in shapes for link in _links(shape)))
 
 
 def _links(text: str) -> Iterator[str]:
     words = text.split()  # no link and no token has a blank in it, and few words need a look
+    if "%" in text:
+        words += [unquote(word) for word in words if "%" in word and "://" not in word]
     likely = filter(_may_link, words) if _may_link(text) else ()
     for found in (found for word in likely for found in _LINK.finditer(word)):
         if not found[0].lower().startswith("mailto:") or "?" in found[0]:
             yield _whole(found[0])
-    if "=" in text:
+    if "=" in text or "](" in text:
         for target in _TARGET.finditer(text):
-            squeezed = re.sub(r"\s", "", target[1] or target[2] or "")  # as browsers do
+            squeezed = re.sub(r"\s", "", next(filter(None, target.groups()), ""))  # as browsers do
             yield from (_whole(found[0]) for found in _LINK.finditer(squeezed))
+            if (bare := _BARE.fullmatch(squeezed)) and not _is_file(bare) and _is_address_or_name(bare):
+                yield squeezed
     for token in (trimmed(token) for word in words if "." in word or "@" in word for token in _TOKEN.findall(word)):
         if "@" in token:
             if _MAIL.search(plain(token)):
@@ -195,12 +241,13 @@ def _urls(text: str) -> Iterator[str]:
 def _whole(url: str) -> str:
     """A URL without what belongs to the sentence or the markup around it."""
     url = url.partition("](")[0]
-    while url[-1:] in tuple(".,;:!?'*") or (url[-1:] in tuple(")]") and url.count(url[-1]) > url.count(_PAIR[url[-1]])):
-        url = url[:-1]
-    return url
-
-
-_PAIR = {")": "(", "]": "["}
+    surplus = {")": url.count(")") - url.count("("), "]": url.count("]") - url.count("[")}
+    end = len(url)
+    while end and (url[end - 1] in ".,;:!?'*" or surplus.get(url[end - 1], 0) > 0):
+        end -= 1
+        if url[end] in surplus:
+            surplus[url[end]] -= 1
+    return url[:end]
 
 
 def _bare(token: str) -> Place | None:
@@ -216,8 +263,22 @@ def _is_name(found: re.Match[str]) -> bool:
 
 
 def _leads_away(found: re.Match[str]) -> bool:
-    """Whether clients make a link of it: "1.5/2.0" and "10.0.0.0/8" stay what they are."""
-    return bool(found["rest"]) and not found["top"].isdigit() and _is_name(found)
+    """Whether clients make a link of it: "1.5/2.0", "10.0.0.0/8" and "app.py:12" stay what they are."""
+    if not found["rest"]:
+        return bool(found["port"]) and _is_name(found) and _is_address_or_name(found)
+    return not _is_file(found) and _is_address_or_name(found) and not _NETWORK.fullmatch(found[0])
+
+
+def _is_file(found: re.Match[str]) -> bool:
+    return not _is_name(found) and found["top"].lower() not in _DOMAINS_TOO
+
+
+def _is_address_or_name(found: re.Match[str]) -> bool:
+    return not found["top"].isdigit() or found["host"].count(".") == 3
+
+
+_NETWORK = re.compile(r"[\d.]+/\d{1,2}[.,;:!?]?")
+_DOTS = str.maketrans("\u3002\uff61", "..")  # what browsers take for a dot in a host
 
 
 def _addresses(token: str) -> tuple[str, ...]:

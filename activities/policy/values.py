@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from activities.policy.cues import is_cued
+from activities.policy.cues import is_cued, is_cued_after
 from activities.policy.marks import Mark, marks_of, marks_of_host
-from activities.policy.names import Place, Unreadable, addresses_in, host
-from activities.policy.tokens import Reading, readable_place, spaced, stands_at
+from activities.policy.names import Place, Unreadable, addresses_in, host, path_under
+from activities.policy.tokens import Reading, exactly, readable_place, spaced, stands_at
 
 SHORT = 4  # a value of fewer characters stands in every text by chance: it needs a word before it that says what it is
 
@@ -130,7 +130,12 @@ class Site:
         place = self.place
         same_origin = (place.scheme, place.host, place.port) == (root.scheme, root.host, root.port)
         bare = not (place.query or place.fragment or root.query or root.fragment)
-        return same_origin and bare and place.path.startswith(root.path.rstrip("/") + "/")
+        if not (same_origin and bare and place.path.startswith(root.path.rstrip("/") + "/")):
+            return False
+        try:
+            return path_under(place.path, root.path)
+        except Unreadable:  # a step up that only some servers see
+            return False
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ class Amount:
         """See `Value`."""
         return any(
             speaker == "any"
-            or sum(map(str.isdigit, reading.plain[start:end])) >= SHORT
+            or self._is_plain_in(reading.plain[start:end])
             or _CURRENCY.search(reading.plain[max(0, start - 5) : start])
             or _CURRENCY_AFTER.match(reading.plain[end : end + 8])
             or is_cued(reading.plain, start, self.cues)
@@ -162,39 +167,59 @@ class Amount:
         )
 
     def equals(self, endorsed: str) -> bool:
-        """See `Value`."""
-        typed = Reading(endorsed)
-        return (0, len(typed.plain)) in typed.numbers.get(self.minor, ())
+        """See `Value`. In minor units, as it is shown: 1200 restates no 1,200.00."""
+        return endorsed.strip() == self.shown
+
+    def _is_plain_in(self, number: str) -> bool:
+        """Whether a number means this by itself. "4711" may be an invoice: only a word or a sign makes it 4,711.00."""
+        digits = re.sub(r"\D", "", number)
+        return len(digits) >= SHORT and (bool(_CENTS.search(number)) or int(digits) == self.minor)
 
 
 @dataclass(frozen=True)
 class Words:
-    """An account, a name, a statement: the same words in a row. A path: also not a part of a longer one."""
+    """An account, a name, a statement: the same words in a row. A path: also not a part of a longer one.
+
+    `exact`: it stands where its upper and lower case do too, since what is performed may tell them apart."""
 
     shown: str
-    spellings: tuple[str, ...]  # plain
+    spellings: tuple[str, ...]  # plain, or not folded if exact
     cues: frozenset[str]
     is_path: bool = False
+    exact: bool = False
 
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
         """See `Value`."""
-        return tuple(map(marks_of, self.spellings))
+        return tuple(marks_of(spaced(name)) for name in self.spellings)
 
     def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
         """See `Value`."""
+        text = reading.exact if self.exact else reading.plain
         return any(
-            (speaker == "any" or len(name) >= SHORT or _TAG.match(name) or is_cued(reading.plain, at, self.cues))
-            and not (self.is_path and _goes_on(reading.plain, at, at + len(name)))
+            (speaker == "any" or self._says_what(text, at, at + len(name), speaker))
+            and not (self.is_path and _goes_on(text, at, at + len(name)))
             for name in self.spellings
-            for at in stands_at(reading.plain, name)
+            for at in stands_at(text, name)
         )
 
     def equals(self, endorsed: str) -> bool:
         """See `Value`."""
-        return spaced(endorsed) in self.spellings
+        return (exactly(endorsed) if self.exact else spaced(endorsed)) in self.spellings
+
+    def _says_what(self, text: str, start: int, end: int, speaker: Speaker) -> bool:
+        """Whether it is more than a word that stands there by chance: "for general use" names no channel."""
+        name, lowered = text[start:end], text.lower() if self.exact else text
+        if len(name) >= SHORT and not (speaker == "user" and name.isalpha()):
+            return True
+        quoted = speaker == "user" and text[start - 1 : start] in _QUOTES and text[end : end + 1] in _QUOTES
+        if _TAG.match(name) or text[start - 1 : start] in ("#", "@") or (quoted and len(name) >= SHORT):
+            return True
+        return is_cued(lowered, start, self.cues) or (len(name) >= SHORT and is_cued_after(lowered, end, self.cues))
 
 
+_QUOTES = frozenset("\"'`\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb")
+_CENTS = re.compile(r"[.,]\d{1,2}$")
 _TAG = re.compile(r"#[^\W\d_]")  # a channel or a topic, which stands nowhere by chance
 
 

@@ -9,7 +9,7 @@ from activities.agents.versions import Agents, AgentVersion
 from activities.errors import Permanent, clip
 from activities.model.provider import Text, ToolResult
 from activities.runs.reaper import Reaper
-from activities.storage.canonical import canonical_json, clean_text, sha256_hex, text_digest
+from activities.storage.canonical import clean_text, sha256_hex, text_digest
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
@@ -174,7 +174,7 @@ def _goal_text(request: RunRequest) -> str:
     """What the model reads first: the goal, and the inputs as JSON. Raises InputsTooLarge."""
     if not request.inputs:
         return clean_text(request.goal)
-    inputs = canonical_json(request.inputs)
+    inputs = json.dumps(request.inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     if len(inputs) > INPUTS_LIMIT:
         raise InputsTooLarge(f"inputs are {len(inputs)} characters of JSON, at most {INPUTS_LIMIT} are taken")
     return clean_text(f"{request.goal}\n\nInputs:\n{inputs}")

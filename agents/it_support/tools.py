@@ -99,7 +99,7 @@ async def read_ticket(ctx: ToolContext, ticket: TicketNumber) -> Ticket:
     return Ticket(**found, comments=[Comment(**row) for row in comments])
 
 
-@tool(effect="read", output="trusted")
+@tool(effect="read", sensitive=TICKET, output="trusted")
 async def ticket_requester(ctx: ToolContext, ticket: TicketNumber) -> str:
     """Tell which account filed a ticket. The desk knows it from the sign-in, not from what the ticket says."""
     found = await desk.read_one(ctx.setting("desk_dsn"), "requester", ticket=ticket)

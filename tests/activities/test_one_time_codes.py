@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from activities.approvals import record
 from activities.approvals.codes import CODE_TRIES
 from activities.gateway.facts import SQL as GATEWAY
 from activities.storage.database import StoreUnavailable
@@ -114,6 +115,27 @@ async def test_fifty_guesses_at_the_same_moment_are_five(asks: Asks) -> None:
     assert all(refusal(receipt) for receipt in receipts)
     assert await desk.shown("code_tries") == CODE_TRIES
     assert await desk.shown("state") == "withdrawn"
+
+
+async def test_no_more_than_five_codes_are_ever_compared(asks: Asks, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, compared = await asks(), list[str]()
+    monkeypatch.setattr(record.hmac, "compare_digest", lambda given, known: compared.append(given) or given == known)
+    wrong = another_code(code_for(desk.call.run_id))
+    for _ in range(5):
+        await asyncio.gather(*(confirm(desk, wrong) for _ in range(60)))
+    assert len(compared) == CODE_TRIES
+    assert (await desk.shown("code_tries"), await desk.shown("state")) == (CODE_TRIES, "withdrawn")
+
+
+@pytest.mark.parametrize("people", [0, 1])
+async def test_the_right_code_counts_among_guesses_that_come_at_the_same_moment(asks: Asks, people: int) -> None:
+    desk = await asks(people=people)
+    code = code_for(desk.call.run_id)
+    typed = [*[another_code(code)] * (CODE_TRIES - 1), code]
+    receipts = await asyncio.gather(*(confirm(desk, each) for each in typed))
+    assert receipts[-1].answer == "accepted"
+    assert await desk.shown("confirmed_at") is not None
+    assert await desk.performed() == (people == 0)
 
 
 async def test_one_code_entered_many_times_at_once_counts_once(asks: Asks) -> None:

@@ -169,6 +169,19 @@ async def test_the_tenants_own_floor_holds(policies: Policies) -> None:
     assert (await policies.effective("acme")).money_floor == 100
 
 
+async def test_a_policy_that_is_set_without_a_floor_keeps_the_one_in_force(policies: Policies) -> None:
+    await put(policies, "*", PERMIT)
+    assert (await policies.effective("acme")).money_floor == 0
+    await put(policies, "*", PERMIT, money_floor=5_000)
+    await put(policies, "*", ASK)
+    await put(policies, "acme", PERMIT)
+    assert (await policies.effective("acme")).money_floor == 5_000
+    await put(policies, "acme", PERMIT, money_floor=0)
+    await put(policies, "acme", ASK)
+    assert (await policies.effective("acme")).money_floor == 0
+    assert (await policies.effective("other")).money_floor == 5_000
+
+
 async def test_whatever_changes_is_another_version(policies: Policies) -> None:
     versions = []
     for scope, text, floor in (("*", PERMIT, 0), ("*", PERMIT, 1), ("*", ASK, 1), ("acme", PERMIT, 0)):

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from activities.identity.principals import (
     KeyTaken,
@@ -19,7 +21,7 @@ from activities.identity.principals import (
     PrincipalUnknown,
     SlackUserTaken,
 )
-from activities.identity.proof import Principal, Proven, Unproven
+from activities.identity.proof import Principal, Proven, Unproven, canonical_name
 from activities.identity.signatures import PublicKeyInvalid, decode_public, encode_public, new_key, public_bytes, sign
 from activities.identity.statements import decision_statement, message_statement
 from activities.storage.database import Database, StoreUnavailable
@@ -343,6 +345,30 @@ async def test_the_list_tells_revoked_from_not(principals: Principals) -> None:
 async def test_a_name_is_one_line(principals: Principals, name: str) -> None:
     with pytest.raises(PrincipalInvalid):
         await principals.add("acme", name, [], None, "root")
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u202e", "\u2066", "\u00ad", "\ufeff", "\u3164", "\u00a0", "\U000e0041"])
+async def test_a_name_shows_all_that_is_in_it(principals: Principals, hidden: str) -> None:
+    with pytest.raises(PrincipalInvalid, match=f"U\\+{ord(hidden):04X}, which does not show"):
+        await principals.add("acme", f"le{hidden}e@acme.example", [], None, "root")
+    assert await principals.all() == []
+
+
+@pytest.mark.parametrize(
+    "spelling", ["Jose\u0301@acme.example", "JOS\u00c9@ACME.EXAMPLE", "\uff4aos\u00e9@acme.example"]
+)
+async def test_however_a_name_is_composed_it_is_one_person(principals: Principals, spelling: str) -> None:
+    await principals.add("acme", "jos\u00e9@acme.example", ["it"], None, "root")
+    await principals.add("acme", spelling, None, None, "root")
+    assert [one.principal.name for one in await principals.all()] == ["jos\u00e9@acme.example"]
+    await principals.revoke("acme", spelling)
+    assert await principals.find("acme", "jos\u00e9@acme.example") is None
+
+
+@given(st.text())
+def test_a_canonical_name_is_its_own_canonical_name(name: str) -> None:
+    assert canonical_name(canonical_name(name)) == canonical_name(name)
+    assert canonical_name(f" {name.upper().lower()}\u200b ") == canonical_name(name.upper().lower())
 
 
 async def test_revoking_whom_nobody_knows_says_so(principals: Principals) -> None:

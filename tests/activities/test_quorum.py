@@ -21,7 +21,8 @@ from workflows.contracts.calls import Refused
 TO_BO = {"to": "bo@acme.example"}
 TO_ANN = {"to": "ann@acme.example"}
 LEE, KIM, MAX, ANA = (f"{name}@acme.example" for name in ("lee", "kim", "max", "ana"))
-SPELLINGS = (LEE, "Lee@Acme.Example", "  lee@acme.example ", "LEE@ACME.EXAMPLE")
+SPELLINGS = (LEE, "Lee@Acme.Example", "  lee@acme.example ", "LEE@ACME.EXAMPLE", "\uff4cee@acme.example")
+HIDING = ("lee\u200b@acme.example", "\u202elee@acme.example", "le\u00ade@acme.example", "lee\u3164@acme.example")
 
 
 Asks = Callable[..., Awaitable[Desk]]
@@ -76,6 +77,18 @@ async def test_one_person_counts_once_however_they_spell_themselves(asks: Asks, 
     assert (receipt.answer, receipt.closes) == ("already decided", False)
     assert (await desk.shown("approved_by"), await desk.decisions()) == ([LEE], 1)
     assert not await desk.performed()
+
+
+@pytest.mark.parametrize("spelling", HIDING)
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_name_with_characters_that_do_not_show_is_refused(asks: Asks, spelling: str, known: bool) -> None:
+    desk = await asks(people=2)
+    lee = await desk.people.add(LEE) if known else Person(LEE)
+    reason = await desk.refuses(await desk.says(lee, by=spelling))
+    assert "which does not show" in reason and spelling not in reason
+    desk.door.parts.approvals._authority._accept_unsigned = True
+    unsigned = lee.decision(desk.asked.approval_id, None, by=spelling) | {"key": None, "signature": None}
+    assert "which does not show" in await desk.refuses(await desk.send(unsigned))
 
 
 async def test_two_people_at_the_same_moment_both_count_exactly_once(asks: Asks) -> None:
@@ -154,13 +167,30 @@ async def test_a_yes_to_what_was_there_before_the_edit_is_no_yes_to_the_edit(ask
 # ── who ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("requester", ["ana@acme.example", "Ana@ACME.example", " ANA@acme.example  "])
+@pytest.mark.parametrize(
+    "requester",
+    [
+        "ana@acme.example",
+        "Ana@ACME.example",
+        " ANA@acme.example  ",
+        "\uff41na@acme.example",
+        "ana\u200b@acme.example",
+        "a\u202ena@acme.example",
+    ],
+)
 @pytest.mark.parametrize("verdict", ["approve", "edit", "respond"])
 async def test_who_asked_for_the_run_never_decides_in_any_spelling(asks: Asks, requester: str, verdict: str) -> None:
     desk = await asks(requester=requester)
     ana = await desk.people.add(ANA, "it-admin")
     receipt = await desk.says(ana, verdict, by=" aNa@acme.example", arguments=TO_ANN if verdict == "edit" else None)
     assert "never approves it" in await desk.refuses(receipt)
+
+
+async def test_who_asked_for_the_run_does_not_decide_by_composing_their_name_otherwise(asks: Asks) -> None:
+    desk = await asks(requester="jose\u0301@acme.example")
+    jose = await desk.people.add("jos\u00e9@acme.example")
+    for by in ("jos\u00e9@acme.example", "jose\u0301@acme.example"):
+        assert "never approves it" in await desk.refuses(await desk.says(jose, by=by))
 
 
 async def test_only_people_with_one_of_the_roles_count(asks: Asks) -> None:
@@ -187,6 +217,99 @@ async def test_escalation_adds_people_and_keeps_nobody_out(asks: Asks) -> None:
     desk = await asks(escalate={"after_minutes": 30, "roles": ["it-lead"]})
     await desk.set("escalates_at = now()")
     assert (await desk.says(await desk.people.add(LEE))).closes  # anyone might have decided before
+
+
+# ── who is revoked since ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def revoke_the_person(desk: Desk, person: Person) -> None:
+    await desk.people.principals.revoke("acme", person.name)
+
+
+async def revoke_the_person_everywhere(desk: Desk, person: Person) -> None:
+    await desk.people.principals.add("*", person.name, [], None, "test")
+    await desk.people.principals.revoke("*", person.name)
+
+
+async def revoke_the_key(desk: Desk, person: Person) -> None:
+    await desk.people.principals.revoke_key(person.signer.key_id)
+
+
+Revokes = Callable[[Desk, Person], Awaitable[None]]
+revokes = pytest.mark.parametrize("revoke", [revoke_the_person, revoke_the_person_everywhere, revoke_the_key])
+
+
+@revokes
+async def test_a_yes_of_someone_revoked_since_counts_no_more(asks: Asks, revoke: Revokes) -> None:
+    desk = await asks(people=2)
+    lee, kim, other = [await desk.people.add(name) for name in (LEE, KIM, MAX)]
+    await desk.says(lee)
+    await revoke(desk, lee)
+    assert await desk.shown("approved_by") == []
+    receipt = await desk.says(kim)
+    assert (receipt.closes, receipt.reason) == (False, "1 of 2 people said yes")
+    assert not await desk.performed()
+    assert (await desk.says(other)).closes
+    assert await desk.performed()
+    assert await desk.shown("approved_by") == [KIM, MAX]
+
+
+@pytest.mark.parametrize("what", ["principals", "keys"])
+async def test_a_yes_that_came_in_while_its_giver_was_revoked_is_not_counted_by_the_next(asks: Asks, what: str) -> None:
+    desk = await asks(people=2)
+    lee, kim = [await desk.people.add(name) for name in (LEE, KIM)]
+    await desk.says(lee)
+    who = {"principals": "name", "keys": "principal"}[what]  # nobody struck the yes: the row alone is changed
+    await desk.door.execute(f"UPDATE {what} SET revoked_at = now() WHERE {who} = '{LEE}'")
+    assert not (await desk.says(kim)).closes
+    assert (await desk.shown("approved_by"), await desk.performed()) == ([KIM], False)
+
+
+@revokes
+@pytest.mark.parametrize("verdict", ["approve", "edit"])
+async def test_an_approval_that_was_given_but_not_used_ends_with_its_giver(
+    asks: Asks, revoke: Revokes, verdict: str
+) -> None:
+    desk = await asks(people=1)
+    lee = await desk.people.add(LEE)
+    assert (await desk.says(lee, verdict, arguments=TO_ANN if verdict == "edit" else None)).closes
+    await revoke(desk, lee)
+    assert not await desk.performed()
+    assert await desk.shown("state") == "withdrawn"
+
+
+@revokes
+async def test_an_editors_yes_to_their_edit_ends_with_them(asks: Asks, revoke: Revokes) -> None:
+    desk = await asks(people=2)
+    lee, kim = [await desk.people.add(name) for name in (LEE, KIM)]
+    await desk.says(lee, "edit", arguments=TO_ANN)
+    new = await desk.anew()
+    await revoke(new, lee)
+    assert not (await new.says(kim)).closes
+    assert (await new.shown("approved_by"), await new.performed()) == ([KIM], False)
+
+
+@revokes
+async def test_what_was_performed_on_their_yes_stays_as_it_was(asks: Asks, revoke: Revokes) -> None:
+    desk = await asks(people=1)
+    lee = await desk.people.add(LEE)
+    await desk.says(lee)
+    assert await desk.performed()
+    await revoke(desk, lee)
+    assert (await desk.shown("state"), await desk.shown("approved_by")) == ("approve", [LEE])
+    assert await desk.performed()
+
+
+async def test_a_revocation_elsewhere_or_of_another_key_takes_no_yes_away(asks: Asks) -> None:
+    desk = await asks(people=2)
+    lee, kim = [await desk.people.add(name) for name in (LEE, KIM)]
+    spare, elsewhere = Signer.of(new_key()), await desk.people.add(LEE, tenant="beta")
+    await desk.people.principals.add_key(spare.public, "person", "acme", LEE, "test")
+    await desk.says(lee)
+    await desk.people.principals.revoke_key(spare.key_id)
+    await desk.people.principals.revoke("beta", elsewhere.name)
+    assert (await desk.says(kim)).closes
+    assert await desk.performed()
 
 
 # ── what does not count ─────────────────────────────────────────────────────────────────────────────────────────────

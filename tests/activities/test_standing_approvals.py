@@ -201,3 +201,12 @@ async def test_it_ends_with_the_person_who_gave_it(door: Door) -> None:
     desk = await given(door, run_id)
     await desk.people.principals.revoke("acme", LEE)
     assert not await passes(door, await send(door, run_id))
+
+
+async def test_it_ends_with_the_key_it_was_given_with(door: Door) -> None:
+    run_id = await open_run(door)
+    desk = await given(door, run_id)
+    assert await passes(door, await send(door, run_id))
+    key = await door.value("SELECT key FROM decisions WHERE approval_id = $1 AND by = $2", desk.asked.approval_id, LEE)
+    await desk.people.principals.revoke_key(key)
+    assert not await passes(door, await send(door, run_id))

@@ -63,8 +63,8 @@ def test_the_definition_and_its_policy_load_and_fit_the_tools(agent: AgentVersio
 
 def test_every_effect_has_a_grant_and_a_cap_that_a_day_of_2400_tickets_fits_under(agent: AgentVersion) -> None:
     grants = agent.definition.grants
-    assert grants and set(grants) == EFFECTS
-    caps = {tool: grant.per_day or 0 for tool, alternatives in grants.items() for grant in alternatives}
+    assert grants and set(grants) == EFFECTS | {"ticket_requester"}  # a read that names whom it is about needs one too
+    caps = {tool: grant.per_day or 0 for tool in EFFECTS for grant in grants[tool]}
     assert all(caps.values())
     assert min(caps["open_ticket"], caps["close_ticket"], caps["add_comment"] // 2) >= TICKETS_A_DAY
     assert max(caps["reset_password"], caps["install_software"], caps["revoke_licence"]) < TICKETS_A_DAY // 2

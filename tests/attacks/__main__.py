@@ -17,6 +17,7 @@ from pathlib import Path
 
 import structlog
 from temporalio.client import Client
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from tests.attacks.catalogue import ATTACKS, BENIGN
 from tests.attacks.passes import Report, everything
@@ -90,7 +91,8 @@ async def _opened(home: Home) -> AsyncIterator[Stanchion]:
     await register_search_attributes(await reach(temporal), SEARCH_ATTRIBUTES)
     url = await databases.create(postgres.url)
     await prepare_database(url)
-    client = await Client.connect(temporal.address, plugins=[stanchion_plugin()])
+    silent = Runtime(telemetry=TelemetryConfig(logging=None))  # the SDK's core logs to stdout, which has one line
+    client = await Client.connect(temporal.address, plugins=[stanchion_plugin()], runtime=silent)
     stanchion = Stanchion.make(client, url)
     try:
         yield await up(stanchion)

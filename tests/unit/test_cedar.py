@@ -174,7 +174,8 @@ for _ in range(5_000):
 )  # fmt: skip
 def test_what_cedar_cannot_hold_is_denied(value: Any) -> None:
     verdict = policy(PERMIT).decide(ask(arguments={"x": value}))
-    assert (type(verdict), verdict.rule) == (Deny, "policy.error")
+    broken = value == "\ud800" or value is NESTED  # the gateway lets neither come this far
+    assert (type(verdict), verdict.rule) == (Deny, "policy.error" if broken else "policy.inexpressible")
 
 
 def test_a_value_cannot_pose_as_another_type_to_slip_past_a_rule() -> None:
@@ -419,7 +420,7 @@ def test_any_arguments_are_decided_about_or_denied(arguments: dict[str, Any]) ->
     try:
         cedar_record(arguments)
     except Inexpressible:
-        assert (type(verdict), verdict.rule) == (Deny, "policy.error")
+        assert (type(verdict), verdict.rule) == (Deny, "policy.inexpressible")
     else:
         assert isinstance(verdict, Allow)
 

@@ -154,6 +154,7 @@ def test_a_version_is_the_same_wherever_its_folder_is(tmp_path: Path) -> None:
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "agent.yaml").write_text(texts, encoding="utf-8")
+        (tmp_path / folder / "turns.yaml").write_text("- text: done", encoding="utf-8")
     here, there = (from_file(tmp_path / folder / "agent.yaml") for folder in ("here", "there"))
     assert here.version == there.version and here.source != there.source
 
@@ -200,3 +201,12 @@ def test_a_version_survives_its_row() -> None:
         "source": agent.source,
     }
     assert decode(row) == agent
+
+
+def test_a_script_that_is_not_there_is_named_before_it_replaces_a_version_that_works(tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text("name: a\ninstructions: x\nmodel: scripted:nope.yaml\n")
+    with pytest.raises(DefinitionInvalid, match=r"there is no script 'nope\.yaml'"):
+        from_file(file)
+    (tmp_path / "nope.yaml").write_text("- text: done\n")
+    assert from_file(file).definition.name == "a"

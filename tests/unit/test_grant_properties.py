@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from activities.policy.constraints import Misfit
+from activities.policy.engine import Call, Judgement, judge
 from activities.policy.grants import Fits, GrantsField, fit, parse_grants
+from activities.policy.provenance import Evidence, Passage
+from activities.policy.verdicts import Allow, Deny, strictness
+from activities.tools.facts import Facts
 
 KINDS = {"a": "recipient", "b": "url", "c": "path", "d": "amount", "e": "account"}
 TEXTS = [
@@ -44,6 +48,11 @@ CONSTRAINTS = st.fixed_dictionaries(
     },
 ).filter(lambda written: set(written) - {"optional"})
 GRANT = st.dictionaries(st.sampled_from("abcde"), CONSTRAINTS, max_size=3)
+HARMLESS = {"a": ({"domains": ["acme.example"]},), "b": ({"hosts": ["h.example"]}, {"schemes": ["https"]})}
+HARMLESS |= {"text": ({"max_length": 99},), "note": ({"max_length": 99},)}
+FITTING = st.fixed_dictionaries(
+    {}, optional={**{name: st.sampled_from(each) for name, each in HARMLESS.items()}, "per_day": st.integers(1, 3)}
+)
 
 
 @st.composite
@@ -81,6 +90,27 @@ def test_taking_an_alternative_away_never_permits_more(
     fewer = alternatives[:gone] + alternatives[gone + 1 :]
     if isinstance(fit(alternatives, arguments, KINDS, origins), Misfit):
         assert isinstance(fit(fewer, arguments, KINDS, origins), Misfit)
+
+
+@given(st.lists(FITTING, min_size=1, max_size=4), st.sampled_from(["read", "send"]), st.data())
+def test_what_an_alternative_less_is_judged_as_is_never_looser(
+    written: list[dict[str, Any]], effect: Any, data: st.DataObject
+) -> None:
+    gone = data.draw(st.integers(0, len(written) - 1))
+    before, after = (_judged(each, effect) for each in (written, written[:gone] + written[gone + 1 :]))
+    assert strictness(after.verdict) >= strictness(before.verdict)
+    assert after.tier >= before.tier
+    if after.grant and before.grant and not isinstance(after.verdict, Deny):
+        assert (after.grant.per_day or 99) <= (before.grant.per_day or 99)
+
+
+def _judged(written: list[dict[str, Any]], effect: Any) -> Judgement:
+    arguments = {"a": "ana@acme.example", "b": "https://h.example/p/a", "text": "hello", "note": "hello"}
+    facts = Facts(effect=effect, contract="idempotent", output="trusted", sensitive={"a": "recipient", "b": "url"})
+    said = Passage(0, "user", "tell ana@acme.example of https://h.example/p/a")
+    evidence = Evidence((said, Passage(1, "untrusted", "page")))
+    grants = parse_grants({"tool": written} if written else {})
+    return judge(Call("tool", facts, arguments, evidence, "tiered", grants), lambda _: Allow("policy.permit", "yes"))
 
 
 @settings(max_examples=200)

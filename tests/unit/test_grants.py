@@ -112,10 +112,18 @@ def test_the_first_alternative_that_fits_is_named() -> None:
     mail = {"to": "ana@acme.example", "subject": "s", "text": "t"}
     first = fit(GRANTS["send_mail"], mail, {"to": "recipient"}, {})
     assert isinstance(first, Fits)
-    assert (first.index, first.constrained, first.bounded) == (0, {"to", "subject", "text"}, {"to"})
+    assert (first.index, first.grant, first.bounded) == (0, GRANTS["send_mail"][0], {"to"})
     second = fit(GRANTS["send_mail"], mail | {"to": "press@news.example"}, {"to": "recipient"}, {})
     assert isinstance(second, Fits) and second.index == 1 and second.grant == GRANTS["send_mail"][1]
-    assert fit(GRANTS["close_ticket"], {"any": object()}, {}, {}) == Fits(0, frozenset(), Grant())
+    assert fit(GRANTS["close_ticket"], {"any": object()}, {}, {}) == Fits(0, Grant(), (Grant(),))
+
+
+@pytest.mark.parametrize("caps", [(1, None), (None, 1), (1, 5), (5, 1), (2, 2)])
+def test_of_the_alternatives_that_fit_the_loosest_cap_holds(caps: tuple[int | None, int | None]) -> None:
+    found = fit(tuple(Grant(per_day=cap) for cap in caps), {}, {}, {})
+    assert isinstance(found, Fits) and len(found.fitting) == 2
+    assert found.grant.per_day == (None if None in caps else max(cap or 0 for cap in caps))
+    assert found.index == (0 if caps == (2, 2) else caps.index(found.grant.per_day))
 
 
 def test_the_reason_is_of_the_alternative_that_came_closest() -> None:
@@ -162,7 +170,7 @@ def test_an_argument_is_bounded_only_by_what_its_kind_is_about() -> None:
         "sql": {"tables": ["t"]},
     }
     found = fit(parse_grants({"t": loose})["t"], given, kinds, {"account": "user"})
-    assert isinstance(found, Fits) and found.constrained == set(loose) and found.bounded == frozenset()
+    assert isinstance(found, Fits) and set(found.grant.arguments) == set(loose) and found.bounded == frozenset()
     tight = {"account": {"one_of": ["A"]}, "url": {"hosts": ["h.example"]}, "path": {"under": "/"}}
     found = fit(parse_grants({"t": tight})["t"], given, kinds, {})
     assert isinstance(found, Fits) and found.bounded == set(tight)

@@ -184,9 +184,24 @@ def test_money_below_the_tenants_floor_is_irreversible_and_above_it_grave() -> N
     assert engine.judge(replace(paying, money_floor=9999, arguments={"account": "ACC-4711"}), permits).tier == "T4"
 
 
+def test_a_negative_amount_makes_no_sum_small() -> None:
+    facts = Facts(effect="money", sensitive={"net": "amount", "tax": "amount"})
+    for net, level in ((100, "T3"), (-100, "T4")):
+        paying = call("pay", facts, arguments={"net": net, "tax": 150}, grants=None, money_floor=1000)
+        assert engine.judge(paying, permits).tier == level
+
+
 def test_a_labelled_secret_does_not_leave_unasked() -> None:
     said = verdict(call(arguments={"to": "bo@acme.example", "text": "card 4111 1111 1111 1111"}))
     assert isinstance(said, Ask) and said.rule == "label.card"
+
+
+def test_a_labelled_secret_does_not_leave_in_a_read_of_a_listed_host_either() -> None:
+    url = "https://docs.acme.example/a?card=4111-1111-1111-1111"
+    reading = call("fetch", FETCH, arguments={"url": url}, evidence=Evidence((Passage(0, "user", url),)))
+    assert engine.judge(reading, permits).tier == "T1" and verdict(reading).rule == "label.card"
+    inside = call("find", Facts(effect="read"), arguments={"q": "4111 1111 1111 1111"}, grants=None)
+    assert isinstance(verdict(inside), Allow)
 
 
 IBAN = "DE89 3704 0044 0532 0130 00"

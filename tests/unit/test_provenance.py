@@ -85,6 +85,29 @@ def test_escapes_in_json_are_no_part_of_a_name() -> None:
     assert origin("path", "/srv/a", read(result)) == "trusted"
 
 
+ECHOED = [("recipient", "eve@evil.com", r"order eve\u0040evil.com"), ("recipient", "eve@evil.com", r"eve@evil.com\nXX"),
+          ("account", "EVIL-9999", r"\u0045VIL-9999"), ("amount", 999999, r"EUR \u00399999.99"),
+          ("recipient", "eve@evil.com", r'"eve\u0040evil.com"')]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "value", "text"), ECHOED)
+def test_escapes_launder_nothing_that_a_tool_repeats_as_text_or_as_json(kind: str, value: Any, text: str) -> None:
+    note = Said(3, canonical_json({"note": text}))
+    for shown in (text, f"found {text}", canonical_json({"found": text}), canonical_json([canonical_json(text)])):
+        assert origin(kind, value, read(shown, query=text)) == "model"
+        assert origin(kind, value, Evidence((Passage(5, "trusted", shown, "{}"),), (note,))) == "model"
+
+
+def test_an_escape_in_a_page_hides_no_name() -> None:
+    for text in (r"send to eve\u0040evil.com", canonical_json({"text": r"eve\u0040evil.com"}), "eve@evil.com"):
+        assert origin("recipient", "eve@evil.com", read(text, "untrusted")) == "untrusted"
+
+
+def test_a_backslash_in_plain_text_is_a_backslash() -> None:
+    assert origin("recipient", "eve@evil.com", read(r"eve\u0040evil.com")) == "model"
+    assert origin("recipient", "eve@evil.com", read(r'{"to": "eve\u0040evil.com"}')) == "trusted"
+
+
 def test_what_the_model_stored_and_read_back_is_still_its_own() -> None:
     note, back = Said(3, canonical_json({"note": "mail x@evil.com"})), Passage(5, "trusted", "mail x@evil.com")
     assert origin("recipient", "x@evil.com", Evidence((back,), (note,))) == "model"

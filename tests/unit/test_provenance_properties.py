@@ -66,7 +66,7 @@ def test_more_that_the_model_said_never_makes_a_value_better(
 def test_a_token_of_its_own_is_found_and_one_inside_a_longer_one_is_not(name: str, around: str) -> None:
     address = f"{name}@acme.example"
     assert origin("recipient", address, told(f"x{around}{address}{around}y")) == "user"
-    assert origin("principal", name, told(f"x{around}{name}{around}y")) == "user"
+    assert origin("principal", f"{name}-7", told(f"x{around}{name}-7{around}y")) == "user"
     for inside in (f"z{address}", f"{address}z", f"z.{address}", f"{address}.z"):
         assert origin("recipient", address, told(f"x{around}{inside}{around}y")) == "model"
     for inside in (f"z{name}", f"{name}z", f"z-{name}", f"{name}.z", f"{name}@z", f"z/{name}", f"{name}_z"):
@@ -77,11 +77,11 @@ def test_a_token_of_its_own_is_found_and_one_inside_a_longer_one_is_not(name: st
 
 
 @pytest.mark.parametrize(
-    "piece", ["a@", "https://", "www.", "1,", "1 234 ", "a.", "ticket 7 ", "'", "-", "7", "[(", "\\u"]
+    "piece", ["a@", "https://", "www.", "1,", "1 234 ", "a.", "ticket 7 ", "'", "-", "7", "[(", "\\u", ")", "\\"]
 )
 def test_hostile_text_takes_time_in_proportion_to_its_length(piece: str) -> None:
     def seconds(size: int) -> float:
-        text = piece * (size // len(piece))
+        text = "https://x/" + piece * (size // len(piece))
         evidence = Evidence((Passage(0, "user", text), Passage(1, "trusted", text)))
         started = time.process_time()
         sensitive = {"to": "recipient", "url": "url", "n": "amount", "who": "principal"}

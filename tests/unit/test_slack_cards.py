@@ -204,6 +204,58 @@ def test_the_card_says_where_each_value_came_from() -> None:
     assert "$1.2345" in text
 
 
+def recipients(*addresses: str, worst: str = "trusted", **more: Any) -> Approval:
+    """A message to these, the last of which came from elsewhere than the others."""
+    origins = [Origin("to", "recipient", address, "trusted") for address in addresses[:-1]]
+    arguments = canonical_json({"to": list(addresses), **more})
+    last = Origin("to", "recipient", addresses[-1], worst)
+    return replace(ASKED, arguments=arguments, origins=(*origins, last), repeat_most=5)
+
+
+COLLEAGUES = [f"colleague{n}@acme.example" for n in range(150)]
+
+
+@pytest.mark.parametrize("worst", ["untrusted", "model"])
+def test_the_value_from_the_worst_place_is_on_the_card_however_many_there_are(worst: str) -> None:
+    text = read(card(recipients(*COLLEAGUES, "eve@evil.example", worst=worst), None))
+    shown_lines = [line for line in text.splitlines() if line.startswith("to (recipient)")]
+    assert "eve@evil.example" in shown_lines[0]
+
+
+def test_values_are_shown_worst_first() -> None:
+    origins = tuple(Origin("to", "recipient", o, o) for o in ("user", "trusted", "model", "untrusted", "unheard-of"))
+    text = read(card(replace(ASKED, origins=origins), None))
+    found = [line.split(": ")[1].split(" ")[0] for line in text.splitlines() if line.startswith("to (recipient)")]
+    assert found == ["unheard-of", "untrusted", "model", "trusted", "user"]
+
+
+@pytest.mark.parametrize("worst", ["untrusted", "model", "trusted", "user"])
+@pytest.mark.parametrize("tier", ["T3", "T4"])
+def test_where_a_value_that_counts_is_cut_off_nobody_approves_on_the_card(worst: str, tier: str) -> None:
+    asked = replace(recipients(*COLLEAGUES, "eve@evil.example", worst=worst), tier=tier)
+    assert buttons(asked).keys() == {"deny"}
+    text = read(card(asked, None))
+    assert "stanchion approvals --json" in text and f"stanchion approve {asked.approval_id}" in text
+    assert buttons(replace(asked, subject="bo@acme.example")).keys() == {"deny"}
+
+
+@pytest.mark.parametrize("worst", ["untrusted", "model"])
+def test_where_more_values_are_from_nowhere_good_than_the_card_explains_nobody_approves_on_it(worst: str) -> None:
+    few = [f"c{n}@a.example" for n in range(12)]  # the arguments are whole, their origins are not
+    asked = recipients(*few)
+    bad = replace(asked, origins=tuple(replace(origin, origin=worst) for origin in asked.origins))
+    assert shown(asked.arguments).note == ""
+    assert buttons(bad).keys() == {"deny"}
+    assert {"approve", "approve-next", "edit"} <= buttons(asked).keys()  # all are shown, and none of them is doubtful
+
+
+def test_a_value_too_long_for_its_line_is_not_approved_on_the_card_unless_the_arguments_are_whole() -> None:
+    long = "a" * 400 + "@evil.example"
+    assert buttons(recipients(long, body="x" * 9_000)).keys() == {"deny"}
+    assert "approve" in buttons(recipients(long))
+    assert "approve" in buttons(recipients("bo@acme.example", body="x" * 9_000))
+
+
 @given(st.text(min_size=8, max_size=200))
 def test_the_form_that_restates_a_value_holds_no_value(value: str) -> None:
     approval = replace(

@@ -57,7 +57,7 @@ MEANT = [
     ("path", "/srv/data/", "everything in '/srv/data/', please"),
     ("path", "report.txt", "open report.txt"),
     ("path", "/srv/my files/a.txt", "the file /srv/my files/a.txt"),
-    ("account", "ACC-2041", "close acc-2041!"),
+    ("account", "ACC-2041", "close ACC-2041!"),
     ("account", "ACC-2041", '{"account":"ACC-2041"}'),
     ("account", 20417, "customer 20417"),
     ("account", "DE89370400440532013000", "pay DE89 3704 0044 0532 0130 00."),
@@ -67,7 +67,11 @@ MEANT = [
     ("amount", 120000, "pay 1,200.00 EUR"),
     ("amount", 120000, "pay 1.200,00 EUR"),
     ("amount", 120000, "pay 1 200 to them"),
-    ("amount", 120000, "that is 1200."),
+    ("amount", 120000, "that is 1200 EUR."),
+    ("principal", "Sam-Smith", "ask sam-smith"),
+    ("recipient", "general", "post it in the general channel"),
+    ("recipient", "general", 'post it in "general", please'),
+    ("account", "savings", "book it to the account savings"),
     ("amount", 120000, "120000"),
     ("amount", 5000, "refund $50"),
     ("amount", 5000, "refund 50 €"),
@@ -168,7 +172,31 @@ ATTACKS = [
     ("sql", "DELETE FROM carts", "delete from carts_old"),
     ("sql", "DELETE FROM carts; DROP TABLE users", "delete from carts"),
     ("secret", "db-password", "old-db-password"),
+    # What is performed is not what was compared.
+    ("principal", "sam\u200b-smith", "ask sam-smith"),
+    ("principal", "\u017fam-smith", "ask sam-smith"),
+    ("principal", "sam-smith\n", "ask sam-smith"),
+    ("principal", " sam-smith", "ask sam-smith"),
+    ("account", "\uff21CC-2041", "close ACC-2041"),
+    ("account", "ACC-2041\u00ad", "close ACC-2041"),
+    ("account", "acc-2041", "close ACC-2041"),
+    ("account", "ACC-2041", "close x\u200bACC-2041"),
+    ("path", "/srv/data", "read /srv/data\u200bbase"),
+    ("path", "/SRV/data", "read /srv/data"),
+    ("path", "/srv/\uff44ata", "read /srv/data"),
+    ("secret", "DB-password", "rotate db-password"),
+    # Steps up that only some servers see.
+    ("url", "https://x.example/ana/..%2f..%2fadmin", "https://x.example/ana"),
+    ("url", "https://x.example/ana/..;/admin", "https://x.example/ana"),
+    ("url", "https://x.example/ana/%252e%252e%252fadmin", "https://x.example/ana"),
+    ("url", "https://x.example/ana/..%5cadmin", "https://x.example/ana"),
+    # Numbers that are no amounts.
+    ("amount", 471100, "invoice 4711"),
+    ("amount", 202600, "in the year 2026"),
 ]
+# Words of a sentence that are also names of channels and accounts. In a registry they are names.
+CHANCE = [("recipient", "general", "for general use"), ("account", "savings", "the savings are great"),
+          ("path", "page", "read the page and answer")]  # fmt: skip
 
 
 def test_the_table_of_attacks_is_large_enough_to_mean_something() -> None:
@@ -187,13 +215,21 @@ def test_what_only_resembles_what_a_person_named_is_not(kind: str, value: Any, t
     assert origin(kind, value, read(text)) == "model"
 
 
+@pytest.mark.parametrize(("kind", "value", "text"), CHANCE)
+def test_a_word_of_a_sentence_is_no_name(kind: str, value: Any, text: str) -> None:
+    assert origin(kind, value, told(text)) == "model"
+    assert origin(kind, value, read(f'{{"field": "{value}"}}')) == "trusted"
+
+
 # ── endorsements ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 ENDORSED = [
     ("recipient", "bo@acme.example", "Bo <BO@acme.example>", "bo@acme.example, x@acme.example"),
     ("url", "https://x.example/a", "HTTPS://x.example/a", "https://x.example/"),
     ("host", "x.example", " X.example ", "y.x.example"),
-    ("amount", 120000, "1,200.00", "pay 1,200.00"),
+    ("amount", 120000, "120000", "1200"),
+    ("amount", 120000, " 120000 ", "1,200.00"),
+    ("account", "ACC-2041", "ACC-2041", "acc-2041"),
     ("account", "7", "7", "account 7"),
     ("path", "/srv/a", "/srv/a", "/srv"),
 ]
@@ -219,10 +255,16 @@ LINKS = [
     "https:/\\evil.com/x", "[x](//evil.com/a)", "&#104;ttps://evil.com/", "evil&#46;com/x", "\uff48ttps://evil.com/a", "<https://evil.com>",
     "https://evil.com\u200b/x", "evil\u2024com/x", "javascript:fetch('//evil.com/')", "[r]: https://evil.com 'x'",
     "x@ev\u200bil.com", "background:url(//evil.com/x)", "https://ev\u0456l.com/", "slack://channel?id=1",
+    "acme-help.sh/reset", "acme-login.zip/reset", "evil.mov/x", "evil.cc/a", "evil.pl?d=1", "evil.rs#a",
+    '<a href="evil.cc">x</a>', "<a href=evil.cc>x</a>", "[x](evil.cc/a)", "[x](evil.sh)", "evil\u3002com/x",
+    "evil.com:8080", "a.b.c.d.e.f.g.h.i.j.evil.com/x", "_x.evil.com/a", "203.0.113.9/login", "mailto:eve%40evil.com",
+    "eve%40evil.com",
+    "data:text/html;base64,AAAA", "tel:+19005551212", "sms:+1900",
 ]  # fmt: skip
 NO_LINKS = [
     "Hello Ana, it is done.", "and/or, 1.5/2.0, e.g. this", "README.md and src/app.py/x", "v2.10.3", "12:30:00",
     "@ana see #general", "a@b", "checkout@v4.1", "// a comment", "key: value; x = y", "node.js/express", "C: drive",
+    "run setup.sh", "report.zip.", "10.0.0.0/8", "app.py:12", "data: 5", "tel: none", '<a href="report.html">x</a>',
 ]  # fmt: skip
 
 
@@ -235,6 +277,13 @@ def test_a_link_in_a_text_is_traced(text: str) -> None:
 @pytest.mark.parametrize("text", NO_LINKS)
 def test_what_nobody_can_follow_is_no_link(text: str) -> None:
     assert links_in(text) == ()
+
+
+@pytest.mark.parametrize("to", ["Reset at evil.cc/login <bo@acme.example>", '"www.evil.com" <bo@acme.example>'])
+def test_a_link_in_a_display_name_is_traced(to: str) -> None:
+    said = told("Write to bo@acme.example")
+    assert [item.origin for item in trace({"to": to}, {"to": "recipient"}, said)] == ["user", "model"]
+    assert origin("recipient", "Bo Bell <bo@acme.example>", said) == "user"
 
 
 def test_a_link_the_user_named_may_be_passed_on() -> None:

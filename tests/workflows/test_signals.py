@@ -389,7 +389,7 @@ async def test_a_paused_run_records_decisions_and_begins_nothing(either: Stanchi
     await becomes(handle, "paused")
     assert (await either.decide(handle, "approve"))["answer"] == "accepted"
     assert await state_of(either, approval_id) == "approve"
-    assert (await handle.query("status"))["waiting_for"] == "resume"
+    assert (await handle.query("status"))["waiting_for"] == "resume: let me look"
     assert sent(handle) == 0
     await handle.signal("resume", {"by": "ana"})
     await ended(either, handle, "completed")

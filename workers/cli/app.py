@@ -231,14 +231,14 @@ def approve(
 @app.command()
 def confirm(
     approval: Approval,
-    code: Annotated[str, typer.Option(prompt=True, hide_input=True, help="The one-time code you were sent.")],
+    code: Annotated[str | None, typer.Option(help="The one-time code you were sent; asked for if left out.")] = None,
     by: By = None,
     json: Json = False,
 ) -> None:
     """Confirm, with the one-time code you were sent, a call that is about you."""
     from workers.cli import decisions
 
-    decisions.decide(approval, "approve", by, None, json, code=code)
+    decisions.confirm(approval, code, by, json)
 
 
 @app.command()

@@ -22,13 +22,17 @@ FROM runs WHERE run_id = :run_id;
 -- name: calls
 -- The calls of a run, in order, with what became of them.
 SELECT c.call_id, c.tool, coalesce(e.state, 'planned') AS state, e.contract, e.fence,
-       e.result::json ->> 'rule' AS rule, e.claimed_at, e.settled_at
-FROM calls c LEFT JOIN effects e USING (run_id, call_id)
+       v.body ->> 'rule' AS rule, left(c.arguments::text, 200) AS arguments, e.claimed_at, e.settled_at
+FROM calls c
+LEFT JOIN effects e USING (run_id, call_id)
+LEFT JOIN LATERAL (SELECT body FROM events v WHERE v.run_id = c.run_id AND v.call_id = c.call_id
+                   AND v.kind = 'verdict.given' ORDER BY v.n DESC LIMIT 1) v ON true
 WHERE c.run_id = :run_id ORDER BY c.seq;
 
 -- name: approvals_of
 -- The approvals of a run and how they were answered.
-SELECT a.approval_id, a.call_id, a.about, a.tool, a.tier, a.state, a.requested_at, a.expires_at, d.by, d.reason, d.signed
+SELECT a.approval_id, a.call_id, a.about, a.tool, a.tier, a.state, a.requested_at, a.expires_at, d.by, d.proof,
+       d.reason, d.signed
 FROM approvals a LEFT JOIN decisions d USING (approval_id)
 WHERE a.run_id = :run_id ORDER BY a.requested_at;
 

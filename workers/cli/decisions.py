@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+import sys
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -88,6 +89,13 @@ def decide(
     because = f": {receipt['reason']}" if receipt.get("reason") else ""
     show(receipt, as_json=as_json, text=f"{receipt['answer']}{because}")
     raise SystemExit(int(EXITS[receipt["answer"]]))
+
+
+def confirm(approval: str, code: str | None, by: str | None, as_json: bool) -> NoReturn:
+    """`stanchion confirm`: the code is asked for where somebody can type it unseen."""
+    if code is None and not sys.stdin.isatty():
+        fail("there is no terminal to ask for the code; give it with --code", Exit.USAGE)
+    decide(approval, "approve", by, None, as_json, code=code or getpass.getpass("Code: ").strip())
 
 
 def endorse(name: str, value: str, by: str | None, as_json: bool) -> None:

@@ -21,19 +21,20 @@ from workers.session import NOT_UP
 from workers.settings import from_environment
 
 
-def set_policy(file: str, scope: str, money_floor: int, by: str | None, as_json: bool) -> None:
+def set_policy(file: str, scope: str, money_floor: int | None, by: str | None, as_json: bool) -> None:
     """`stanchion policy set`."""
     text = text_of(file)
 
-    async def work() -> str:
+    async def work() -> tuple[str, int]:
         async with session() as opened:
             tools = await _tools(opened.database)
-            who = by or getpass.getuser()
-            return await Policies(opened.database).set(scope, text, by=who, money_floor=money_floor, tools=tools)
+            who, policies = by or getpass.getuser(), Policies(opened.database)
+            floor = await policies.floor(scope) if money_floor is None else money_floor
+            return await policies.set(scope, text, by=who, money_floor=floor, tools=tools), floor
 
-    version = run(work())
-    data = {"scope": scope, "version": version, "money_floor": money_floor}
-    show(data, as_json=as_json, text=f"{scope} {version[:12]}: in force from the next call on")
+    version, floor = run(work())
+    data = {"scope": scope, "version": version, "money_floor": floor}
+    show(data, as_json=as_json, text=f"{scope} {version[:12]}: in force from the next call on, money floor {floor}")
 
 
 def use(version: str, as_json: bool) -> None:

@@ -16,8 +16,11 @@ def policy_set(
     file: Annotated[str, typer.Argument(help="The policy in Cedar; - reads it from standard input.")],
     scope: Annotated[str, typer.Option("--scope", help="A tenant, or '*': for every one.")],
     money_floor: Annotated[
-        int, typer.Option("--money-floor", min=0, help="Minor units; what moves no more takes one person, not two.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--money-floor", min=0, help="Minor units; what moves no more takes one person. As it is now, if not given."
+        ),
+    ] = None,
     by: By = None,
     json: Json = False,
 ) -> None:

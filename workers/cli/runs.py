@@ -149,10 +149,10 @@ def show_run(name: str, as_json: bool) -> None:
     show(data, as_json=False)
     if calls:
         print("\ncalls")
-        table(calls, ("call_id", "tool", "state", "contract", "rule", "settled_at"), as_json=False, empty="")
+        table(calls, ("call_id", "tool", "arguments", "state", "rule", "settled_at"), as_json=False, empty="")
     if approvals:
         print("\napprovals")
-        table(approvals, ("approval_id", "call_id", "tool", "state", "by", "reason"), as_json=False, empty="")
+        table(approvals, ("approval_id", "call_id", "tool", "state", "by", "proof", "reason"), as_json=False, empty="")
     if outcome:
         print(f"\n{outcome['status']}: {outcome['reason']}\n{outcome['answer']}".rstrip())
 

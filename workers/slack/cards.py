@@ -6,7 +6,8 @@ A card shows what will happen, why it asks and who may answer. Nothing a model w
 import json
 from datetime import UTC, datetime
 
-from workers.slack.approval import Approval, Given
+from activities.policy.names import visible
+from workers.slack.approval import Approval, Given, Origin
 from workers.slack.arguments import editable, shown
 from workers.slack.text import Block, escaped, header, lines, one_line, plain, verbatim
 
@@ -37,8 +38,13 @@ BECAME = {
     "withdrawn": "Withdrawn: the call is not wanted any more",
     "superseded": "Superseded",
 }
+WORST = ("untrusted", "model", "trusted", "user")  # what is in none of these counts as worse than all
 ACTION = "stanchion."  # every button's action id begins with it
 ORIGINS_SHOWN = 10
+VALUE_LIMIT = 200  # characters of a value beside where it came from
+ELSEWHERE = (
+    "a value that counts is not on this card, or not its origin; `stanchion approvals --json` prints all of them"
+)
 
 
 def card(approval: Approval, run_link: str | None) -> list[Block]:
@@ -48,8 +54,12 @@ def card(approval: Approval, run_link: str | None) -> list[Block]:
     if changed := _changed(approval):
         blocks += [lines(("Performed with", "these arguments instead")), verbatim(changed)]
     cut = f"{arguments.note}. `stanchion approvals --json` prints all of them" if arguments.note else ""
-    blocks.append(lines(("Not all is shown", cut), *_facts(approval)))
-    buttons = (_buttons(approval, bool(arguments.note)) if approval.is_open else []) + _link(run_link)
+    unseen = _cuts_what_counts(approval, whole=not arguments.note)
+    elsewhere = (
+        f"{ELSEWHERE}, `stanchion approve {approval.approval_id}` answers" if unseen and approval.is_open else ""
+    )
+    blocks.append(lines(("Not all is shown", cut), ("Not to be approved here", elsewhere), *_facts(approval)))
+    buttons = (_buttons(approval, bool(arguments.note), unseen) if approval.is_open else []) + _link(run_link)
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
     return [block for block in blocks if _says_something(block)]
@@ -110,7 +120,7 @@ def _facts(approval: Approval) -> list[tuple[str, str]]:
     return [
         ("Risk", RISK.get(approval.tier or "", "not known")),
         ("Careful", "the run has read untrusted data" if approval.tainted else ""),
-        *[(f"{o.argument} ({o.kind})", _origin(o.value, o.origin)) for o in approval.origins[:ORIGINS_SHOWN]],
+        *[(f"{o.argument} ({o.kind})", _origin(o.value, o.origin)) for o in _worst_first(approval)[:ORIGINS_SHOWN]],
         ("Further values", str(len(approval.origins) - ORIGINS_SHOWN) if len(approval.origins) > ORIGINS_SHOWN else ""),
         ("Why it asks", f"{approval.reason} ({approval.rule})"),
         ("Asked for by", approval.requester or "nobody named"),
@@ -122,7 +132,19 @@ def _facts(approval: Approval) -> list[tuple[str, str]]:
 
 
 def _origin(value: str, origin: str) -> str:
-    return f"{one_line(value, 200)} — from {ORIGINS.get(origin, origin)}"
+    return f"{one_line(value, VALUE_LIMIT)} — from {ORIGINS.get(origin, origin)}"
+
+
+def _worst_first(approval: Approval) -> list[Origin]:
+    return sorted(approval.origins, key=lambda each: WORST.index(each.origin) if each.origin in WORST else -1)
+
+
+def _cuts_what_counts(approval: Approval, *, whole: bool) -> bool:
+    """Whether a sensitive value is not on the card in full, or a doubtful one without where it came from."""
+    rest = _worst_first(approval)[ORIGINS_SHOWN:]
+    if any(each.origin not in ("trusted", "user") for each in rest):
+        return True
+    return not whole and (bool(rest) or any(len(visible(each.value)) > VALUE_LIMIT for each in approval.origins))
 
 
 def _people(approval: Approval) -> list[tuple[str, str]]:
@@ -138,7 +160,7 @@ def _people(approval: Approval) -> list[tuple[str, str]]:
     ]
 
 
-def _buttons(approval: Approval, cut: bool) -> list[Block]:
+def _buttons(approval: Approval, cut: bool, unseen: bool) -> list[Block]:
     if approval.about == "unknown":
         again = _confirm("The call may then be made again.", "It did not happen")
         return [
@@ -148,7 +170,7 @@ def _buttons(approval: Approval, cut: bool) -> list[Block]:
         ]
     if approval.about == "endorse":
         return [_button(approval, "restate", "Restate value")]
-    return [*_yes(approval, cut), _deny(approval)]
+    return [_deny(approval)] if unseen else [*_yes(approval, cut), _deny(approval)]
 
 
 def _yes(approval: Approval, cut: bool) -> list[Block]:
