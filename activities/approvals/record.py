@@ -185,6 +185,8 @@ def _why_not(row: Any, decision: Decision, who: Identified) -> str | None:
     about_them = row["subject"] and canonical_name(who.name) == canonical_name(row["subject"])
     if about_them and decision.verdict in ("approve", "edit"):
         return "whom a call is about confirms it with the code that was sent to them: `stanchion confirm`"
+    if row["about"] == "call" and not row["needed"] and decision.verdict == "approve":
+        return f"nobody's yes is needed: {row['subject']} confirms it with the code that was sent to them"
     if row["roles"] and not who.roles.intersection(row["roles"]):
         return f"only {' or '.join(row['roles'])} may decide about this; {who.name} has no such role"
     if who.proof == "signature" and decision.digest is None:

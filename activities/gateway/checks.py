@@ -73,6 +73,9 @@ def is_offered(call: Candidate) -> Verdict | None:
     """The agent's definition offers this tool."""
     if call.pinned is not None and call.spec is not None:
         return None
+    if call.pinned is not None:
+        reason = f"{call.facts.tool} is not in this worker's code, which is older than the agent: restart the worker"
+        return Deny("tool.not-here", reason)
     names = ", ".join(sorted(call.agent.by_name))
     return Deny("tool.not-offered", f"there is no tool {call.facts.tool!r}; you have: {names}", correctable=True)
 

@@ -121,7 +121,7 @@ class _Weighed:
         if not self.is_effect:
             return
         if self.call.always_ask:
-            yield Ask("approval.always", "the agent's definition has every call of this tool asked about")
+            yield Ask("approval.always", "the agent's definition has each call of this tool asked about or confirmed")
         if suspect := self.call.evidence.suspect:
             yield Ask("result.suspect", f"the run has read data that may be wrong: {suspect}")
 

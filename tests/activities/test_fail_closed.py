@@ -154,6 +154,13 @@ async def test_the_agents_own_policy_being_broken_denies(door: Door) -> None:
     await assert_denied(door.another(), call, "policy.error")
 
 
+async def test_a_tool_that_this_workers_code_does_not_have_is_denied_and_the_reason_says_what_to_do(door: Door) -> None:
+    agent = await door.publish("note")
+    await door.execute("""UPDATE agents SET tools = replace(tools::text, '"name":"note"', '"name":"newer"')::json""")
+    call = await door.another().one(agent, "newer", **TEXT)
+    assert await door.another().call(call) == Refused(call_id=call.call_id, rule="tool.not-here")
+
+
 async def test_another_tenants_broken_policy_denies_nothing_here(door: Door) -> None:
     call = await unasked(door)
     await door.put_policy("globex", "permit (principal, action")

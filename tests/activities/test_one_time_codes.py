@@ -150,8 +150,8 @@ async def test_an_approver_does_not_confirm_in_place_of_the_subject(asks: Asks) 
     desk = await asks()
     lee = await desk.people.add(LEE)
     receipt = await desk.says(lee)
-    assert (receipt.closes, await desk.performed()) == (False, False)
-    assert "one-time code of whom it is about" in receipt.reason
+    assert (receipt.answer, receipt.closes, await desk.performed()) == ("not allowed", False, False)
+    assert "nobody's yes is needed" in receipt.reason
     wrong = another_code(code_for(desk.call.run_id))
     assert "not the code" in refusal(await desk.says(await desk.people.add(KIM), code=wrong))
     assert not await desk.performed()
