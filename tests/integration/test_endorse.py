@@ -139,7 +139,8 @@ async def test_at_the_command_line_it_is_signed_with_the_key_that_is_here(
     strict: Stanchion, services: Services, database_url: str, tmp_path: Path
 ) -> None:
     handle = await denied(strict, grants=GRANT)
-    terminal = Terminal(tmp_path / "home", services.temporal.address, database_url)
+    servers = {"TEMPORAL_ADDRESS": services.temporal.address, "DATABASE_URL": database_url}
+    terminal = Terminal(tmp_path / "home", servers)
     for words in (["principals", "add", LEE, "--tenant", "acme"], ["keys", "new", LEE, "--tenant", "acme"]):
         assert (await terminal(*words)).code == 0
     told = await terminal("endorse", handle.id, PARTNER, "--by", LEE, "--json")
