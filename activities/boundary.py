@@ -1,7 +1,8 @@
 """The edge between activities and Temporal: failures get their name and a bounded text, waits get a heartbeat."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -11,6 +12,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.errors import StanchionError, clip, to_application_error
 
+SENT_SECONDS = 0.5  # the worker sends heartbeats on this often at most (workers/worker.py)
 BEAT_SECONDS = 1.5  # a quarter of the heartbeat time-out of workflows/options.py: three may be lost
 
 
@@ -54,3 +56,24 @@ async def _beat_for_ever() -> None:
     while True:
         await asyncio.sleep(BEAT_SECONDS)
         activity.heartbeat()
+
+
+def beats() -> Callable[[], None]:
+    """A heartbeat for a provider to give at every sign of life; those that nobody would see are not sent.
+
+    The first one is never throttled by the SDK: for an answer that is there at once it would be a request for nothing.
+    """
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if activity.in_activity() and time.monotonic() - last >= SENT_SECONDS:
+            last = time.monotonic()
+            activity.heartbeat()
+
+    return beat
+
+
+def attempt() -> int:
+    """Which attempt at its activity this is, from 1; outside of Temporal there is one."""
+    return activity.info().attempt if activity.in_activity() else 1

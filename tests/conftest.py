@@ -11,6 +11,7 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from tests.harness import databases
+from tests.harness.door import Door
 from tests.harness.stanchion import Stanchion
 from workers.database import prepare_database
 from workers.plugin import stanchion_plugin
@@ -90,3 +91,11 @@ async def systems(client: Client, database_url: str) -> AsyncIterator[Callable[.
 async def stanchion(systems: Callable[..., Stanchion]) -> Stanchion:
     """A running system with all roles."""
     return await systems().up()
+
+
+@pytest_asyncio.fixture
+async def door(database_url: str) -> AsyncIterator[Door]:
+    """A worker's parts on the test's own database, without Temporal."""
+    made = Door.make(database_url)
+    yield made
+    await made.close()

@@ -1,12 +1,11 @@
 """What `stanchion doctor` says of the controls: policies, people, habits. Reads our tables; changes nothing."""
 
-from activities.agents.versions import Agents, AgentVersion, shapes
+from activities.agents.versions import Agents, AgentVersion, shapes_of_all
 from activities.approvals.habits import with_warning
 from activities.approvals.record import SQL
 from activities.identity.principals import Principals
 from activities.policy.store import PLATFORM, Policies
 from activities.storage.database import Database
-from activities.tools.registry import BUILTIN
 from workers.findings import Check
 
 HABIT_DAYS = 30
@@ -34,8 +33,7 @@ async def _policies(database: Database, agents: list[AgentVersion]) -> Check:
     heads = await policies.effective(PLATFORM)
     if heads.missing or heads.broken:
         return Check("policies", False, heads.missing or heads.broken or "", "Run `stanchion bootstrap`.")
-    tools = {tool.name: tool for agent in agents for tool in agent.tools}
-    wrong = await policies.misfits(shapes(tools.values())) if tools else {}  # without tools nothing fits, or need to
+    wrong = await policies.misfits(shapes_of_all(agents)) if agents else {}  # without tools nothing fits, or need to
     said = "; ".join(f"{version[:12]}: {problem}" for version, problem in wrong.items())
     return Check("policies", not wrong, said or "in force, and they fit the tools", "Mend it: `stanchion policy set`.")
 
@@ -67,9 +65,7 @@ def _reviewers(agents: list[AgentVersion]) -> Check:
     ]
     missing = [f"{asker} asks {name}, which is not registered" for asker, name in rules if name not in by_name]
     armed = [
-        f"{asker} asks {name}, which has tools"
-        for asker, name in rules
-        if name in by_name and any(tool.name not in BUILTIN for tool in by_name[name].tools)
+        f"{asker} asks {name}, which has tools" for asker, name in rules if name in by_name and by_name[name].own_tools
     ]
     fix = "Register it without tools: `stanchion agents add FILE`. Until then people decide alone."
     return Check("reviewers", not (missing or armed), "; ".join(missing + armed) or f"{len(rules)} asked for", fix)

@@ -65,6 +65,11 @@ class AgentVersion:
         return {tool.name: tool for tool in self.tools}
 
     @cached_property
+    def own_tools(self) -> tuple[str, ...]:
+        """The tools that its definition names, without those that every agent has."""
+        return tuple(tool.name for tool in self.tools if tool.name not in BUILTIN)
+
+    @cached_property
     def acts_outside(self) -> bool:
         """One of its tools can carry something out of the house."""
         return any(tool.acts_outside for tool in self.tools)
@@ -184,3 +189,8 @@ def _pinned(module: str, spec: ToolSpec) -> PinnedTool:
 def shapes(tools: Iterable[PinnedTool]) -> list[ToolShape]:
     """Tools as a policy's schema needs them."""
     return [ToolShape(tool.name, tool.tier, tool.effect, tool.input_schema) for tool in tools]
+
+
+def shapes_of_all(agents: Iterable[AgentVersion]) -> list[ToolShape]:
+    """Every tool that one of these agents offers: what a policy for all of them may speak about."""
+    return shapes(tool for agent in agents for tool in agent.tools)

@@ -12,8 +12,9 @@ WHERE a.approval_id = :approval_id AND a.run_id = :run_id;
 
 -- name: record
 -- Store a decision, in one statement: only an open, unexpired approval takes one. A yes closes it once enough distinct
--- people said yes and whom it is about has confirmed; "did-not" lets a call be tried again and counts alike; every other answer closes it at once. The yes of someone who is
--- revoked by now, or whose last word on this call was given with a key that is, does not count and is struck.
+-- people said yes and whom it is about has confirmed; "did-not" lets a call be tried again and counts alike; every other
+-- answer closes it at once. The yes of someone who is revoked by now, or whose last word on this call was given with a
+-- key that is, does not count and is struck.
 WITH gone AS (
     SELECT p.name FROM principals p, runs r
     WHERE r.run_id = :run_id AND p.tenant IN (r.tenant, '*') AND p.revoked_at IS NOT NULL

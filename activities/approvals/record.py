@@ -8,6 +8,7 @@ from temporalio import activity
 
 from activities.approvals.authority import Authority, Identified
 from activities.approvals.codes import CODE_TRIES, code_hash
+from activities.boundary import attempt
 from activities.identity.proof import Unproven, canonical_name
 from activities.identity.statements import decision_statement
 from activities.storage.canonical import canonical_json, clean
@@ -45,7 +46,7 @@ class Approvals(ApprovalsPort):
         row = await self._find(request)
         if row is None:
             return _receipt(decision, "not allowed", "this run has no such approval")
-        if row["mine"] == decision.verdict and _is_retry():
+        if row["mine"] == decision.verdict and attempt() > 1:
             # An earlier attempt stored it and lost its reply: its answer is still owed.
             return _receipt(decision, "accepted", _missing(row), closes=row["state"] != "open")
         if refused := _refusal(row, decision):
@@ -192,10 +193,6 @@ def _why_not(row: Any, decision: Decision, who: Identified) -> str | None:
     if who.proof == "signature" and decision.digest is None:
         return "a signed decision names the digest of the call that it is about"
     return None
-
-
-def _is_retry() -> bool:
-    return activity.in_activity() and activity.info().attempt > 1
 
 
 def _missing(row: Any) -> str:

@@ -116,7 +116,6 @@ class Asking:
             escalate_roles=list(terms.rule.escalate.roles) if terms.rule.escalate else [],
             reviewer=terms.reviewer,
             subject=terms.subject,
-            code_hash=None,
             repeat_most=terms.repeat_most,
             origins=canonical_json([vars(item) for item in judged.judgement.traced]),
             tainted=judged.judgement.tainted,

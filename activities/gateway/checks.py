@@ -139,16 +139,26 @@ def is_in_order(call: Candidate) -> Verdict | None:
 
 def judge(call: Candidate, around: Surroundings, arguments: str | None = None) -> Judged:
     """The judgement about a call, or about other `arguments` for it. Whatever raises is a Deny."""
-    tier: Tier = call.spec.tier if call.spec else "T4"
     if verdict := is_in_order(call):
-        return Judged(call, Judgement(verdict, tier))
+        return not_in_order(call, verdict)
+    return weigh(call, around, arguments)
+
+
+def not_in_order(call: Candidate, verdict: Verdict) -> Judged:
+    """The judgement about a call that needs no more than a look at it."""
+    return Judged(call, Judgement(verdict, call.spec.tier if call.spec else "T4"))
+
+
+def weigh(call: Candidate, around: Surroundings, arguments: str | None = None) -> Judged:
+    """The judgement about a call that is in order. Whatever raises is a Deny."""
+    assert call.spec
     try:
         given = json.loads(arguments if arguments is not None else call.facts.effective_arguments)
         return Judged(call, _judgement(call, around, given))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic in Cedar's Rust is no Exception
-        return Judged(call, Judgement(_broken(error), tier))
+        return Judged(call, Judgement(_broken(error), call.spec.tier))
 
 
 def _judgement(call: Candidate, around: Surroundings, arguments: Mapping[str, Any]) -> Judgement:

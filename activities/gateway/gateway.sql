@@ -127,11 +127,11 @@ WITH standing AS (
     RETURNING s.by, s.proof
 ), asked AS (
     INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason, expires_at,
-                           needed, roles, approved_by, escalates_at, escalate_roles, reviewer, subject, code_hash,
+                           needed, roles, approved_by, escalates_at, escalate_roles, reviewer, subject,
                            repeat_most, class, alike, origins, tainted, supersedes, state, closed_at)
     VALUES (:approval_id, :run_id, :call_id, 'call', :tool, :tier, :arguments, :digest, :rule, :reason, :expires_at,
             :needed, :roles::text[], :approved_by::text[] || ARRAY(SELECT by FROM standing), :escalates_at::timestamptz,
-            :escalate_roles::text[], :reviewer, :subject, :code_hash, :repeat_most, :class, :alike, :origins::json, :tainted,
+            :escalate_roles::text[], :reviewer, :subject, :repeat_most, :class, :alike, :origins::json, :tainted,
             :supersedes::text,
             CASE WHEN EXISTS (SELECT FROM standing) THEN 'approve' ELSE 'open' END,
             CASE WHEN EXISTS (SELECT FROM standing) THEN now() END)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from activities.agents.versions import Agents
-from activities.gateway.checks import Candidate, Judged, Surroundings, is_in_order, judge, slow
+from activities.gateway.checks import Candidate, Judged, Surroundings, is_in_order, judge, not_in_order, slow, weigh
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts
-from activities.policy.engine import ANCHORED, Judgement
+from activities.policy.engine import ANCHORED
 from activities.policy.provenance import trace, worst
 from activities.policy.store import Policies
 from activities.policy.verdicts import Deny
@@ -45,7 +45,7 @@ class Bench:
     async def judge(self, call: Candidate) -> Judged:
         """The judgement about a call as it is now. Raises StoreUnavailable: without our tables nothing is decided."""
         if verdict := is_in_order(call):
-            return self._alerting(Judged(call, Judgement(verdict, call.spec.tier if call.spec else "T4")))
+            return self._alerting(not_in_order(call, verdict))
         around = await self._surroundings(call)
         return self._alerting(self._timely(call, around))
 
@@ -72,7 +72,7 @@ class Bench:
 
     def _timely(self, call: Candidate, around: Surroundings) -> Judged:
         started = time.monotonic()
-        judged = judge(call, around)
+        judged = weigh(call, around)
         took = time.monotonic() - started
         return judged if took <= POLICY_SECONDS else slow(judged, took)
 

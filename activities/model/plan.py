@@ -5,8 +5,7 @@ has no idempotency key, so a crash may cost one answer twice, and never an effec
 """
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from temporalio import activity
@@ -14,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.versions import Agents, AgentVersion
 from activities.approvals.authority import Authority
-from activities.boundary import heartbeating
+from activities.boundary import attempt, beats, heartbeating
 from activities.errors import Permanent, clip
 from activities.model.errors import ModelAnswerGarbled
 from activities.model.pricing import price
@@ -32,7 +31,6 @@ from workflows.ports import ModelPort
 SQL = Queries(__file__, "model.sql")
 
 CUT_NOTE = "Your last answer was cut at the output limit. Go on from where it stopped, in smaller parts."
-BEAT_SECONDS = 0.5  # the worker sends heartbeats on this often at most (workers/worker.py)
 GARBLED_TRIES = 5  # every garbled answer may be billed; a vendor that garbles five in a row will not answer now
 CALLS_PER_TURN = 64  # a turn that asks for more is a model gone wrong; the budget would refuse most of them anyway
 
@@ -89,7 +87,7 @@ class Models(ModelPort):
             tools=offered(agent),
             max_output_tokens=definition.max_output_tokens,
             step=request.step,
-            attempt=activity.info().attempt if activity.in_activity() else 1,
+            attempt=attempt(),
             base_dir=agent.source,
         )
 
@@ -97,7 +95,7 @@ class Models(ModelPort):
         provider, _ = self._providers.for_model(model)
         self._price(model, Usage())  # an unknown price is refused before anything is bought
         try:
-            return _sensible(await provider.complete(prompt, _beats()))
+            return _sensible(await provider.complete(prompt, beats()))
         except ModelAnswerGarbled as error:
             if prompt.attempt < GARBLED_TRIES:
                 raise
@@ -207,19 +205,3 @@ def _call_columns(plan: Plan, calls: list[ToolCall]) -> dict[str, Any]:
         "digests": [sha256_hex([call.name, call.input, call.invalid]) for call in calls],
         "invalids": [call.invalid for call in calls],
     }
-
-
-def _beats() -> Callable[[], None]:
-    """A heartbeat for a provider to give at every sign of life; those that nobody would see are not sent.
-
-    The first one is never throttled by the SDK: for an answer that is there at once it would be a request for nothing.
-    """
-    last = time.monotonic()
-
-    def beat() -> None:
-        nonlocal last
-        if activity.in_activity() and time.monotonic() - last >= BEAT_SECONDS:
-            last = time.monotonic()
-            activity.heartbeat()
-
-    return beat

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from temporalio import activity
 
 from activities.agents.versions import Agents, AgentUnknown, AgentVersion
-from activities.boundary import heartbeating
+from activities.boundary import attempt, beats, heartbeating
 from activities.errors import Permanent, clip
 from activities.model.pricing import price
 from activities.model.provider import Message, Prompt, Text, Usage, strict_json
@@ -22,7 +22,6 @@ from activities.storage.canonical import clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
-from activities.tools.registry import BUILTIN
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest, ReviewVerdict
 from workflows.ports import ReviewsPort
 
@@ -101,10 +100,10 @@ class Reviews(ReviewsPort):
             tools=(),
             max_output_tokens=min(agent.definition.max_output_tokens, ANSWER_TOKENS),
             step=1,
-            attempt=activity.info().attempt if activity.in_activity() else 1,
+            attempt=attempt(),
             base_dir=agent.source,
         )
-        answer = await provider.complete(prompt, activity.heartbeat if activity.in_activity() else _no_beat)
+        answer = await provider.complete(prompt, beats())
         text = "".join(block.text for block in answer.blocks if isinstance(block, Text))
         cost = price(model, answer.usage, self._prices)
         return _Said(opinion_in(text), agent.version, answer.usage.total, cost)
@@ -116,8 +115,8 @@ class Reviews(ReviewsPort):
             raise NoReview(str(error)) from None
         if name == asker:
             raise NoReview(f"{name} would review itself")
-        if tools := [tool.name for tool in agent.tools if tool.name not in BUILTIN]:
-            raise NoReview(f"{name} has tools ({', '.join(tools)}); a reviewer has none")
+        if agent.own_tools:
+            raise NoReview(f"{name} has tools ({', '.join(agent.own_tools)}); a reviewer has none")
         return agent
 
     async def _store(self, row: Any, said: _Said) -> ReviewGiven:
@@ -187,7 +186,3 @@ def _shown(row: Any, told: list[str]) -> str:
         f"What the user asked for:\n-----\n{asked}\n-----\n\n"
         f"The call:\n-----\n{json.dumps(call, indent=1, ensure_ascii=False)}\n-----"
     )
-
-
-def _no_beat() -> None:
-    """Outside of Temporal nobody listens."""

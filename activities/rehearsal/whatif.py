@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.agents.versions import Agents, shapes
+from activities.agents.versions import Agents, shapes_of_all
 from activities.gateway.checks import Judged
 from activities.policy.cedar import Policy, PolicyInvalid, load
 from activities.policy.cedar_schema import schema_for
@@ -109,7 +109,7 @@ async def whatif(
 
 
 async def _check(database: Database, proposed: Proposed) -> None:
-    tools = [shape for agent in await Agents(database).all() for shape in shapes(agent.tools)]
+    tools = shapes_of_all(await Agents(database).all())
     load(proposed.text, version="", scope="it", schema=schema_for(tools))
 
 

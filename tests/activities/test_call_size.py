@@ -1,8 +1,5 @@
 """Arguments beyond all measure, or that Cedar has no word for, are refused as such; no alarm rings for either."""
 
-from collections.abc import AsyncIterator
-
-import pytest_asyncio
 from structlog.testing import capture_logs
 
 from activities.gateway.checks import ARGUMENTS_LIMIT
@@ -10,14 +7,6 @@ from tests.harness.door import Door
 from workflows.contracts.calls import Observed, Refused
 
 MODULE = "tests.activities.launderers"
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """The worker."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
 
 
 async def test_arguments_are_taken_up_to_the_limit_and_not_beyond(door: Door) -> None:

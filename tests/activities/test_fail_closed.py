@@ -5,12 +5,10 @@ counts, and without the fault both would have happened.
 """
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import cedarpy
 import pytest
-import pytest_asyncio
 from structlog.testing import capture_logs
 
 from activities.gateway import checks, judging
@@ -53,14 +51,6 @@ CANNOT_BE_READ = {
     "a template": "permit (principal == ?principal, action, resource);",
     "too deep": f"{PERMIT} forbid (principal, action, resource) when {{ {'(' * 500}true{')' * 500} }};",
 }
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """A worker."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
 
 
 async def unasked(door: Door) -> Call:

@@ -1,23 +1,12 @@
 """A definition whose approvals cannot work is refused when it is published, before a call waits for nobody."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from activities.agents.definition import DefinitionInvalid
 from tests.harness.door import Door
 from tests.harness.people import DELIVER
 
 MODULE = "tests.activities.launderers"
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """The worker."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
 
 
 async def publish(door: Door, tool: str, argument: str) -> None:

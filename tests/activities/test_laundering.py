@@ -3,11 +3,9 @@
 Each run has read an attacker's page, and then tries to write to whom only the attacker, or the model itself, named.
 """
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from activities.errors import clip
 from activities.gateway import results
@@ -20,14 +18,6 @@ from workflows.contracts.calls import CallResult, NeedsApproval, Observed, Refus
 MODULE = "tests.activities.launderers"
 GRANTS: dict[str, Any] = {"mail": {"to": {"domains": ["acme.example", "evil.example"]}, "text": {"max_length": 500}}}
 GOAL = "Read the page and tell bo@acme.example about it. Bo Berg knows more."
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """The worker."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
 
 
 class Run:

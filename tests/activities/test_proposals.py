@@ -1,11 +1,9 @@
 """Graduation on recorded approvals: what is proposed, tried on what was recorded, and accepted by somebody else."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from activities.agents.versions import AgentVersion
 from activities.approvals.authority import Authority
@@ -21,14 +19,6 @@ from workflows.contracts.calls import NeedsApproval, Observed, Refused
 
 BO, MO = "bo@acme.example", "mo@acme.example"
 GOAL = f"Tell {BO} and {MO}, and note it."
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """A worker's parts on the test's own database."""
-    door = Door.make(database_url)
-    yield door
-    await door.close()
 
 
 async def sends(

@@ -2,11 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from activities.gateway.effects import ClaimLost
 from tests.harness.door import Call, Door
@@ -19,14 +17,6 @@ REPLAYS = 1_000
 WORKERS = 3
 PAY = {"to": "4711-0815", "cents": 500}
 SEND = {"to": "ann@acme.example"}
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """The worker that asks."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
 
 
 class Barrier:

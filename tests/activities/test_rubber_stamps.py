@@ -1,25 +1,15 @@
 """Rubber stamps: who says yes faster than anyone reads is named, and nobody else is."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from activities.approvals.habits import FEWEST, with_warning
 from activities.approvals.record import SQL
 from tests.harness.door import Door
 
 FAST, SLOW = timedelta(seconds=2.9), timedelta(seconds=3)
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """A worker whose table of decisions the test fills."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
 
 
 async def decided(door: Door, count: int, after: timedelta, verdict: str = "approve", proof: str = "signature") -> None:

@@ -4,11 +4,9 @@ The test plays the workflow. Passes unasked means: one attempt performs the call
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.harness.door import Call, Door
 from tests.harness.people import Desk, People
@@ -18,14 +16,6 @@ BO, ANN, LEE, KIM = (f"{name}@acme.example" for name in ("bo", "ann", "lee", "ki
 GOAL = f"Write to {BO} and to {ANN}, and pay account 4711-0815 its 500 cents."
 DOMAIN = {"send": {"to": {"domains": ["acme.example"]}, "text": {"max_length": 200}}, "pay": {}, "fetch": {}}
 STRICTER = 'permit (principal, action, resource); @id("look") @ask forbid (principal, action, resource);'
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """The worker that asks."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
 
 
 async def open_run(door: Door, agent: str = "", **rule: Any) -> str:

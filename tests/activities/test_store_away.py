@@ -14,14 +14,6 @@ from tests.harness.proxy import Proxy
 from workflows.contracts.calls import Observed
 
 
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """A worker."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
-
-
 async def unasked(door: Door) -> Call:
     """A reversible write in a clean run: nobody has to be asked."""
     run = await door.open(await door.publish("note", "send"))

@@ -1,11 +1,9 @@
 """Who says that a call of unknown outcome did not happen lets exactly that call be tried once more, and no other."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from activities.gateway import judging
 from activities.tools.registry import find_tool
@@ -15,14 +13,6 @@ from workflows.contracts.approvals import Decision, RecordRequest
 from workflows.contracts.calls import Observed, Unknown
 
 STRICTER = 'permit (principal, action, resource); @id("look") @ask forbid (principal, action, resource);'
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """The worker that asks."""
-    made = Door.make(database_url)
-    yield made
-    await made.close()
 
 
 def changed_tool(module: str, name: str) -> Any:

@@ -2,13 +2,11 @@
 
 import importlib
 import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from activities.policy.cedar import PolicyInvalid
 from activities.policy.tiers import observed
@@ -25,14 +23,6 @@ NO_NOTE = f'{PERMIT} @id("no-note") forbid (principal, action == Action::"note",
 NO_TAINTED_NOTE = f'{PERMIT} forbid (principal, action == Action::"note", resource) when {{ context.tainted }};'
 BO = {"to": "bo@acme.example", "text": "hello"}
 EVE = "eve@evil.example"
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """A worker's parts on the test's own database."""
-    door = Door.make(database_url)
-    yield door
-    await door.close()
 
 
 async def ask(door: Door, text: str, *, floor: int | None = None, platform: bool = False, **chosen: Any) -> Answer:

@@ -1,11 +1,9 @@
 """`stanchion policy test|whatif|report|graduate|proposals|accept`, as they are typed. They need Postgres or nothing."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from activities.identity.principals import Principals
 from tests.harness.door import Door
@@ -87,14 +85,6 @@ def home(tmp_path: Path) -> Home:
 def cli(home: Home) -> Terminal:
     """`await cli("policy", "ls", DATABASE_URL=…)`: one command, in a process of its own."""
     return Terminal(home.root)
-
-
-@pytest_asyncio.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    """A worker's parts on the test's own database."""
-    door = Door.make(database_url)
-    yield door
-    await door.close()
 
 
 def written(folder: Path, name: str, text: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from activities.agents.versions import Agents
+from activities.agents.versions import Agents, shapes_of_all
 from activities.policy.cedar_schema import ToolShape, schema_for
 from activities.policy.store import SQL, Policies, PolicyMissing
 from activities.storage.database import Database
@@ -100,11 +100,7 @@ def schema() -> None:
 
 async def _tools(database: Database) -> list[ToolShape]:
     """Every tool that a registered agent offers."""
-    return [
-        ToolShape(tool.name, tool.tier, tool.effect, tool.input_schema)
-        for agent in await Agents(database).all()
-        for tool in agent.tools
-    ]
+    return shapes_of_all(await Agents(database).all())
 
 
 async def _found(database: Database, prefix: str) -> dict[str, Any]:
