@@ -15,11 +15,20 @@ from typing import Any, assert_never
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
-from workflows import options
+from workflows import options, patches
 from workflows.approvals import expiry, judge, opened_by
 from workflows.contracts.approvals import OpenApproval, RecordRequest
 from workflows.contracts.budgets import MICROS
-from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Observed, Refused, Unknown, Wait
+from workflows.contracts.calls import (
+    RESPONDED,
+    CallRequest,
+    CallResult,
+    NeedsApproval,
+    Observed,
+    Refused,
+    Unknown,
+    Wait,
+)
 from workflows.contracts.events import (
     ApprovalExpired,
     ApprovalRequested,
@@ -38,7 +47,7 @@ from workflows.contracts.model import PlannedCall, PlanRequest
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest
 from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, OpenRequest, QueueLayout, RunOutcome, RunRequest
 from workflows.endings import ending_after, refusal_to_open
-from workflows.governance import Go, Pause, Stop, final_ending, govern, refusal_of, time_left
+from workflows.governance import Go, Intervene, Pause, Stop, final_ending, govern, notes_for, refusal_of, time_left
 from workflows.handlers import Handlers
 from workflows.intake import read_start
 from workflows.moves import AskModel, AwaitDecision, Perform, Record, Review, Sleep, next_move
@@ -83,9 +92,11 @@ class AgentWorkflow(Handlers):
         if self._state.opened is None and await self._open():
             return
         while True:
-            match govern(self._state, workflow.now()):
+            match govern(self._state, workflow.now(), patches.loops_pause):
                 case Stop(ending=ending):
                     return self._apply(RunClosed(ending=ending))
+                case Intervene(order=order):
+                    self._apply(order)
                 case Pause() if not self._state.inbox:
                     await self._roll_over_if_due()
                     await self._park(lambda: self._state.pause is None or bool(self._state.inbox))
@@ -137,6 +148,7 @@ class AgentWorkflow(Handlers):
             next_seq=state.next_seq,
             messages=state.messages,
             journal=state.journal,
+            notes=notes_for(state),
         )
         plan = await workflow.execute_activity_method(
             ModelPort.plan,
@@ -298,9 +310,12 @@ class AgentWorkflow(Handlers):
 def _event_of(result: CallResult) -> StepEvent:
     match result:
         case Observed(call_id=call_id):
-            return CallFinished(call_id=call_id)
+            return CallFinished(call_id=call_id, is_error=result.is_error, result=result.digest, new=result.new)
         case Refused(call_id=call_id, correctable=correctable):
-            return CallFinished(call_id=call_id, correctable=correctable, refused=result.against_it)
+            performed = result.rule == RESPONDED
+            return CallFinished(
+                call_id=call_id, correctable=correctable, refused=result.against_it, performed=performed
+            )
         case NeedsApproval() | Unknown():
             return ApprovalRequested(approval=opened_by(result))
         case Wait(call_id=call_id, until=until):

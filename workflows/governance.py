@@ -1,17 +1,20 @@
-"""Limits: may the run go on? Steps, money, tokens, tool calls, active time, mistakes. Pure: (state, now) -> Verdict."""
+"""Limits: may the run go on? Steps, money, tokens, tool calls, active time, loops. Pure: (state, now) -> Verdict."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from workflows.contracts.budgets import Budget, micros_to_usd
 from workflows.contracts.calls import Refusal
+from workflows.contracts.messages import PauseOrdered
 from workflows.contracts.model import PlannedCall
 from workflows.contracts.runs import Ending
-from workflows.loops import REPEAT_LIMIT
 from workflows.state import RunState, active_seconds
+from workflows.telling import note_on, pause_on, refusal_on
 
-MISTAKES_LIMIT = 5  # calls in a row the model got wrong: it is not going to get the sixth right
-REPEATS_BEFORE_STOP = 6  # identical calls, of which the last four were refused: telling the model did not help
+MISTAKES_BEFORE_STOP = 5  # these three: `stopped_before_pauses`
+REPEATS_BEFORE_STOP = 6
+REPEATS_WINDOW = 16
 
 
 @dataclass(frozen=True)
@@ -27,23 +30,48 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Intervene:
+    """The run does not see by itself that it should pause: order it."""
+
+    order: PauseOrdered
+
+
+@dataclass(frozen=True)
 class Stop:
     """The run ends here."""
 
     ending: Ending
 
 
-def govern(state: RunState, now: datetime) -> Go | Pause | Stop:
-    """What the limits say before the next move. A person's halt comes first, a spent budget before a pause."""
+Verdict = Go | Pause | Intervene | Stop
+
+
+def govern(state: RunState, now: datetime, loops_pause: Callable[[], bool] = lambda: True) -> Verdict:
+    """What the limits say before the next move. A person's halt comes first, a spent budget before a pause.
+
+    `loops_pause` is asked only if it matters: whether this run pauses in a loop, or is of the days when it stopped.
+    """
     if state.halt:
         return Stop(ending=_halted(state))
     if state.ending:
         return Stop(ending=state.ending)
-    if (over := _over_budget(state, now)) or (over := _in_a_loop(state)):
+    if over := _over_budget(state, now):
         return Stop(ending=over)
+    if looping := _looping(state, loops_pause):
+        return looping
     if state.pause:
         return Pause(reason=state.pause.reason or "paused")
     return Go()
+
+
+def _looping(state: RunState, loops_pause: Callable[[], bool]) -> Intervene | Stop | None:
+    stuck = state.loops.stuck if state.pause is None else None
+    before = stopped_before_pauses(state)
+    if stuck is None and before is None:
+        return None
+    if not loops_pause():
+        return Stop(ending=before) if before else None
+    return Intervene(order=PauseOrdered(reason=pause_on(stuck))) if stuck else None
 
 
 def final_ending(state: RunState) -> Ending:
@@ -59,13 +87,15 @@ def refusal_of(state: RunState, call: PlannedCall) -> Refusal | None:
     """Why the loop itself refuses this call, or None. It only ever adds a no to what the gateway decides."""
     if call.call_id in state.expired:
         return Refusal(rule="approval.expired", reason="nobody approved this call in time; it was not performed")
-    if state.loops.repeats(call.tool, call.digest) >= REPEAT_LIMIT - 1:
-        return Refusal(
-            rule="loop.repeated-call",
-            reason=f"this is the same {call.tool} call for the third time; its answer will not change. "
-            "Use what you have, try something else, or use `wait` if you need to look again later.",
-        )
+    together = tuple(other for other in state.pending if other.seq < call.seq)
+    if evidence := state.loops.against(call, together):
+        return Refusal(rule=f"loop.{evidence.rule}", reason=refusal_on(evidence))
     return None
+
+
+def notes_for(state: RunState) -> tuple[str, ...]:
+    """What the model is told before its next step."""
+    return tuple(note_on(evidence) for evidence in state.loops.due)
 
 
 def time_left(state: RunState, now: datetime) -> timedelta:
@@ -101,10 +131,11 @@ def _breach(cap: str, reason: str) -> Ending:
     return Ending(status="stopped", rule=f"budget.{cap}", reason=reason)
 
 
-def _in_a_loop(state: RunState) -> Ending | None:
-    if state.mistakes >= MISTAKES_LIMIT:
+def stopped_before_pauses(state: RunState) -> Ending | None:
+    """How a loop ended a run before `patches.loops_pause`: histories of that time still replay."""
+    if state.mistakes >= MISTAKES_BEFORE_STOP:
         return Ending(status="stopped", rule="loop.mistakes", reason=f"{state.mistakes} calls in a row were not valid")
-    worst = max((state.loops.recent.count(call) for call in state.loops.recent), default=0)
+    worst = state.loops.most_repeated(REPEATS_WINDOW)
     if worst >= REPEATS_BEFORE_STOP:
         return Ending(
             status="stopped", rule="loop.repeated-call", reason=f"the same call {worst} times, though refused"

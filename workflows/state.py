@@ -136,7 +136,7 @@ def apply(state: RunState, event: StepEvent) -> RunState:
         case PauseOrdered():
             return _with(state, pause=event, journal=_noted(state, event))
         case ResumeOrdered():
-            return _with(state, pause=None, refusals=0, refusals_in_a_row=0, journal=_noted(state, event))
+            return _resumed(state, event)
         case RolledOver():
             return _with(state, rollovers=state.rollovers + 1)
         case RunClosed():
@@ -174,6 +174,7 @@ def _planned(state: RunState, plan: Plan) -> RunState:
         ending=None if unread and plan.next == "answer" else _ending(plan),  # an answer that has not heard all is none
         messages=unread,
         journal=state.journal[plan.orders :],
+        loops=state.loops.heard(),
     )
 
 
@@ -202,7 +203,7 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
         state,
         pending=tuple(call for call in state.pending if call is not done),
         spent=state.spent.model_copy(update={"tool_calls": state.spent.tool_calls + 1}),
-        loops=state.loops.after(done.tool, done.digest),
+        loops=state.loops.after(done, event),
         mistakes=state.mistakes + 1 if event.correctable else 0,
         expired=tuple(call_id for call_id in state.expired if call_id != event.call_id),
         woken=tuple(call_id for call_id in state.woken if call_id != event.call_id),
@@ -219,6 +220,12 @@ def _refusals_counted(state: RunState, event: CallFinished) -> RunState:
     how = f"{state.refusals_in_a_row} in a row" if state.refusals_in_a_row >= REFUSALS_IN_A_ROW else f"{state.refusals}"
     order = PauseOrdered(reason=f"refused {how}: look at what it wants, then resume or halt it")
     return _with(state, pause=order, journal=_noted(state, order))
+
+
+def _resumed(state: RunState, order: ResumeOrdered) -> RunState:
+    """A person let it go on: what it was paused for, refusals or a loop, is forgiven."""
+    journal = _noted(state, order)
+    return _with(state, pause=None, refusals=0, refusals_in_a_row=0, loops=state.loops.forgave(), journal=journal)
 
 
 def _approval_expired(state: RunState, event: ApprovalExpired) -> RunState:

@@ -25,6 +25,7 @@ from activities.gateway.effects import CapReached, Claim, Effects
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts, load
 from activities.gateway.judging import Bench
+from activities.gateway.news import news_of
 from activities.gateway.perform import TRIES, Doubt, perform, probe
 from activities.gateway.plausibility import weighed
 from activities.gateway.results import Result, from_error, from_value
@@ -68,7 +69,8 @@ class Gateway(GatewayPort):
     ) -> None:
         self._database = database
         self._settings = settings or {}
-        self._bench = Bench(agents, EvidenceReader(transcripts or Transcripts(database)), Policies(database))
+        self._transcripts = transcripts or Transcripts(database)
+        self._bench = Bench(agents, EvidenceReader(self._transcripts), Policies(database))
         self._effects = Effects(database)
         self._asking = Asking(database)
         self._checkpoint = checkpoint
@@ -259,7 +261,7 @@ class Gateway(GatewayPort):
         judged = await weighed(
             self._database, claim.spec, facts.tenant, facts.run_id, facts.call_id, result.data, result
         )
-        return await self._effects.settle(claim, judged)
+        return await self._effects.settle(claim, judged, await news_of(self._transcripts, facts, judged))
 
     # ── doubt ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

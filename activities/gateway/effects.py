@@ -14,6 +14,7 @@ from activities.errors import Permanent, Transient
 from activities.gateway.asking import escalation_of, people_needed
 from activities.gateway.digest import approval_id_for
 from activities.gateway.facts import SQL, CallFacts
+from activities.gateway.news import News
 from activities.gateway.results import Result
 from activities.model.provider import ToolResult
 from activities.storage.database import Database
@@ -109,10 +110,10 @@ class Effects:
                 raise ClaimLost(f"{facts.tool} {facts.call_id} could not be claimed")
             return claimed[0]
 
-    async def settle(self, claim: Claim, result: Result) -> CallResult:
+    async def settle(self, claim: Claim, result: Result, news: News) -> CallResult:
         """Write the result. Raises ClaimLost if this attempt was fenced off; its result is then only in the trace."""
         facts = claim.facts
-        answer = Observed(call_id=facts.call_id, is_error=result.is_error)
+        answer = Observed(call_id=facts.call_id, is_error=result.is_error, digest=news.digest, new=news.new)
         trace = self._trace(facts, _observed(facts, result))
         late = LateResult(call_id=facts.call_id, tool=facts.tool, fence=claim.fence, is_error=result.is_error)
         content = stored((ToolResult(call_id=facts.call_id, text=result.text, is_error=result.is_error),))

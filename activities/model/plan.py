@@ -27,6 +27,7 @@ from activities.storage.trace import Trace
 from activities.storage.transcript import Transcripts, stored
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
 from workflows.ports import ModelPort
+from workflows.similarity import sketch_of
 
 SQL = Queries(__file__, "model.sql")
 
@@ -166,6 +167,7 @@ def plan_of(request: PlanRequest, agent: AgentVersion, seq: int, completion: Com
 
 def _planned(agent: AgentVersion, call: ToolCall, seq: int) -> PlannedCall:
     known = agent.by_name.get(call.name)
+    sketch = sketch_of(call.input, reads=known.parallel if known else False)
     return PlannedCall(
         call_id=call.call_id,
         seq=seq,
@@ -173,6 +175,8 @@ def _planned(agent: AgentVersion, call: ToolCall, seq: int) -> PlannedCall:
         digest=sha256_hex([call.name, call.input, call.invalid])[:16],
         parallel=known.parallel if known else False,
         timeout=known.timeout if known else 60,
+        sketch=sketch.bits,
+        shape=sketch.shape,
     )
 
 

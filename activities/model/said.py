@@ -1,4 +1,4 @@
-"""What people say to a run, put into its transcript: as their own words if proved, else as untrusted."""
+"""What people say to a run, put into its transcript: as their own words if proved, else as untrusted. And its notes."""
 
 from dataclasses import dataclass
 
@@ -24,10 +24,19 @@ class Said:
     authority: Authority
 
     async def write(self, request: PlanRequest, tenant: str) -> int:
-        """Put what people said into the transcript; returns the seq after it. Safe to repeat."""
+        """Put what people said, then what the run itself has to say, into the transcript; returns the seq after it.
+
+        Safe to repeat. A note of the run is evidence for nothing: no value is traced to it.
+        """
         seq = request.next_seq
         for message in request.messages:
             await self._write(request.run_id, tenant, seq, message)
+            seq += 1
+        for note in request.notes:
+            columns = vars(stored((Text(text=clean_text(note)),)))
+            await TRANSCRIPT["append"].row(
+                self.database, run_id=request.run_id, seq=seq, kind="note", origin="trusted", **columns
+            )
             seq += 1
         return seq
 

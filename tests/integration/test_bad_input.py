@@ -331,20 +331,32 @@ async def test_arguments_that_are_no_json_are_refused_and_never_repaired(systems
     assert ["arguments.unreadable" in result for result in results.values()] == [True] * 4
 
 
-async def test_five_mistakes_in_a_row_stop_the_run(stanchion: Stanchion) -> None:
+async def test_five_mistakes_in_a_row_pause_the_run(stanchion: Stanchion) -> None:
     turns = [calls(f"invented_{number}") for number in range(8)]
     handle = await stanchion.start(await stanchion.publish(turns, "look"))
-    outcome = await ended(stanchion, handle, "stopped", "loop.mistakes")
-    assert outcome["steps"] == 5
+    assert await paused_at(handle) == 5
+    await handle.signal("halt", {"by": "lee"})
+    await ended(stanchion, handle, "stopped", "halted")
 
 
-async def test_the_third_identical_call_is_refused_and_the_sixth_stops_the_run(stanchion: Stanchion) -> None:
+async def test_the_third_identical_call_is_refused_and_the_sixth_pauses_the_run(stanchion: Stanchion) -> None:
     handle = await stanchion.start(await stanchion.publish([calls("note", text="a")] * 8, "note", "take_back"))
-    outcome = await ended(stanchion, handle, "stopped", "loop.repeated-call")
-    assert outcome["steps"] == 6
+    assert await paused_at(handle) == 6
+    await handle.signal("halt", {"by": "lee"})
+    await ended(stanchion, handle, "stopped", "halted")
     results = await stanchion.results(handle.id)
     assert [key for key, result in results.items() if result == "noted a"] == ["1.0", "2.0"]
     assert all("loop.repeated-call" in results[key] for key in ("3.0", "4.0", "5.0", "6.0"))
+
+
+async def paused_at(handle: Handle) -> int:
+    """The step at which the run paused."""
+
+    async def paused() -> Any:
+        status = await handle.query("status")
+        return status["step"] if status["status"] == "paused" else None
+
+    return int(await eventually(paused, "the run pauses"))
 
 
 # ── caps ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,13 +8,15 @@ from hypothesis import given, settings
 
 from tests.harness.values import EPOCH, contract, instants
 from workflows.contracts.budgets import Budget, Spent
+from workflows.contracts.events import CallFinished
 from workflows.contracts.messages import HaltOrdered, PauseOrdered
 from workflows.contracts.model import PlannedCall
 from workflows.contracts.runs import Ending, RunOpened
 from workflows.governance import (
-    MISTAKES_LIMIT,
+    MISTAKES_BEFORE_STOP,
     REPEATS_BEFORE_STOP,
     Go,
+    Intervene,
     Pause,
     Stop,
     final_ending,
@@ -22,7 +24,7 @@ from workflows.governance import (
     refusal_of,
     time_left,
 )
-from workflows.loops import REMEMBERED, REPEAT_LIMIT, LoopMemory
+from workflows.loops import Evidence, LoopMemory
 from workflows.state import RunState
 
 BUDGET = Budget(usd_micros=1_000, tokens=100, tool_calls=5, minutes=2, steps=3)
@@ -93,17 +95,45 @@ def test_a_cap_of_nothing_allows_nothing(cap: str) -> None:
     assert rule_of(run(Budget.model_validate({cap: 0}))) == f"budget.{cap}"
 
 
-def test_mistakes_in_a_row_stop_the_run() -> None:
-    assert rule_of(run(mistakes=MISTAKES_LIMIT - 1)) is None
-    assert rule_of(run(mistakes=MISTAKES_LIMIT)) == "loop.mistakes"
+STUCK = LoopMemory(stuck=Evidence(rule="repeated-call", tool="look", count=6))
 
 
-def test_a_call_repeated_though_refused_stops_the_run() -> None:
+def repeated(times: int) -> LoopMemory:
+    """The memory of one call made so often."""
     memory = LoopMemory()
-    for _ in range(REPEATS_BEFORE_STOP - 1):
-        memory = memory.after("look", "d")
-    assert rule_of(run(loops=memory)) is None
-    assert rule_of(run(loops=memory.after("look", "d"))) == "loop.repeated-call"
+    for _ in range(times):
+        memory = memory.after(CALL, CallFinished(call_id="1.0")).heard()
+    return memory
+
+
+def test_a_run_that_is_stuck_is_paused_with_the_evidence_and_not_stopped() -> None:
+    verdict = govern(run(loops=STUCK), EPOCH)
+    assert isinstance(verdict, Intervene)
+    assert str(verdict.order.reason).startswith("loop.repeated-call: This is the same look call for the sixth time")
+    assert govern(run(loops=STUCK, pause=verdict.order), EPOCH) == Pause(reason=str(verdict.order.reason))
+
+
+def test_a_spent_budget_stops_a_run_that_is_stuck() -> None:
+    assert rule_of(run(loops=STUCK, spent=Spent(tokens=100))) == "budget.tokens"
+
+
+def test_a_run_of_the_days_before_pauses_ends_as_it_did_then() -> None:
+    def then(state: RunState) -> Any:
+        verdict = govern(state, EPOCH, lambda: False)
+        return verdict.ending.rule if isinstance(verdict, Stop) else verdict
+
+    assert then(run(mistakes=MISTAKES_BEFORE_STOP - 1)) == Go()
+    assert then(run(mistakes=MISTAKES_BEFORE_STOP)) == "loop.mistakes"
+    assert then(run(loops=repeated(REPEATS_BEFORE_STOP - 1))) == Go()
+    assert then(run(loops=repeated(REPEATS_BEFORE_STOP))) == "loop.repeated-call"
+    assert then(run(loops=STUCK)) == Go()
+
+
+def test_whether_a_run_pauses_is_asked_only_where_it_matters() -> None:
+    asked: list[bool] = []
+    govern(run(loops=repeated(5), mistakes=4), EPOCH, lambda: bool(asked.append(True)))
+    assert asked == []
+    assert govern(run(mistakes=MISTAKES_BEFORE_STOP), EPOCH) == Go()
 
 
 def test_a_halt_comes_before_everything() -> None:
@@ -112,7 +142,7 @@ def test_a_halt_comes_before_everything() -> None:
         ending=Ending(status="completed", rule="answered"),
         spent=Spent(tokens=100),
         pause=PauseOrdered(),
-        mistakes=MISTAKES_LIMIT,
+        mistakes=MISTAKES_BEFORE_STOP,
     )
     verdict = govern(state, EPOCH)
     assert isinstance(verdict, Stop)
@@ -146,7 +176,7 @@ def test_a_loop_without_an_ending_is_a_bug_and_says_so() -> None:
 @given(state=contract(RunState), opened=contract(RunOpened), now=instants)
 def test_every_open_run_gets_a_verdict_and_at_least_a_second(state: RunState, opened: RunOpened, now: datetime) -> None:
     state = state.model_copy(update={"opened": opened})
-    assert isinstance(govern(state, now), Go | Pause | Stop)
+    assert isinstance(govern(state, now), Go | Pause | Intervene | Stop)
     assert (state.halt is None) or isinstance(govern(state, now), Stop)
     assert time_left(state, now) >= timedelta(seconds=1)
 
@@ -157,26 +187,15 @@ def test_the_time_that_is_left_is_what_was_not_used() -> None:
 
 
 def test_the_third_identical_call_is_refused_and_others_are_not() -> None:
-    memory = LoopMemory()
-    for _ in range(REPEAT_LIMIT - 1):
-        assert refusal_of(run(loops=memory), CALL) is None
-        memory = memory.after("look", "d")
-    refusal = refusal_of(run(loops=memory), CALL)
-    assert refusal and refusal.rule == "loop.repeated-call"
-    assert refusal_of(run(loops=memory), CALL.model_copy(update={"digest": "other"})) is None
-    assert refusal_of(run(loops=memory), CALL.model_copy(update={"tool": "other"})) is None
+    assert refusal_of(run(loops=repeated(1)), CALL) is None
+    state = run(loops=repeated(2))
+    refusal = refusal_of(state, CALL)
+    assert refusal and refusal.rule == "loop.repeated-call" and "`wait`" in refusal.reason
+    assert refusal_of(state, CALL.model_copy(update={"digest": "other"})) is None
+    assert refusal_of(state, CALL.model_copy(update={"tool": "other"})) is None
 
 
 def test_a_call_whose_approval_expired_is_refused() -> None:
     refusal = refusal_of(run(expired=("1.0",)), CALL)
     assert refusal and refusal.rule == "approval.expired"
     assert refusal_of(run(expired=("1.1",)), CALL) is None
-
-
-def test_waiting_clears_the_memory_and_the_memory_is_bounded() -> None:
-    memory = LoopMemory()
-    for number in range(100):
-        memory = memory.after("look", f"d{number}")
-    assert len(memory.recent) == REMEMBERED
-    assert memory.repeats("look", "d99") == 1 and memory.repeats("look", "d0") == 0
-    assert memory.after("wait", "d").recent == () == memory.forgotten().recent

@@ -33,6 +33,8 @@ class Observed(Frozen):
     kind: Literal["observed"] = "observed"
     call_id: str
     is_error: bool = False
+    digest: str = ""  # of what the model reads, without times and request ids: equal for the same answer
+    new: bool = True  # the run had not read this before, and it says something
 
 
 class Refused(Frozen):

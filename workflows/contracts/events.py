@@ -70,6 +70,10 @@ class CallFinished(Frozen):
     call_id: str
     correctable: bool = False
     refused: bool = False  # by a policy or a person; the loop's own refusals and mere observing do not count
+    performed: bool = True  # or answered by a person in the tool's place
+    is_error: bool = False
+    result: str = ""  # digest of the result
+    new: bool = True  # it brought something that the run had not read before
 
 
 class WaitStarted(Frozen):

@@ -14,6 +14,7 @@ class PlanRequest(Frozen):
     next_seq: int
     messages: tuple[MessageReceived, ...] = ()
     journal: Journal = ()
+    notes: tuple[str, ...] = ()  # what the loop itself has to tell the model, written after the messages
 
 
 class PlannedCall(Frozen):
@@ -25,6 +26,8 @@ class PlannedCall(Frozen):
     digest: str
     parallel: bool = False  # reads may run side by side; effects keep the order the model gave
     timeout: int = 60  # seconds
+    sketch: str = ""  # of the arguments: 16 hex digits, near for alike arguments (workflows/similarity.py)
+    shape: str = ""  # of the arguments: 4 hex digits, equal if only ids and numbers differ
 
 
 class Plan(Frozen):

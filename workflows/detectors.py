@@ -1,0 +1,194 @@
+"""What makes a run's latest calls a loop: (calls, the last of them in question) -> findings. Pure, no state of its own.
+
+The table of detectors, with thresholds and reasons, is in `loops.py`; the numbers are here, once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from workflows.similarity import ALIKE, distance
+
+Rule = Literal["repeated-call", "alike-calls", "same-result", "cycle", "errors", "no-news"]
+Flag = Literal["n", "s", "e", "m", "r", "p"]
+
+NEW: Flag = "n"  # it brought something the run had not read before
+STALE: Flag = "s"  # it ran, and said nothing new
+ERROR: Flag = "e"  # the tool refused or failed
+MISTAKE: Flag = "m"  # no such tool, arguments that do not fit: the model's own mistake
+REFUSED: Flag = "r"  # the loop, a policy or a person said no
+PLANNED: Flag = "p"  # it has not been performed yet
+
+LONGEST_CYCLE = 5  # calls; a longer round is hardly told from a plan that is followed
+
+
+@dataclass(frozen=True)
+class Limits:
+    """At how many calls the model is told, the next is refused, a person is asked. None: never."""
+
+    note: int
+    refuse: int | None
+    pause: int
+
+
+SAME_ANSWER = Limits(2, 3, 6)
+FAILED_AGAIN = Limits(3, 4, 6)
+OTHER_ANSWER = Limits(3, 6, 9)
+REWORDED = Limits(3, 5, 8)
+COUNTED_UP = Limits(4, 8, 12)
+SAME_RESULT = Limits(3, 6, 9)
+ERRORS = Limits(3, None, 8)
+MISTAKES = Limits(3, None, 5)
+NO_NEWS = Limits(12, None, 24)
+
+
+class Seen(NamedTuple):
+    """One call as the memory keeps it: short digests, and what came of it. `result`: empty if there is none."""
+
+    tool: str
+    digest: str
+    sketch: int | None
+    shape: str
+    result: str
+    flag: Flag
+    writes: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for the same tool with the same arguments."""
+        return self.tool, self.digest
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason to call it a loop: which rule, and how many calls say so, the one in question among them."""
+
+    rule: Rule
+    count: int
+    limits: Limits
+    period: int = 1
+
+    @property
+    def refuses(self) -> bool:
+        """The call in question is one too many."""
+        return self.limits.refuse is not None and self.count >= self.limits.refuse
+
+
+def findings(calls: Sequence[Seen], stale: int = 0) -> Iterator[Finding]:
+    """All that speaks against the last of `calls`. `stale`: calls in a row that brought nothing new."""
+    yield from _repeated(calls)
+    yield from _alike(calls)
+    yield from _same_result(calls)
+    yield from _cycle(calls)
+    yield from _errors(calls)
+    if stale:
+        yield Finding("no-news", stale, NO_NEWS)
+
+
+def acts(call: Seen, before: Sequence[Seen]) -> bool:
+    """It changed the world, in a way that the calls before it had not: what is asked after it may be answered anew."""
+    return call.writes and call.flag in (NEW, STALE) and all(call.key != other.key for other in before)
+
+
+def _repeated(calls: Sequence[Seen]) -> Iterator[Finding]:
+    call = calls[-1]
+    same = _back(calls, lambda other: other.key == call.key, acts)
+    answers = Counter(other.result for other in same if other.flag in (NEW, STALE))
+    errors = sum(other.flag == ERROR for other in same)
+    others = len(same) - answers.total() - errors  # refused, mistaken, or planned
+    if errors and not answers:
+        yield Finding("repeated-call", errors + others, FAILED_AGAIN)
+        return
+    # A retry that was answered at last is no repetition: errors do not count among the answers.
+    yield Finding("repeated-call", max(answers.values(), default=0) + others, SAME_ANSWER)
+    yield Finding("repeated-call", answers.total() + others, OTHER_ANSWER)
+
+
+def _alike(calls: Sequence[Seen]) -> Iterator[Finding]:
+    call = calls[-1]
+    near = _back(calls, lambda other: _is_alike(call, other), _informs)
+    if len({other.digest for other in near}) < 2:
+        return
+    results = Counter(other.result for other in near if other.result)
+    vain = [other for other in near if not _stands_out(other, results)]
+    counted_up = not call.writes and all(other.shape == call.shape for other in near)
+    yield Finding("alike-calls", len(vain), COUNTED_UP if counted_up else REWORDED)
+
+
+def _is_alike(call: Seen, other: Seen) -> bool:
+    if call.tool != other.tool or call.sketch is None or other.sketch is None:
+        return False
+    return distance(call.sketch, other.sketch) <= ALIKE
+
+
+def _stands_out(call: Seen, results: "Counter[str]") -> bool:
+    """What it said was said by none of the others: a page of a list, or an error of its own."""
+    return call.flag in (NEW, ERROR) and bool(call.result) and results[call.result] == 1
+
+
+def _same_result(calls: Sequence[Seen]) -> Iterator[Finding]:
+    """Reads only: "ok" after each of many writes is what one hopes for."""
+    call = calls[-1]
+    of_tool = [other for other in calls if other.tool == call.tool and other.result]
+    if call.writes or not of_tool:
+        return
+    result = of_tool[-1].result
+    equal = _back(
+        calls,
+        lambda other: other.tool == call.tool and other.result in ("", result) and other.flag not in (ERROR, MISTAKE),
+        _informs,
+    )
+    # Calls of one shape go through a list: that each item gets the same answer is the list's own matter.
+    yield Finding("same-result", len({other.shape for other in equal}), SAME_RESULT)
+
+
+def _informs(call: Seen, before: Sequence[Seen]) -> bool:
+    return call.flag == NEW or acts(call, before)
+
+
+def _cycle(calls: Sequence[Seen]) -> Iterator[Finding]:
+    """The shortest round of two to five calls that was gone through at least twice."""
+    keys = [call.key for call in calls]
+    for period in range(1, LONGEST_CYCLE + 1):
+        length = _length(keys, period)
+        if length < 2 * period:
+            continue
+        again = calls[-length:][period:]
+        if period > 1 and any(call.flag not in (NEW, PLANNED) for call in again):
+            yield Finding("cycle", length, Limits(2 * period, 2 * period + 1, 4 * period), period)
+        return
+
+
+def _length(keys: Sequence[tuple[str, str]], period: int) -> int:
+    """How many of the last calls repeat what was called `period` calls before, the first round included."""
+    length = period
+    while length < len(keys) and keys[-length - 1] == keys[-length - 1 + period]:
+        length += 1
+    return length
+
+
+def _errors(calls: Sequence[Seen]) -> Iterator[Finding]:
+    flags: list[Flag] = []
+    for call in reversed(calls):
+        if call.flag in (ERROR, MISTAKE):
+            flags.append(call.flag)
+        elif call.flag in (NEW, STALE):
+            break
+    if flags:
+        yield Finding("errors", len(flags), MISTAKES if set(flags) == {MISTAKE} else ERRORS)
+
+
+def _back(
+    calls: Sequence[Seen],
+    belongs: Callable[[Seen], bool],
+    interrupts: Callable[[Seen, Sequence[Seen]], bool],
+) -> list[Seen]:
+    """The last call and those before it that belong with it, back to the call that made a difference in between."""
+    found = [calls[-1]]
+    for index in reversed(range(len(calls) - 1)):
+        if belongs(calls[index]):
+            found.append(calls[index])
+        elif interrupts(calls[index], calls[:index]):
+            break
+    return found
