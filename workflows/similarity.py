@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 ALIKE = 16  # bits of 64; tests/unit/test_similarity.py has the pairs it is tuned on, and the margin
 SMALL = 1_000  # a read's whole numbers below it are pages, offsets, attempts: where it looks, not what it looks for
 NAME_WORDS = 4  # "Bo Miller", "Acme Tools Berlin": a few words, each with a capital, are somebody's name
+HEAD = 1_000  # characters whose wording is looked at; of what is longer, the rest must be equal
 BITS = 64
 
 _EDGES = ".,;:!?'\"()[]{}<>…"
@@ -39,11 +40,16 @@ def sketch_of(arguments: Any, *, reads: bool) -> Sketch:
     words: Counter[str] = Counter()
     about: list[str] = []
     shape: list[str] = []
+    room = HEAD
     for path, scalar in _scalars(arguments, ""):
         shape.append(path)
         if reads and _is_small(scalar):
             continue
-        for token in _tokens(scalar):
+        head, rest = _split(scalar, room)
+        room -= len(head) if isinstance(head, str) else 1
+        if rest:
+            about.append(f"{path}…{_hash(rest)}")
+        for token in _tokens(head):
             if token.names:
                 about.append(f"{path}={token.text}")
                 shape.append("#")
@@ -73,6 +79,13 @@ def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _scalars(item, path)
     else:
         yield path, value
+
+
+def _split(scalar: Any, room: int) -> tuple[Any, str]:
+    """What is looked at word by word, and the rest."""
+    if room <= 0:
+        return "", str(scalar)
+    return (scalar[:room], scalar[room:]) if isinstance(scalar, str) else (scalar, "")
 
 
 def _is_small(scalar: Any) -> bool:

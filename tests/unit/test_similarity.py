@@ -1,10 +1,17 @@
 """Sketches of arguments: what is worded differently is near, what is about something else is far, with a margin."""
 
+import json
+import time
 from typing import Any
 
-from workflows.similarity import distance, sketch_of
+import pytest
+from hypothesis import given
+
+from tests.harness.values import json_values
+from workflows.similarity import ALIKE, distance, sketch_of
 
 Pair = tuple[Any, Any]
+MARGIN = 2  # bits between what is alike, the limit, and what is not
 
 
 def q(one: str, other: str) -> Pair:
@@ -72,7 +79,60 @@ def apart(pair: Pair, *, reads: bool = True) -> int:
     return distance(one, other)
 
 
-if __name__ == "__main__":
-    for name, pairs in (("alike", REWORDED), ("other", OTHERS)):
-        for pair in pairs:
-            print(name, apart(pair), *pair)
+def test_there_are_pairs_enough() -> None:
+    assert len(REWORDED) >= 20 and len(OTHERS) >= 20
+
+
+@pytest.mark.parametrize("pair", REWORDED, ids=str)
+def test_the_same_in_other_words_is_alike(pair: Pair) -> None:
+    assert apart(pair) <= ALIKE - MARGIN
+
+
+@pytest.mark.parametrize("pair", OTHERS, ids=str)
+def test_what_is_about_something_else_is_not(pair: Pair) -> None:
+    assert apart(pair) >= ALIKE + MARGIN
+
+
+def test_a_number_is_what_a_write_is_about_and_where_a_read_looks() -> None:
+    pair = {"ticket": 1}, {"ticket": 2}
+    assert apart(pair, reads=True) == 0
+    assert apart(pair, reads=False) > ALIKE
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ({"sku": "SKU-1"}, {"sku": "SKU-2"}, True),
+        ({"customer": "Bo Miller"}, {"customer": "Ana Stone"}, True),
+        ({"q": "price of SKU-1"}, {"q": "price of SKU-2"}, True),
+        ({"q": "reset password"}, {"q": "printer jam"}, False),
+        ({"sku": "SKU-1"}, {"name": "SKU-1"}, False),
+    ],
+)
+def test_a_shape_is_the_same_for_all_items_of_a_batch(one: Any, other: Any, equal: bool) -> None:
+    assert (sketch_of(one, reads=True).shape == sketch_of(other, reads=True).shape) is equal
+
+
+@given(arguments=json_values)
+def test_everything_has_a_sketch_and_always_the_same(arguments: Any) -> None:
+    sketch = sketch_of(arguments, reads=True)
+    assert sketch == sketch_of(json.loads(json.dumps(arguments)), reads=True)
+    assert len(sketch.bits) == 16 and len(sketch.shape) == 4
+    assert distance(int(sketch.bits, 16), int(sketch.bits, 16)) == 0
+
+
+def test_a_sketch_is_the_same_on_every_machine() -> None:
+    """What was stored by one worker is compared with what another stores, perhaps months later."""
+    assert sketch_of({"query": "reset password", "page": 2}, reads=True) == ("6a6ee45b302f68a1", "5642")
+
+
+def test_a_long_text_that_differs_only_far_behind_is_another_text() -> None:
+    head = "the plan is good and complete " * 200
+    assert apart(({"text": head + "with an end"}, {"text": head + "without one"})) > ALIKE
+
+
+@pytest.mark.parametrize("text", ["x " * 2_000_000, "ab" * 2_000_000, " ".join(map(str, range(300_000)))])
+def test_huge_arguments_are_sketched_in_no_time(text: str) -> None:
+    started = time.monotonic()
+    sketch_of({"text": text, "list": ["a b"] * 100_000}, reads=False)
+    assert time.monotonic() - started < 5  # milliseconds on an idle machine

@@ -1,0 +1,50 @@
+"""How far agents may hand work on to agents: (where the run stands, what it has started) -> None, or a refusal. Pure.
+
+A run that delegates counts its own children; where it stands it was told when it was started. Neither is ever read from
+what a model says.
+"""
+
+from workflows.contracts.base import Whole
+from workflows.contracts.calls import Refusal
+
+
+class DelegationCaps(Whole):
+    """How far delegation may go; a definition may only tighten."""
+
+    depth: int = 3  # runs below the first: further down nobody can say any more who wanted what
+    width: int = 5  # children at work at once: with three levels these are 155 runs at the most
+    total: int = 20  # children of one run in its whole life, as many as its tool calls by default
+
+    def tightened(self, other: "DelegationCaps") -> "DelegationCaps":
+        """The smaller of both, cap by cap."""
+        caps = {name: min(getattr(self, name), getattr(other, name)) for name in type(self).model_fields}
+        return self.model_copy(update=caps)
+
+
+def may_delegate(
+    depth: int,
+    width: int,
+    total: int = 0,
+    *,
+    task: str = "",
+    lineage: tuple[str, ...] = (),
+    caps: DelegationCaps = DelegationCaps(),  # noqa: B008 — frozen
+) -> Refusal | None:
+    """Why a run may not start another child now, or None.
+
+    `depth`: runs above this one, 0 if no agent started it. `width`: its children that are at work. `total`: all it has
+    ever started. `task`: digest of the child's agent and goal; `lineage`: those of this run and of the runs above it.
+    """
+    if depth >= caps.depth:
+        return _refusal("depth", f"this run is {depth} levels down, and {caps.depth} are allowed: do it yourself")
+    if width >= caps.width:
+        return _refusal("width", f"{width} sub-agents are at work, and {caps.width} are allowed: wait for one of them")
+    if total >= caps.total:
+        return _refusal("total", f"this run has started {total} sub-agents, and {caps.total} are allowed")
+    if task and task in lineage:
+        return _refusal("circle", "this agent is at work on this very goal already, above this run: do it yourself")
+    return None
+
+
+def _refusal(cap: str, reason: str) -> Refusal:
+    return Refusal(rule=f"delegation.{cap}", reason=reason)
