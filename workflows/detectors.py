@@ -47,17 +47,12 @@ class Seen(NamedTuple):
     """One call as the memory keeps it: short digests, and what came of it. `result`: empty if there is none."""
 
     tool: str
-    digest: str
+    key: str  # equal for the same tool with the same arguments
     sketch: int | None
     shape: str
     result: str
     flag: Flag
     writes: bool
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Equal for the same tool with the same arguments."""
-        return self.tool, self.digest
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,7 @@ def _repeated(calls: Sequence[Seen]) -> Iterator[Finding]:
 def _alike(calls: Sequence[Seen]) -> Iterator[Finding]:
     call = calls[-1]
     near = _back(calls, lambda other: _is_alike(call, other), _informs)
-    if len({other.digest for other in near}) < 2:
+    if len({other.key for other in near}) < 2:
         return
     results = Counter(other.result for other in near if other.result)
     vain = [other for other in near if not _stands_out(other, results)]
@@ -160,7 +155,7 @@ def _cycle(calls: Sequence[Seen]) -> Iterator[Finding]:
         return
 
 
-def _length(keys: Sequence[tuple[str, str]], period: int) -> int:
+def _length(keys: Sequence[str], period: int) -> int:
     """How many of the last calls repeat what was called `period` calls before, the first round included."""
     length = period
     while length < len(keys) and keys[-length - 1] == keys[-length - 1 + period]:

@@ -26,6 +26,7 @@ never a repetition, whatever it answers, except to no-news. A run whose argument
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.events import CallFinished
@@ -33,8 +34,9 @@ from workflows.contracts.model import PlannedCall
 from workflows.detectors import ERROR, MISTAKE, NEW, PLANNED, REFUSED, STALE, Finding, Flag, Seen, acts, findings
 
 REMEMBERED = 20  # calls looked back on: four rounds of the longest cycle
-TOLD_REMEMBERED = 12  # rules that the model was told of; two for each
-NAME_SHOWN = 40  # characters of a tool's name in evidence
+TOLD_REMEMBERED = 6  # rules that the model was told of: one of each
+READ_REMEMBERED = 4_096  # entries of all runs of a worker that need not be read again: each is read twice a call
+NAME_SHOWN = 32  # characters of a tool's name in evidence
 DUE_AT_ONCE = 3  # notes before one step: more are not read
 WAIT_TOOL = "wait"
 OF_NO_TOOL = frozenset(("cycle", "errors", "no-news"))  # several tools may have a part in these
@@ -141,8 +143,8 @@ def _seen(call: PlannedCall, event: CallFinished | None) -> Seen:
     sketch = int(call.sketch, 16) if re.fullmatch("[0-9a-f]{16}", call.sketch) else None
     result = _short(event.result, 8) if event and event.result else ""
     return Seen(
-        _short(call.tool, 4),
-        _short(call.digest[:16], 8),
+        tool := _short(call.tool, 4),
+        tool + _short(call.digest[:16], 8),
         sketch,
         _short(call.shape or call.digest, 4),
         result,
@@ -170,17 +172,19 @@ def _short(text: str, digits: int) -> str:
 def _written(seen: Seen) -> str:
     sketch = "-" * 16 if seen.sketch is None else f"{seen.sketch:016x}"
     ran = "w" if seen.writes else "r"
-    return f"{seen.tool}{seen.digest}{sketch}{seen.shape}{seen.result or '-' * 8}{seen.flag}{ran}"
+    return f"{seen.key}{sketch}{seen.shape}{seen.result or '-' * 8}{seen.flag}{ran}"
 
 
+@lru_cache(maxsize=READ_REMEMBERED)
 def _read(entry: str) -> Seen:
     """An entry, also of a state written before results were remembered: then it was `tool:digest`."""
     if match := _ENTRY.fullmatch(entry):
         tool, digest, sketch, shape, result, flag, ran = match.groups()
         bits = None if sketch[0] == "-" else int(sketch, 16)
-        return Seen(tool, digest, bits, shape, result.strip("-"), _known(flag), ran == "w")
+        return Seen(tool, tool + digest, bits, shape, result.strip("-"), _known(flag), ran == "w")
     name, _, old = entry.rpartition(":")
-    return Seen(_short(name, 4), _short(old, 8), None, _short(old, 4), "", STALE, False)
+    tool = _short(name, 4)
+    return Seen(tool, tool + _short(old, 8), None, _short(old, 4), "", STALE, False)
 
 
 def _known(flag: str) -> Flag:
