@@ -95,6 +95,16 @@ async def mistakes(system: Stanchion) -> Handle:
     return await system.start(await system.publish(turns, "look", name="mistakes"))
 
 
+async def looping(system: Stanchion) -> Handle:
+    """The same call until the run pauses; a person lets it go on, and it does it again."""
+    turns = [ask(("look", {"what": "same"}))] * 12 + [DONE]
+    handle = await system.start(await system.publish(turns, "look", name="looping"))
+    for step in (6, 12):
+        await _until(handle, "paused", step)
+        await handle.signal("resume", {"by": "lee"})
+    return handle
+
+
 async def paused(system: Stanchion) -> Handle:
     """Paused while it sleeps, spoken to, resumed."""
     turns = [ask(("wait", {"minutes": 60})), DONE]
@@ -115,7 +125,7 @@ async def rollover(system: Stanchion) -> Handle:
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
-    for scenario in (plain, approval, review, halt, cancel, wait, unknown, mistakes, paused, rollover)
+    for scenario in (plain, approval, review, halt, cancel, wait, unknown, mistakes, looping, paused, rollover)
 }
 
 
@@ -133,9 +143,10 @@ async def histories(system: Stanchion, name: str) -> dict[str, WorkflowHistory]:
     return {name: found[0]} if len(found) == 1 else {f"{name}-{n}": one for n, one in enumerate(found, 1)}
 
 
-async def _until(handle: Handle, word: str) -> None:
+async def _until(handle: Handle, word: str, step: int = 0) -> None:
     async def there() -> bool:
-        return bool((await handle.query("status"))["status"] == word)
+        status = await handle.query("status")
+        return bool(status["status"] == word and status["step"] >= step)
 
     await eventually(there, f"{handle.id} is {word}")
     await asyncio.sleep(0)

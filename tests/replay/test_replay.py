@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
 from tests.replay.altered import AlteredWorkflow
-from tests.replay.record import FINGERPRINTS, generations, load
+from tests.replay.record import FINGERPRINTS, FOLDER, generations, load
 from workers.plugin import stanchion_plugin
+from workflows import patches
 from workflows.agent import AgentWorkflow
 
 HISTORIES = [file for folder in generations() for file in sorted(folder.glob("*.json")) if file.name != FINGERPRINTS]
@@ -30,6 +31,7 @@ def test_there_is_a_history_of_each_kind() -> None:
     kinds = {file.stem for file in HISTORIES}
     assert {"plain", "approval", "halt", "cancel", "wait", "unknown", "mistakes", "paused"} <= kinds
     assert {"rollover-1", "rollover-2"} <= kinds
+    assert {"looping", "stopped_mistakes", "stopped_repeats"} <= kinds  # after and before `patches.loops_pause`
 
 
 @pytest.mark.parametrize("file", HISTORIES, ids=_name)
@@ -44,6 +46,17 @@ async def test_a_recorded_history_replays(file: Path) -> None:
 async def test_no_recorded_history_replays_on_an_altered_workflow(file: Path) -> None:
     replayer = Replayer(workflows=[AlteredWorkflow], plugins=[stanchion_plugin()])
     result = await replayer.replay_workflow(load(file), raise_on_replay_failure=False)
+    assert isinstance(result.replay_failure, NondeterminismError)
+
+
+@pytest.mark.parametrize("name", ["stopped_mistakes", "stopped_repeats"])
+async def test_a_history_from_before_a_patch_replays_only_because_of_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patches, "loops_pause", lambda: True)
+    runner = UnsandboxedWorkflowRunner()  # the sandbox has modules of its own, which no test can reach
+    replayer = Replayer(workflows=[AgentWorkflow], plugins=[stanchion_plugin()], workflow_runner=runner)
+    result = await replayer.replay_workflow(load(FOLDER / "01" / f"{name}.json"), raise_on_replay_failure=False)
     assert isinstance(result.replay_failure, NondeterminismError)
 
 
