@@ -8,8 +8,15 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.boundary import Boundary
 from workers.sandbox import ContextFreeSandbox
 
-# The contracts and ports are types only: importing them once, outside, saves building every pydantic model per run.
-PASSED_THROUGH = ("workflows.contracts", "workflows.ports")
+# Types and pure functions only: importing them once, outside, saves building every pydantic model per run.
+PASSED_THROUGH = (
+    "workflows.contracts",
+    "workflows.ports",
+    "workflows.similarity",
+    "workflows.detectors",
+    "workflows.loops",
+    "workflows.telling",
+)
 
 
 def stanchion_plugin() -> SimplePlugin:
