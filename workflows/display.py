@@ -10,6 +10,8 @@ from workflows.contracts.approvals import OpenApproval
 from workflows.contracts.budgets import micros_to_usd
 from workflows.state import RunState, active_seconds, status_word
 
+REASON_SHOWN = 200  # characters of why a run is paused: anyone who may pause it writes what he likes
+
 
 def status(state: RunState, now: datetime) -> dict[str, Any]:
     """The answer to the `status` query. Public and stable (docs/contract.md)."""
@@ -71,5 +73,7 @@ def details(state: RunState) -> str:
     if state.timer:
         lines.append(f"sleeping until {state.timer.until.isoformat(timespec='seconds')}")
     if state.pause:
-        lines.append(f"paused: `stanchion resume {state.run_id}`")
+        reason = " ".join((state.pause.reason or "").split())[:REASON_SHOWN]
+        why = f" ({reason})" if reason else ""
+        lines.append(f"paused{why}: `stanchion resume {state.run_id}`")
     return "\n\n".join(lines)

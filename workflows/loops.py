@@ -3,6 +3,8 @@
 Part of RunState, so it survives roll-over, restart and replay; it holds digests and no transcript, so compaction does
 not touch it. At each rung the run has had the chance to mend itself: first the model is told, with the evidence; then
 the call is refused; then the run pauses for a person, whose `resume` forgives what was. Nothing here ends a run.
+A sub-agent has a memory of its own, for it has not read what its parent read; that the same work is handed out again is
+seen at the parent's calls, and that it goes in a circle in `delegation.py`.
 
 | detector | what counts | told | refused | paused | why these numbers |
 | --- | --- | --- | --- | --- | --- |

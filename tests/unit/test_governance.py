@@ -12,6 +12,7 @@ from workflows.contracts.events import CallFinished
 from workflows.contracts.messages import HaltOrdered, PauseOrdered
 from workflows.contracts.model import PlannedCall
 from workflows.contracts.runs import Ending, RunOpened
+from workflows.display import details
 from workflows.governance import (
     MISTAKES_BEFORE_STOP,
     REPEATS_BEFORE_STOP,
@@ -111,6 +112,13 @@ def test_a_run_that_is_stuck_is_paused_with_the_evidence_and_not_stopped() -> No
     assert isinstance(verdict, Intervene)
     assert str(verdict.order.reason).startswith("loop.repeated-call: This is the same look call for the sixth time")
     assert govern(run(loops=STUCK, pause=verdict.order), EPOCH) == Pause(reason=str(verdict.order.reason))
+
+
+def test_who_looks_at_a_paused_run_is_told_why() -> None:
+    assert "paused (loop.cycle: five): `stanchion resume r`" in details(
+        run(pause=PauseOrdered(reason="loop.cycle: five"))
+    )
+    assert "paused: `stanchion resume r`" in details(run(pause=PauseOrdered()))
 
 
 def test_a_spent_budget_stops_a_run_that_is_stuck() -> None:
