@@ -71,6 +71,7 @@ async def _one_statement(site: Site, run_id: str, call: int) -> None:
         bodies=[_BODY],
         trace_id=None,
         suspect=None,
+        used=None,
     )
     assert row and row["settled"]
 

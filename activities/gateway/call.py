@@ -8,7 +8,7 @@ and the tool's effect contract says what this attempt may do. Safe to attempt ag
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,13 +21,15 @@ from activities.errors import Transient, clip
 from activities.gateway import builtins
 from activities.gateway.asking import Asking
 from activities.gateway.checks import Candidate, Judged
-from activities.gateway.effects import CapReached, Claim, Effects
+from activities.gateway.effects import Claim, Effects
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts, load
 from activities.gateway.judging import Bench
 from activities.gateway.perform import TRIES, Doubt, perform, probe
 from activities.gateway.plausibility import weighed
 from activities.gateway.results import Result, from_error, from_value
+from activities.gateway.spending import windows_of
+from activities.ledger.windows import CapReached, Window
 from activities.policy.store import Policies
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
 from activities.storage.database import Database, StoreUnavailable
@@ -184,11 +186,10 @@ class Gateway(GatewayPort):
         assert call.spec
         if call.spec is BUILTIN["wait"]:
             return await self._start_waiting(call, verdict)
-        grant = judged.judgement.grant
         try:
-            claim = await self._claim(call, call.spec, verdict, judged.tier, grant.per_day if grant else None)
+            claim = await self._claim(call, call.spec, verdict, judged.tier, windows_of(judged))
         except CapReached as error:
-            return await self._refused(call, Refusal(rule="grant.per-day", reason=str(error)))
+            return await self._refused(call, Refusal(rule=error.rule, reason=str(error)))
         return await self._perform(claim)
 
     async def _claim(
@@ -197,7 +198,7 @@ class Gateway(GatewayPort):
         spec: ToolSpec,
         verdict: Verdict,
         tier: Tier | None = None,
-        per_day: int | None = None,
+        windows: Sequence[Window] = (),
     ) -> Claim:
         """Own the effect, freshly. Raises ClaimLost, CapReached, EffectInDoubt."""
         await self._checkpoint("before-claim")
@@ -208,7 +209,7 @@ class Gateway(GatewayPort):
             spec,
             _given(call, verdict, tier),
             approved_digest=call.facts.approved_digest,
-            per_day=per_day,
+            windows=windows,
         )
         await self._checkpoint("after-claim")
         if time.monotonic() - started > CLAIM_FRESH_SECONDS:
@@ -296,7 +297,9 @@ class Gateway(GatewayPort):
             case None if go_on:
                 return await self._perform(claim)
             case None:
-                return await self._settle(claim, from_error(f"it did not happen: {reason}", settled_by="probe"))
+                return await self._settle(
+                    claim, from_error(f"it did not happen: {reason}", settled_by="probe", happened=False)
+                )
             case Doubt() if claim.fence < TRIES:
                 raise EffectInDoubt(f"{reason}; {found.reason}")
             case Doubt():
