@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import history, long, results, resume, settle, step, throughput
+from bench import history, ledger, long, results, resume, settle, step, throughput
 from bench.results import Line
 from bench.site import Site, say, site
 
 Benchmark = Callable[[Site, bool], Awaitable[tuple[dict[str, Any], list[Line]]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "settle": settle.measure,
+    "ledger": ledger.measure,
     "history": history.measure,
     "step": step.measure,
     "throughput": throughput.measure,

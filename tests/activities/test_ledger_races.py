@@ -22,7 +22,15 @@ def happened(crowd: Crowd) -> int:
 
 async def cap(system: Stanchion, cap: int, **place: str) -> None:
     """Set a cap of the tenant `default`."""
-    given = {"tenant": "default", "scope": "tenant", "key": "*", "unit": "calls", "class": "*", "period": "day", **place}
+    given = {
+        "tenant": "default",
+        "scope": "tenant",
+        "key": "*",
+        "unit": "calls",
+        "class": "*",
+        "period": "day",
+        **place,
+    }
     await SQL["set_cap"].row(system.parts.database, cap=cap, by="lee", **given)
 
 

@@ -18,6 +18,7 @@ from tests.harness.models import ASKED, HOLD
 from tests.harness.proxy import Proxy
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.toolbox import RELEASE, WITNESS
+from workflows.contracts.budgets import usd_to_micros
 
 Handle = WorkflowHandle[Any, Any]
 Systems = Callable[..., Stanchion]
@@ -374,7 +375,7 @@ async def test_a_run_stops_before_a_model_call_that_its_money_may_not_be_enough_
         agent = await stanchion.publish("anthropic:claude-haiku-4-5", "note", "take_back", budget={"usd": "0.0100"})
         handle = await stanchion.start(agent)
         outcome = await ended(stanchion, handle, "stopped", "budget.usd")
-        asked = [request["max_tokens"] for request in api.bodies]
+        asked = [request.body["max_tokens"] for request in api.messages]
     assert outcome["steps"] == len(asked) >= 2  # the model was not asked for what could not be paid
     assert usd_to_micros(outcome["spent"]["usd"]) == 2_000 * len(asked) <= 10_000
     assert asked == sorted(asked, reverse=True) and asked[-1] < 8_192  # shorter answers, so that more of it is used
