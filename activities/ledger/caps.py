@@ -22,7 +22,7 @@ Level = Literal["platform", "operator", "tenant", "agent", "grant", "request"]
 CallClass = Literal["read", "reach", "write", "irreversible", "send", "exec", "money", "admin"]
 
 EVERY = "*"
-MOST = 2**62  # what the tables take: far beyond any budget, and no sum of two overflows
+MOST = 10**18  # what the tables take: far beyond any budget, and no sum overflows
 MODEL_UNITS = frozenset(("micro-usd", "tokens"))
 RUN_UNITS = frozenset(("minutes", "slots"))
 CONSEQUENTIAL: tuple[CallClass, ...] = ("reach", "irreversible", "send", "exec", "money", "admin")  # T3 and T4

@@ -13,7 +13,7 @@ CREATE TABLE windows (
     class     text NOT NULL,                 -- of calls: send, money, …, tool:NAME; '*' is all
     period    text NOT NULL CHECK (period IN ('run', 'hour', 'day', 'month', 'total')),
     starts_at timestamptz NOT NULL,          -- UTC; 'epoch' where nothing rolls
-    cap       bigint NOT NULL CHECK (cap BETWEEN 0 AND 4611686018427387904), -- 2^62: no sum of two overflows
+    cap       bigint NOT NULL CHECK (cap BETWEEN 0 AND 1000000000000000000), -- 10^18: no sum below overflows
     settled   bigint NOT NULL DEFAULT 0 CHECK (settled >= 0),
     reserved  bigint NOT NULL DEFAULT 0 CHECK (reserved >= 0),
     overrun   bigint NOT NULL DEFAULT 0 CHECK (overrun >= 0), -- was used beyond what was reserved; counts as used
@@ -51,7 +51,7 @@ CREATE TABLE caps (
                                          'slots')),
     class  text NOT NULL DEFAULT '*',
     period text NOT NULL CHECK (period IN ('action', 'run', 'hour', 'day', 'month', 'total')),
-    cap    bigint NOT NULL CHECK (cap BETWEEN 0 AND 4611686018427387904),
+    cap    bigint NOT NULL CHECK (cap BETWEEN 0 AND 1000000000000000000),
     by     text NOT NULL,
     at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, scope, key, unit, class, period)
@@ -201,7 +201,7 @@ BEGIN
     FOR i IN 1 .. cardinality(held.window_ids) LOOP
         -- A hold that was released before and turns out to have been used is added to what is settled.
         freed := CASE WHEN held.state = 'released' THEN 0 ELSE held.reserved[i] END;
-        spent := coalesce(used ->> held.units[i], used ->> '*', held.reserved[i]::text)::bigint;
+        spent := least(greatest(coalesce(used ->> held.units[i], used ->> '*', held.reserved[i]::text)::numeric, 0), 1e18);
         IF held.units[i] = 'recipients' AND spent = 0 THEN
             PERFORM FROM windows v WHERE v.window_id = held.window_ids[i] FOR UPDATE;
             spent := ledger_forget_members(hold, held.window_ids[i]);
@@ -209,7 +209,7 @@ BEGIN
         UPDATE windows v
         SET reserved = v.reserved - freed,
             settled = v.settled + least(spent, v.cap - v.settled - v.reserved + freed),
-            overrun = v.overrun + greatest(spent - (v.cap - v.settled - v.reserved + freed), 0)
+            overrun = least(v.overrun + greatest(spent - (v.cap - v.settled - v.reserved + freed), 0), 4e18)
         WHERE v.window_id = held.window_ids[i] AND (freed <> 0 OR spent <> 0);
         spents := spents || spent;
     END LOOP;
