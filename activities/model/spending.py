@@ -76,7 +76,7 @@ class Spending:
                     raise CapReached(reached.rule, reason, left=reached.left, unit=reached.unit) from None
                 output, amounts = fitting, _clipped(ceiling.of(fitting), left)
                 continue
-            return output if held is None else (ceiling.within(held) or min(output, ceiling.most_output))
+            return output if held is None else (ceiling.within(held) or min(LEAST_OUTPUT, ceiling.most_output))
         raise CapReached("budget.contended", "what is left changes faster than it can be reserved; nothing was asked")
 
     @asynccontextmanager

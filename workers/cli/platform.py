@@ -54,9 +54,7 @@ def doctor(as_json: bool) -> None:
     """`stanchion doctor`: exit code 1 if something is wrong."""
     controls = partial(look_at_controls, unsigned=from_environment().dangerously_accept_unsigned_decisions)
     checks = run(
-        diagnose(
-            Home.locate(), schema_status=schema_status, controls=controls, search_attributes=SEARCH_ATTRIBUTES
-        )
+        diagnose(Home.locate(), schema_status=schema_status, controls=controls, search_attributes=SEARCH_ATTRIBUTES)
     )
     if as_json:
         show([asdict(check) for check in checks], as_json=True)
