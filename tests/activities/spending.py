@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from activities.agents.versions import AgentVersion
-from activities.gateway.effects import ClaimLost
+from activities.errors import Transient
 from tests.harness.stanchion import Stanchion, unique
 from workflows.contracts.calls import CallRequest, CallResult
 from workflows.contracts.runs import OpenRequest, RunRequest
@@ -56,7 +56,7 @@ class Crowd:
         while True:
             try:
                 return await system.parts.gateway.call(request)
-            except ClaimLost:
+            except Transient:
                 await asyncio.sleep(0.01)  # as Temporal would try it again
 
 
