@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import history, long, policy, results, resume, settle, step, throughput
+from bench import history, ledger, long, policy, results, resume, settle, step, throughput
 from bench.results import Line
 from bench.site import Site, say, site
 
@@ -18,6 +18,7 @@ Benchmark = Callable[[Site, bool], Awaitable[tuple[dict[str, Any], list[Line]]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "policy": policy.measure,
     "settle": settle.measure,
+    "ledger": ledger.measure,
     "history": history.measure,
     "step": step.measure,
     "throughput": throughput.measure,

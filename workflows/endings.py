@@ -5,11 +5,15 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 from workflows.contracts.runs import Ending
 
 REASON_LIMIT = 1_000  # characters
+BUDGET_REACHED = "BudgetReached"  # the type of a failure whose first detail is the rule, such as budget.tokens
 
 
 def ending_after(error: ActivityError) -> Ending:
     """The end of a run whose activity failed for good."""
     cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == BUDGET_REACHED:
+        rule = str(cause.details[0]) if cause.details else "budget"
+        return Ending(status="stopped", rule=rule, reason=_clipped(cause.message))
     if isinstance(cause, ApplicationError):
         return Ending(status="failed", rule=f"failed.{cause.type or 'error'}", reason=_clipped(cause.message))
     if isinstance(cause, TimeoutError):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from activities.agents.strict_yaml import YamlInvalid, read_yaml
 from activities.errors import Permanent
+from activities.ledger.caps import AgentCap
 from activities.policy.grants import GrantsField
 from workflows.contracts.budgets import BudgetRequest
 from workflows.contracts.runs import Mode
@@ -104,6 +105,9 @@ class AgentDefinition(Strict):
     tools: tuple[ToolSource, ...] = ()
     mode: Mode = "tiered"
     budget: BudgetRequest = BudgetRequest()
+    caps: tuple[AgentCap, ...] = Field(
+        default=(), description="What it may use, in each run or in all together; platform and tenant may allow less"
+    )
     approvals: ApprovalRules = ApprovalRules()
     grants: GrantsField | None = Field(
         default=None,
@@ -171,6 +175,11 @@ def _problem(item: Any) -> str:
 
 
 def _fields_at(path: tuple[Any, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {"tools": ToolSource, "budget": BudgetRequest, "approvals": ApprovalRules}
+    models: dict[str, type[BaseModel]] = {
+        "tools": ToolSource,
+        "budget": BudgetRequest,
+        "approvals": ApprovalRules,
+        "caps": AgentCap,
+    }
     model = models.get(str(path[0]), AgentDefinition) if path else AgentDefinition
     return list(model.model_fields)

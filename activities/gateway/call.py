@@ -8,7 +8,7 @@ and the tool's effect contract says what this attempt may do. Safe to attempt ag
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from activities.errors import Transient, clip
 from activities.gateway import builtins
 from activities.gateway.asking import Asking, is_stricter
 from activities.gateway.checks import Candidate, Judged
-from activities.gateway.effects import CapReached, Claim, Effects
+from activities.gateway.effects import Claim, Effects
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts, load
 from activities.gateway.judging import Bench
@@ -29,6 +29,8 @@ from activities.gateway.news import news_of
 from activities.gateway.perform import TRIES, Doubt, perform, probe
 from activities.gateway.plausibility import weighed
 from activities.gateway.results import Result, from_error, from_value
+from activities.gateway.spending import windows_of
+from activities.ledger.windows import CapReached, Window
 from activities.policy.store import Policies
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
 from activities.storage.database import Database, StoreUnavailable
@@ -186,11 +188,10 @@ class Gateway(GatewayPort):
         assert call.spec
         if call.spec is BUILTIN["wait"]:
             return await self._start_waiting(call, verdict)
-        grant = judged.judgement.grant
         try:
-            claim = await self._claim(call, call.spec, verdict, judged.tier, grant.per_day if grant else None)
+            claim = await self._claim(call, call.spec, verdict, judged.tier, windows_of(judged))
         except CapReached as error:
-            return await self._refused(call, Refusal(rule="grant.per-day", reason=str(error)))
+            return await self._refused(call, Refusal(rule=error.rule, reason=str(error)))
         return await self._perform(claim)
 
     async def _claim(
@@ -199,7 +200,7 @@ class Gateway(GatewayPort):
         spec: ToolSpec,
         verdict: Verdict,
         tier: Tier | None = None,
-        per_day: int | None = None,
+        windows: Sequence[Window] = (),
     ) -> Claim:
         """Own the effect, freshly. Raises ClaimLost, CapReached, EffectInDoubt."""
         await self._checkpoint("before-claim")
@@ -210,7 +211,7 @@ class Gateway(GatewayPort):
             spec,
             _given(call, verdict, tier),
             approved_digest=call.facts.approved_digest,
-            per_day=per_day,
+            windows=windows,
         )
         await self._checkpoint("after-claim")
         if time.monotonic() - started > CLAIM_FRESH_SECONDS:
@@ -301,7 +302,9 @@ class Gateway(GatewayPort):
                 return await self._perform(claim)
             case None:
                 origin = claim.spec.facts.output  # the reason may be the tool's own words
-                return await self._settle(claim, from_error(f"it did not happen: {reason}", origin, "probe"))
+                return await self._settle(
+                    claim, from_error(f"it did not happen: {reason}", origin, "probe", happened=False)
+                )
             case Doubt() if claim.fence < TRIES:
                 raise EffectInDoubt(f"{reason}; {found.reason}")
             case Doubt():
@@ -326,7 +329,7 @@ class Gateway(GatewayPort):
                 return await self._settle(claim, from_value(text, "trusted", facts.call_id, "person"))
             case "did-not" if facts.approved_digest != facts.binding(spec.pinned_hash, None):
                 text = f"{facts.decided_by} says it did not happen{note}. It was not tried again: {UNFIT}"
-                return await self._settle(claim, from_error(text))
+                return await self._settle(claim, from_error(text, happened=False))
             case "did-not":
                 allowed = Allow("unknown.did-not", f"{facts.decided_by} says it did not happen{note}")
                 return await self._perform(await self._claim(call, spec, allowed))

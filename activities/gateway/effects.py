@@ -10,12 +10,14 @@ from typing import Any
 from pydantic_core import to_json
 
 from activities.agents.definition import ApprovalRule
-from activities.errors import Permanent, Transient
+from activities.errors import Transient
 from activities.gateway.asking import escalation_of, people_needed
 from activities.gateway.digest import approval_id_for
 from activities.gateway.facts import SQL, CallFacts
 from activities.gateway.news import News
 from activities.gateway.results import Result
+from activities.ledger.ledger import NOTHING_BUT_A_CALL, naming_breaches, wanted
+from activities.ledger.windows import Window
 from activities.model.provider import ToolResult
 from activities.storage.database import Database
 from activities.storage.trace import Trace
@@ -30,8 +32,7 @@ class ClaimLost(Transient):
     """Another attempt owns this effect, or what allowed it has changed; look again."""
 
 
-class CapReached(Permanent):
-    """A tool was used as often today as the agent's grant allows."""
+HOLD_MARGIN = 1_200  # seconds beyond a tool's own time: what workflows/options.py gives its retries, and some
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,19 @@ class Effects:
         verdict: VerdictGiven,
         *,
         approved_digest: str | None = None,
-        per_day: int | None = None,
+        windows: Sequence[Window] = (),
         wait_until: datetime | None = None,
     ) -> Claim:
-        """Own the effect. `approved_digest`: what its approval must be bound to; `per_day`: at most so many today.
+        """Own the effect, and reserve what it uses. `approved_digest`: what its approval must be bound to.
 
         Raises ClaimLost if it cannot be owned: run closed, approval unfit, policies changed, another attempt first;
-        CapReached if the tool was used up for today.
+        CapReached if a budget has too little left.
         """
         claimed = CallClaimed(
             call_id=facts.call_id, tool=facts.tool, contract=spec.contract.name, fence=(facts.fence or 0) + 1
         )
         trace = self._trace(facts, verdict, claimed)
-        columns = dict(
+        columns: dict[str, Any] = dict(
             run_id=facts.run_id,
             call_id=facts.call_id,
             tool=facts.tool,
@@ -85,30 +86,16 @@ class Effects:
             heads=facts.heads,
             worker=self.worker,
             step=facts.step,
+            wanted=wanted(windows),
+            hold_seconds=spec.timeout + HOLD_MARGIN,
             **trace.columns,
         )
-        row = await self._capped(facts, columns, per_day) if per_day is not None else await self._claimed(columns)
+        with naming_breaches(windows):
+            row = await SQL["claim"].row(self.database, **columns)
         if row is None:
             raise ClaimLost(f"{facts.tool} {facts.call_id} could not be claimed")
         trace.emit()
         return Claim(facts, spec, row["fence"])
-
-    async def _claimed(self, columns: dict[str, Any]) -> Any:
-        return await SQL["claim"].row(self.database, **columns)
-
-    async def _capped(self, facts: CallFacts, columns: dict[str, Any], per_day: int) -> Any:
-        """The claim, and one more use of the tool today, in one transaction: both or neither. Raises CapReached."""
-        async with self.database.transaction() as connection:
-            if facts.fence is None:
-                used = await SQL["use_today"].on(
-                    connection, tenant=facts.tenant, agent=facts.agent, tool=facts.tool, cap=per_day
-                )
-                if not used:
-                    raise CapReached(f"{facts.tool} may be used {per_day} times a day, and was")
-            claimed = await SQL["claim"].on(connection, **columns)
-            if not claimed:
-                raise ClaimLost(f"{facts.tool} {facts.call_id} could not be claimed")
-            return claimed[0]
 
     async def settle(self, claim: Claim, result: Result, news: News) -> CallResult:
         """Write the result. Raises ClaimLost if this attempt was fenced off; its result is then only in the trace."""
@@ -130,6 +117,7 @@ class Effects:
             content=content.content,
             blob=content.blob,
             suspect=result.suspect,
+            used=None if result.happened else NOTHING_BUT_A_CALL,
             late=to_json(late).decode(),
             **_blobs((content.blob, content.blob_text), (result.spill_digest, result.spilled)),
             **trace.columns,

@@ -41,6 +41,8 @@ class CallFacts:
     tainted_by: str | None  # untrusted data that the run was given before its first step
     heads: list[str]  # versions of the policies in force: the platform's, then the tenant's
     endorsed: list[str]  # values that people restated
+    budget: str  # of the run, as JSON
+    caps: str | None  # rows of the operator's and the tenant's caps, as JSON
     response_seq: int  # of the model's response: it had read the transcript below, and nothing else
     step: int
     seq: int

@@ -4,6 +4,8 @@ SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version
        r.tainted_by,
        ARRAY(SELECT h.version FROM policy_heads h WHERE h.scope IN ('*', r.tenant) ORDER BY h.scope) AS heads,
        ARRAY(SELECT n.value FROM endorsements n WHERE n.run_id = r.run_id ORDER BY n.at) AS endorsed,
+       r.budget::text AS budget,
+       (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
        coalesce(s.seq, c.seq) AS response_seq,
        c.step, c.seq, c.tool, c.arguments::text AS arguments, c.digest, c.invalid,
        e.state, e.fence, e.contract, e.wait_until, e.result::text AS result,
@@ -32,7 +34,8 @@ WHERE c.run_id = :run_id AND c.call_id = :call_id;
 -- name: claim
 -- Own the effect: a first claim inserts its row, a later one takes over with a higher fence. Nothing is claimed for a
 -- run that is closed, nor on an approval that is not for exactly this call, was not given, or has expired, nor (at a
--- first claim) when the policies or the run's taint are others than those the verdict was given under.
+-- first claim) when the policies or the run's taint are others than those the verdict was given under. What the call
+-- uses is reserved in the same statement: a budget with too little left raises, and nothing of it is done.
 WITH claim AS (
     INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, approval_id, wait_until, worker)
     SELECT r.run_id, :call_id, :tool, :contract, :effect, 1, :state, :digest, :approval_id, :wait_until, :worker
@@ -54,12 +57,15 @@ WITH claim AS (
     INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
     SELECT claim.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
     FROM claim, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+), held AS (
+    SELECT ledger_reserve(claim.run_id || '/' || :call_id, claim.run_id, :wanted::jsonb, :hold_seconds::float8)
+    FROM claim WHERE :wanted::jsonb IS NOT NULL
 )
-SELECT fence FROM claim;
+SELECT fence, (SELECT count(*) FROM held) AS holds FROM claim;
 
 -- name: settle
--- The effect's result, its place in the transcript and the trace, in one statement. An attempt that was fenced off, or
--- whose run was closed meanwhile, changes nothing but leaves its late result in the trace.
+-- The effect's result, its place in the transcript, what it used and the trace, in one statement. An attempt that was
+-- fenced off, or whose run was closed meanwhile, changes nothing but leaves its late result in the trace.
 WITH settled AS (
     UPDATE effects
     SET state = 'settled', settled_at = now(), result = :result, output = :output
@@ -81,8 +87,10 @@ WITH settled AS (
     INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
     SELECT :run_id, 'result.late', :step::int, :call_id, :trace_id::text, :late::json
     WHERE NOT EXISTS (SELECT FROM settled)
+), used AS (
+    SELECT ledger_settle(settled.run_id || '/' || :call_id, :used::jsonb) FROM settled
 )
-SELECT EXISTS (SELECT FROM settled) AS settled;
+SELECT EXISTS (SELECT FROM settled) AS settled, (SELECT count(*) FROM used) AS holds;
 
 -- name: refuse
 -- A call that is not performed: its row, its result for the model, the trace. A call that has a result keeps it.
@@ -168,14 +176,6 @@ WITH wanted AS (
     RETURNING approval_id
 )
 SELECT pg_notify('stanchion_approvals', approval_id) FROM wanted;
-
--- name: use_today
--- Count one more call of a tool today, unless that would exceed the cap. In the transaction of its claim.
-INSERT INTO daily_uses (tenant, agent, tool, day, used)
-SELECT :tenant, :agent, :tool, (now() AT TIME ZONE 'utc')::date, 1 WHERE :cap::int > 0
-ON CONFLICT (tenant, agent, tool, day) DO UPDATE SET used = daily_uses.used + 1
-    WHERE daily_uses.used < :cap::int
-RETURNING used;
 
 -- name: doubt
 -- The outcome of a claimed effect is not known: say so, and ask people what happened to exactly what was claimed. They

@@ -35,7 +35,7 @@ async def perform(spec: ToolSpec, ctx: ToolContext, arguments: dict[str, Any]) -
         async with asyncio.timeout(spec.timeout):
             value = await spec.invoke(ctx, arguments)
     except ToolError as error:
-        return from_error(str(error), spec.facts.output)
+        return from_error(str(error), spec.facts.output, happened=False)
     except TimeoutError:
         return _in_doubt(spec, f"{spec.name} did not answer within {spec.timeout} s")
     except Exception as error:

@@ -24,6 +24,7 @@ class Result:
     """What a call left: what the model reads, and the whole output where that is only its head.
 
     `suspect`: why the data may be wrong. `data`: what the tool returned, as JSON, to be judged; it is never stored.
+    `happened`: False where it is certain that nothing happened, so that only the call itself counts.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Result:
     settled_by: str = "result"
     suspect: str | None = None
     data: Any = field(default=None, repr=False, compare=False)
+    happened: bool = True
 
     @property
     def spill_digest(self) -> bytes | None:
@@ -61,11 +63,11 @@ def from_value(value: Any, origin: str, call_id: str, settled_by: str = "result"
     return Result(text[:SHOWN_LIMIT] + note, False, origin, len(text), spilled=text, settled_by=settled_by)
 
 
-def from_error(message: str, origin: str = "trusted", settled_by: str = "result") -> Result:
+def from_error(message: str, origin: str = "trusted", settled_by: str = "result", *, happened: bool = True) -> Result:
     """A result that says what went wrong."""
     text = clean_text(message)
     shown = text if len(text) <= ERROR_LIMIT else f"{text[:ERROR_LIMIT]}… ({len(text)} characters, cut)"
-    return Result(shown, True, origin, len(text), settled_by=settled_by)
+    return Result(shown, True, origin, len(text), settled_by=settled_by, happened=happened)
 
 
 def as_evidence(text: str) -> str:

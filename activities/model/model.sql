@@ -1,7 +1,12 @@
 -- name: begin_step
--- What a model call needs to know: the run, and the plan if this step was answered before.
-SELECT r.agent_version, r.tenant, r.status, s.plan
-FROM runs r LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = :step::int
+-- What a model call needs to know: the run and its budgets, the plan if this step was answered before, and what the
+-- step before used.
+SELECT r.agent, r.agent_version, r.tenant, r.requester, r.status, s.plan, r.budget::text AS budget,
+       (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
+       b.seq AS seq_before, b.usage::text AS usage_before
+FROM runs r
+LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = :step::int
+LEFT JOIN steps b ON b.run_id = r.run_id AND b.step = :step::int - 1
 WHERE r.run_id = :run_id;
 
 -- name: endorse
@@ -17,7 +22,7 @@ WHERE run_id = :run_id AND about = 'endorse' AND state = 'open'
 RETURNING pg_notify('stanchion_approvals', approval_id);
 
 -- name: store_response
--- Everything a model call leaves behind, in one statement: response, usage, plan, calls, trace.
+-- Everything a model call leaves behind, in one statement: response, usage, plan, calls, what it cost, trace.
 -- If another attempt was first, nothing is written and its plan comes back.
 WITH step AS (
     INSERT INTO steps (run_id, step, seq, plan, model, stop_reason, usage, usd_micros)
@@ -43,7 +48,9 @@ WITH step AS (
     INSERT INTO events (run_id, kind, step, trace_id, body)
     SELECT step.run_id, e.kind, :step::int, :trace_id::text, e.body::json
     FROM step, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+), used AS (
+    SELECT ledger_settle(step.run_id || '/step:' || :step::int, :used::jsonb) FROM step
 )
-SELECT plan, true AS mine FROM step
+SELECT plan, true AS mine, (SELECT count(*) FROM used) AS holds FROM step
 UNION ALL
-SELECT plan, false FROM steps WHERE run_id = :run_id AND step = :step AND NOT EXISTS (SELECT FROM step);
+SELECT plan, false, 0 FROM steps WHERE run_id = :run_id AND step = :step AND NOT EXISTS (SELECT FROM step);

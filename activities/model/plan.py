@@ -5,7 +5,7 @@ has no idempotency key, so a crash may cost one answer twice, and never an effec
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from temporalio import activity
@@ -15,17 +15,22 @@ from activities.agents.versions import Agents, AgentVersion
 from activities.approvals.authority import Authority
 from activities.boundary import attempt, beats, heartbeating
 from activities.errors import Permanent, clip
+from activities.ledger.ledger import Ledger
+from activities.ledger.windows import CapReached
+from activities.model.ceiling import Ceiling, prompt_bound
 from activities.model.errors import ModelAnswerGarbled
-from activities.model.pricing import price
-from activities.model.provider import Completion, OfferedTool, Prompt, Text, ToolCall, Usage
+from activities.model.pricing import Prices
+from activities.model.provider import Completion, Message, OfferedTool, Prompt, Provider, Text, ToolCall, Usage
 from activities.model.providers import Providers
 from activities.model.said import Said
+from activities.model.spending import Purse, Spending
 from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
 from activities.storage.transcript import Transcripts, stored
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
+from workflows.endings import BUDGET_REACHED
 from workflows.ports import ModelPort
 from workflows.similarity import sketch_of
 
@@ -56,7 +61,8 @@ class Models(ModelPort):
         self._database = database
         self._agents = agents
         self._providers = providers
-        self._prices = prices or {}
+        self._prices = Prices(prices)
+        self._spending = Spending(Ledger(database))
         self._transcripts = transcripts or Transcripts(database)
         self._said = Said(database, authority or Authority(database))
 
@@ -74,14 +80,21 @@ class Models(ModelPort):
             return Plan.model_validate_json(run["plan"])
         agent = await self._agents.version(run["agent_version"])
         seq = await self._said.write(request, run["tenant"])
-        prompt = await self._prompt(request, agent, seq)
-        completion = await self._ask(agent.definition.model, prompt)
+        prompt, unseen = await self._prompt(request, agent, seq, run["seq_before"])
+        before = Usage.model_validate_json(run["usage_before"]) if run["usage_before"] else None
+        bound = prompt_bound(prompt.system, prompt.tools, unseen, before)
+        ceiling = Ceiling(self._prices, agent.definition.model, bound, prompt.max_output_tokens)
+        completion = await self._paid(request, Purse.of(request.run_id, run, agent), prompt, ceiling)
         return await self._store(request, agent, seq, completion)
 
-    async def _prompt(self, request: PlanRequest, agent: AgentVersion, seq: int) -> Prompt:
+    async def _prompt(
+        self, request: PlanRequest, agent: AgentVersion, seq: int, seq_before: int | None
+    ) -> tuple[Prompt, Sequence[Message]]:
+        """The prompt, and of its messages those that were not there when the step before was asked."""
         rows = await self._transcripts.read(request.run_id, seq)
         definition = agent.definition
-        return Prompt.model_construct(  # built from parts that were validated when they were stored
+        unseen = [row.message for row in rows if seq_before is None or row.seq > seq_before]
+        prompt = Prompt.model_construct(  # built from parts that were validated when they were stored
             model=definition.model.partition(":")[2],
             system=definition.instructions,
             messages=tuple(row.message for row in rows),
@@ -91,10 +104,23 @@ class Models(ModelPort):
             attempt=attempt(),
             base_dir=agent.source,
         )
+        return prompt, unseen
 
-    async def _ask(self, model: str, prompt: Prompt) -> Completion:
-        provider, _ = self._providers.for_model(model)
-        self._price(model, Usage())  # an unknown price is refused before anything is bought
+    async def _paid(self, request: PlanRequest, purse: Purse, prompt: Prompt, ceiling: Ceiling) -> Completion:
+        """The answer, paid from what was reserved for it. An unknown price is refused before anything is bought.
+
+        A budget with no room for an answer ends the run; no model is asked.
+        """
+        provider, _ = self._providers.for_model(ceiling.model)
+        hold = f"{request.run_id}/step:{request.step}"
+        try:
+            output = await self._spending.reserve(hold, purse, ceiling)
+        except CapReached as reached:
+            raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None
+        async with self._spending.freed_if_refused(hold):
+            return await self._ask(provider, prompt.model_copy(update={"max_output_tokens": output}))
+
+    async def _ask(self, provider: Provider, prompt: Prompt) -> Completion:
         try:
             return _sensible(await provider.complete(prompt, beats()))
         except ModelAnswerGarbled as error:
@@ -116,6 +142,7 @@ class Models(ModelPort):
             stop_reason=completion.stop_reason,
             usage=completion.usage.model_dump_json(),
             usd_micros=plan.usd_micros,
+            used=canonical_json({"tokens": plan.tokens, "micro-usd": plan.usd_micros}),
             note=_note(completion),
             **vars(stored(completion.blocks)),
             **_call_columns(plan, calls),
@@ -128,7 +155,7 @@ class Models(ModelPort):
         return Plan.model_validate_json(row["plan"])
 
     def _price(self, model: str, usage: Usage) -> int:
-        return price(model, usage, self._prices)
+        return self._prices.price(model, usage)
 
 
 def _sensible(completion: Completion) -> Completion:

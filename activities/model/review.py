@@ -15,10 +15,13 @@ from temporalio import activity
 from activities.agents.versions import Agents, AgentUnknown, AgentVersion
 from activities.boundary import attempt, beats, heartbeating
 from activities.errors import Permanent, clip
-from activities.model.pricing import price
-from activities.model.provider import Message, Prompt, Text, Usage, strict_json
+from activities.ledger.ledger import Ledger
+from activities.model.ceiling import Ceiling, prompt_bound
+from activities.model.pricing import Prices
+from activities.model.provider import Message, Prompt, Text, strict_json
 from activities.model.providers import Providers
-from activities.storage.canonical import clean_text
+from activities.model.spending import Purse, Spending
+from activities.storage.canonical import canonical_json, clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
@@ -70,7 +73,8 @@ class Reviews(ReviewsPort):
         self._database = database
         self._agents = agents
         self._providers = providers
-        self._prices = prices or {}
+        self._prices = Prices(prices)
+        self._spending = Spending(Ledger(database))
 
     @activity.defn(name="reviews.give")
     async def give(self, request: ReviewRequest) -> ReviewGiven:
@@ -91,7 +95,6 @@ class Reviews(ReviewsPort):
         agent = await self._reviewer(row["reviewer"], row["agent"])
         model = agent.definition.model
         provider, name = self._providers.for_model(model)
-        price(model, Usage(), self._prices)  # an unknown price is refused before anything is bought
         told = await SQL["told"].rows(self._database, run_id=row["run_id"], seq=row["seq"])
         prompt = Prompt(
             model=name,
@@ -103,9 +106,16 @@ class Reviews(ReviewsPort):
             attempt=attempt(),
             base_dir=agent.source,
         )
-        answer = await provider.complete(prompt, beats())
+        asker = await self._agents.version(row["agent_version"])
+        hold = f"{row['run_id']}/review:{row['approval_id']}"
+        bound = prompt_bound(prompt.system, (), prompt.messages)
+        ceiling = Ceiling(self._prices, model, bound, prompt.max_output_tokens)
+        output = await self._spending.reserve(hold, Purse.of(row["run_id"], row, asker), ceiling)
+        prompt = prompt.model_copy(update={"max_output_tokens": output})
+        async with self._spending.freed_if_refused(hold):
+            answer = await provider.complete(prompt, beats())
         text = "".join(block.text for block in answer.blocks if isinstance(block, Text))
-        cost = price(model, answer.usage, self._prices)
+        cost = self._prices.price(model, answer.usage)
         return _Said(opinion_in(text), agent.version, answer.usage.total, cost)
 
     async def _reviewer(self, name: str, asker: str) -> AgentVersion:
@@ -140,6 +150,7 @@ class Reviews(ReviewsPort):
             digest=row["digest"],
             tokens=said.tokens,
             usd_micros=said.usd_micros,
+            used=canonical_json({"tokens": said.tokens, "micro-usd": said.usd_micros}),
             **trace.columns,
         )
         trace.emit()

@@ -4,6 +4,8 @@
 -- An approval with its reviewer, what a person is shown of it, and the review if there is one.
 SELECT a.approval_id, a.run_id, a.call_id, a.tool, a.tier, a.arguments::text AS arguments, a.origins::text AS origins,
        a.tainted, a.rule, a.reason, a.digest, a.state, a.reviewer, r.agent, c.seq,
+       r.agent_version, r.tenant, r.requester, r.budget::text AS budget,
+       (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
        v.verdict, v.reason AS said, v.tokens, v.usd_micros
 FROM approvals a
 JOIN runs r USING (run_id)
@@ -23,7 +25,7 @@ WHERE block ->> 'type' = 'text'
 ORDER BY said.seq;
 
 -- name: store
--- Store a review, once. A yes is one of the yeses that are needed, and only while the approval is open, several people
+-- Store a review, once, and settle what it cost. A yes is one of the yeses that are needed, and only while the approval is open, several people
 -- are asked, and no agent said yes before; anything else changes nothing but what people are shown.
 WITH reviewed AS (
     INSERT INTO reviews (approval_id, agent, version, verdict, reason, tokens, usd_micros)
@@ -50,5 +52,8 @@ WITH reviewed AS (
     INSERT INTO events (run_id, kind, call_id, trace_id, body)
     SELECT a.run_id, e.kind, a.call_id, :trace_id::text, e.body::json
     FROM reviewed JOIN approvals a USING (approval_id), unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+), used AS (
+    SELECT ledger_settle(a.run_id || '/review:' || a.approval_id, :used::jsonb)
+    FROM reviewed JOIN approvals a USING (approval_id)
 )
-SELECT pg_notify('stanchion_approvals', approval_id) FROM reviewed;
+SELECT pg_notify('stanchion_approvals', approval_id), (SELECT count(*) FROM used) AS holds FROM reviewed;

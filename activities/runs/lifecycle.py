@@ -7,8 +7,10 @@ from temporalio import activity
 
 from activities.agents.versions import Agents, AgentVersion
 from activities.errors import Permanent, clip
+from activities.ledger.ledger import Ledger, naming_breaches, wanted
 from activities.model.provider import Text, ToolResult
 from activities.runs.reaper import Reaper
+from activities.runs.slots import SECONDS, minutes_used, run_windows
 from activities.storage.canonical import clean_text, sha256_hex, text_digest
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -65,10 +67,14 @@ class Runs(RunsPort):
         self._queues = queues
         self._rollover = rollover or RolloverCaps()
         self._reaper = Reaper(database)
+        self._ledger = Ledger(database)
 
     @activity.defn(name="runs.open")
     async def open(self, request: OpenRequest) -> RunOpened:
-        """Admit the run under the agent's current version. A key that was used before gives what it gave then."""
+        """Admit the run under the agent's current version. A key that was used before gives what it gave then.
+
+        Raises CapReached while no running slot is left.
+        """
         agent = await self._agents.current(request.request.agent)
         budget, mode = _tightened(agent, request.request)
         row = await self._admit(request, agent, budget, mode)
@@ -104,6 +110,7 @@ class Runs(RunsPort):
             run_id=request.run_id,
             status=request.ending.status,
             outcome=outcome.model_dump_json(),
+            minutes=minutes_used(request.spent),
             **_results_owed(unfinished),
             **trace.columns,
         )
@@ -115,24 +122,31 @@ class Runs(RunsPort):
 
     @activity.defn(name="runs.reap")
     async def reap(self) -> ReapReport:
-        """Close in our tables every run that Temporal no longer runs."""
-        return await self._reaper.reap(activity.client(), self.close)
+        """Close in our tables every run that Temporal no longer runs, then look after what nobody settled."""
+        report = await self._reaper.reap(activity.client(), self.close)
+        await self._ledger.reconcile()
+        return report
 
     async def _admit(self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode) -> Any:
         asked, goal = request.request, text_digest(_goal_text(request.request))
-        row = await SQL["admit"].row(
-            self._database,
-            run_id=request.run_id,
-            chain_id=request.chain_id,
-            agent=asked.agent,
-            agent_version=agent.version,
-            tenant=asked.tenant,
-            requester=asked.requester,
-            goal_digest=goal,
-            mode=mode,
-            budget=budget.model_dump_json(),
-            policy_version=sha256_hex([POLICY, mode, budget.model_dump(mode="json")])[:16],
-        )
+        caps: Any = await SQL["caps"].row(self._database, tenant=asked.tenant)
+        windows = run_windows(request, agent, budget, caps["caps"])
+        with naming_breaches(windows):
+            row = await SQL["admit"].row(
+                self._database,
+                run_id=request.run_id,
+                chain_id=request.chain_id,
+                agent=asked.agent,
+                agent_version=agent.version,
+                tenant=asked.tenant,
+                requester=asked.requester,
+                goal_digest=goal,
+                mode=mode,
+                budget=budget.model_dump_json(),
+                policy_version=sha256_hex([POLICY, mode, budget.model_dump(mode="json")])[:16],
+                wanted=wanted(windows),
+                hold_seconds=float(SECONDS),
+            )
         if row is None or row["goal_digest"] != goal or row["agent"] != asked.agent:
             raise KeyInUse(f"{request.run_id} was started before with another goal or agent; use another key")
         return row

@@ -1,5 +1,6 @@
 -- name: admit
--- Insert the run, or find the one that has this key. `mine` says whether this execution's chain owns the row.
+-- Insert the run, or find the one that has this key. A run that is open has its slot and its minutes reserved; where
+-- there is none left, this raises, and the run is not there.
 WITH new AS (
     INSERT INTO runs (run_id, chain_id, agent, agent_version, tenant, requester, goal_digest, mode, budget,
                       policy_version)
@@ -8,11 +9,18 @@ WITH new AS (
     ON CONFLICT (run_id) DO UPDATE SET chain_id = excluded.chain_id
         WHERE runs.status = 'open' AND runs.goal_digest = excluded.goal_digest AND runs.agent = excluded.agent
     RETURNING run_id, agent, agent_version, goal_digest, mode, budget, policy_version, status, outcome
+), held AS (
+    SELECT ledger_reserve(new.run_id || '/slot', new.run_id, :wanted::jsonb, :hold_seconds::float8)
+    FROM new WHERE :wanted::jsonb IS NOT NULL
 )
-SELECT * FROM new
+SELECT *, (SELECT count(*) FROM held) AS holds FROM new
 UNION ALL
-SELECT run_id, agent, agent_version, goal_digest, mode, budget, policy_version, status, outcome
+SELECT run_id, agent, agent_version, goal_digest, mode, budget, policy_version, status, outcome, 0
 FROM runs WHERE run_id = :run_id AND NOT EXISTS (SELECT FROM new);
+
+-- name: caps
+-- The caps that the operator and a tenant set.
+SELECT json_agg(k)::text AS caps FROM caps k WHERE k.tenant IN ('*', :tenant);
 
 -- name: log
 -- Write trace events by themselves, where no other statement carries them.
@@ -31,7 +39,8 @@ WHERE c.run_id = :run_id
 ORDER BY c.seq;
 
 -- name: close
--- End the run: a result for every call that has none, claims abandoned or unknown, approvals withdrawn, the outcome.
+-- End the run: a result for every call that has none, claims abandoned or unknown, approvals withdrawn, what it still
+-- held, the outcome.
 -- A run that is closed already stays as it was.
 WITH run AS (
     UPDATE runs SET status = :status, outcome = :outcome, closed_at = now()
@@ -52,8 +61,10 @@ WITH run AS (
     INSERT INTO events (run_id, kind, trace_id, body)
     SELECT run.run_id, e.kind, :trace_id::text, e.body::json
     FROM run, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+), holds AS (
+    SELECT ledger_close(run.run_id, :minutes::bigint) FROM run
 )
-SELECT EXISTS (SELECT FROM run) AS closed;
+SELECT EXISTS (SELECT FROM run) AS closed, (SELECT count(*) FROM holds) AS holds;
 
 -- name: outcome
 -- How a run ended, if it did.

@@ -18,6 +18,7 @@ from tests.harness.models import ASKED, HOLD
 from tests.harness.proxy import Proxy
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.toolbox import RELEASE, WITNESS
+from workflows.contracts.budgets import usd_to_micros
 
 Handle = WorkflowHandle[Any, Any]
 Systems = Callable[..., Stanchion]
@@ -377,17 +378,21 @@ async def test_a_run_stops_at_its_cap(stanchion: Stanchion, cap: str, limit: int
         assert "Not performed: the run ended first." in (await stanchion.results(handle.id))["3.0"]
 
 
-async def test_a_run_stops_when_its_money_is_spent(systems: Systems) -> None:
+async def test_a_run_stops_before_a_model_call_that_its_money_may_not_be_enough_for(systems: Systems) -> None:
     async with FakeAnthropic() as api:
-        for number in range(4):
+        for number in range(9):
             call = tool_use("note", json.dumps({"text": f"{number}"}))
             api.will(Streamed((call,), "tool_use", {"input_tokens": 1_000, "output_tokens": 1}, {"output_tokens": 200}))
         stanchion = await systems(anthropic_api_key="k", anthropic_base_url=api.base_url).up()
-        agent = await stanchion.publish("anthropic:claude-haiku-4-5", "note", "take_back", budget={"usd": "0.0035"})
+        agent = await stanchion.publish("anthropic:claude-haiku-4-5", "note", "take_back", budget={"usd": "0.0100"})
         handle = await stanchion.start(agent)
         outcome = await ended(stanchion, handle, "stopped", "budget.usd")
-    assert outcome["spent"]["usd"] == "0.004"
-    assert outcome["steps"] == 2
+        asked = [request.body["max_tokens"] for request in api.messages]
+    assert outcome["steps"] == len(asked) >= 2  # the model was not asked for what could not be paid
+    assert usd_to_micros(outcome["spent"]["usd"]) == 2_000 * len(asked) <= 10_000
+    assert asked == sorted(asked, reverse=True) and asked[-1] < 8_192  # shorter answers, so that more of it is used
+    [row] = await stanchion.rows("SELECT * FROM windows WHERE unit = 'micro-usd' AND scope = 'run'")
+    assert (row["settled"], row["reserved"], row["overrun"]) == (2_000 * len(asked), 0, 0)
 
 
 # ── a database that goes away ───────────────────────────────────────────────────────────────────────────────────────

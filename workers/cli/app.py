@@ -23,6 +23,8 @@ keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys that 
 app.add_typer(policy, name="policy")
 app.add_typer(principals, name="principals")
 app.add_typer(keys, name="keys")
+caps = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Caps on what runs and calls may use.")
+app.add_typer(caps, name="caps")
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the end of it after a slash.")]
 Approval = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval's id, such as ap-1f2e3d.")]
@@ -417,6 +419,81 @@ def keys_revoke(key: str, json: Json = False) -> None:
 
 
 # ── surfaces ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+# ── budgets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CapTenant = Annotated[str, typer.Option("--tenant", help="The tenant; '*' is the platform's operator.")]
+CapScope = Annotated[str, typer.Option("--scope", help="run, agent, tenant, requester or destination.")]
+CapKey = Annotated[str, typer.Option("--key", help="One agent, requester or destination; '*' is each of them.")]
+CapClass = Annotated[str, typer.Option("--class", help="A class of calls such as send or money, tool:NAME, '*'.")]
+CapPeriod = Annotated[str, typer.Option("--per", help="action, run, hour, day, month or total.")]
+CapUnit = Annotated[
+    str, typer.Argument(metavar="UNIT", help="calls, minor, recipients, bytes-out, micro-usd, tokens, minutes, slots.")
+]
+
+
+@caps.command("set")
+def caps_set(
+    unit: CapUnit,
+    most: Annotated[int, typer.Argument(metavar="MOST", min=0, help="Minor units for money, micro-USD for models.")],
+    tenant: CapTenant = "default",
+    scope: CapScope = "tenant",
+    key: CapKey = "*",
+    call_class: CapClass = "*",
+    per: CapPeriod = "day",
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Set a cap, from the next call on. A tenant's only tightens; the operator's stands in for a default."""
+    from workers.cli import caps as body
+
+    body.set_cap(tenant, scope, key, unit, call_class, per, most, by, json)
+
+
+@caps.command("rm")
+def caps_rm(
+    unit: CapUnit,
+    tenant: CapTenant = "default",
+    scope: CapScope = "tenant",
+    key: CapKey = "*",
+    call_class: CapClass = "*",
+    per: CapPeriod = "day",
+    json: Json = False,
+) -> None:
+    """Take a cap away; the platform's own go on counting."""
+    from workers.cli import caps as body
+
+    body.remove(tenant, scope, key, unit, call_class, per, json)
+
+
+@caps.command("ls")
+def caps_ls(
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only what counts for this tenant.")] = None,
+    json: Json = False,
+) -> None:
+    """List the caps that were set, and those the platform ships with."""
+    from workers.cli import caps as body
+
+    body.ls(tenant, json)
+
+
+@app.command()
+def cost(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One run, agent, tenant, model or tool.")] = None,
+    agent: Annotated[bool, typer.Option("--agent", help="By agent.")] = False,
+    tenant: Annotated[bool, typer.Option("--tenant", help="By tenant.")] = False,
+    model: Annotated[bool, typer.Option("--model", help="By model.")] = False,
+    tool: Annotated[bool, typer.Option("--tool", help="By tool.")] = False,
+    per: Annotated[str, typer.Option("--per", help="Since the start of the hour, day, month; or total.")] = "day",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every two seconds, until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what was spent, is reserved and is left, and how fast it goes; by run, if nothing else is said."""
+    from workers.cli import cost as body
+
+    chosen = [by for by, is_chosen in zip(body.GROUPS, (agent, tenant, model, tool), strict=True) if is_chosen]
+    body.cost(name, chosen, per, watch, json)
 
 
 @app.command()

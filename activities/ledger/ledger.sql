@@ -1,0 +1,41 @@
+-- The ledger's own statements. Those of calls, steps and runs call the same functions within theirs.
+
+-- name: reserve
+-- Reserve from all these windows or from none; what an earlier attempt of the same hold was given, by unit.
+SELECT ledger_reserve(:hold, :run_id, :wanted::jsonb, :seconds::float8) AS held;
+
+-- name: settle
+-- What was used of a hold. False if it was settled before, or never made.
+SELECT ledger_settle(:hold, :used::jsonb) AS settled;
+
+-- name: release
+-- Nothing was used of a hold, and nothing will be. False if it was ended before, or never made.
+SELECT ledger_release(:hold) AS released;
+
+-- name: overdue
+-- Holds that nobody ended in their time, or whose run is over.
+SELECT h.hold_id, coalesce(r.status <> 'open', true) AS run_is_over
+FROM holds h LEFT JOIN runs r USING (run_id)
+WHERE h.state = 'reserved' AND (h.expires_at < now() OR r.status <> 'open') AND h.hold_id > :after
+ORDER BY h.hold_id LIMIT 500;
+
+-- name: resolve
+-- What became of a hold that nobody ended.
+SELECT ledger_resolve(:hold, :run_is_over) AS state;
+
+-- name: caps_of
+-- The caps that the operator and a tenant set.
+SELECT tenant, scope, key, unit, class, period, cap, by, at FROM caps
+WHERE tenant IN ('*', coalesce(:tenant, tenant)) ORDER BY tenant, scope, key, unit, class, period;
+
+-- name: set_cap
+-- Set a cap, or set it anew.
+INSERT INTO caps (tenant, scope, key, unit, class, period, cap, by)
+VALUES (:tenant, :scope, :key, :unit, :class, :period, :cap, :by)
+ON CONFLICT (tenant, scope, key, unit, class, period) DO UPDATE
+    SET cap = excluded.cap, by = excluded.by, at = now();
+
+-- name: unset_cap
+-- Take a cap away; what is left of the others counts.
+DELETE FROM caps WHERE tenant = :tenant AND scope = :scope AND key = :key AND unit = :unit AND class = :class
+    AND period = :period RETURNING tenant;

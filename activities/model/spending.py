@@ -1,0 +1,94 @@
+"""What a model call may use, reserved before it is made: its ceiling, and a shorter answer where that does not fit."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from activities.agents.versions import AgentVersion
+from activities.ledger.caps import budget_rules, stored_rules
+from activities.ledger.ledger import Ledger
+from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
+from activities.model import errors
+from activities.model.ceiling import LEAST_OUTPUT, Ceiling
+from workflows.contracts.budgets import Budget
+
+# After so long a hold is looked after: the longest model call and the pauses between its attempts.
+SECONDS = 1_800
+TRIES = 4  # windows that have too little left, one after the other, before it is given up
+
+# The vendor said no before it did anything, or was not reached at all: nothing can have been billed.
+NOT_BILLED = (
+    errors.ModelOverloaded,
+    errors.ModelRateLimited,
+    errors.ModelKeyRejected,
+    errors.ModelRequestRejected,
+    errors.ModelUnknown,
+    errors.ModelCallsForbidden,
+    errors.ScriptBroken,
+)
+
+
+@dataclass(frozen=True)
+class Purse:
+    """Whose budgets a model call is paid from, as the row of its run and the run's agent say."""
+
+    spender: Spender
+    budget: Budget
+    caps: str | None
+    agent: AgentVersion
+
+    @classmethod
+    def of(cls, run_id: str, row: Any, agent: AgentVersion) -> "Purse":
+        """From a row with agent, tenant, requester, budget and caps."""
+        spender = Spender(run_id, row["agent"], row["tenant"], row["requester"])
+        return cls(spender, Budget.model_validate_json(row["budget"]), row["caps"], agent)
+
+    def windows(self, amounts: dict[str, int]) -> list[Window]:
+        """The windows for these amounts. Raises CapReached: one call needs more than one call may use."""
+        own = [cap.rule for cap in self.agent.definition.caps]
+        return windows_for(self.spender, Use(amounts), [*stored_rules(self.caps), *own, *budget_rules(self.budget)])
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Reserves for model calls."""
+
+    ledger: Ledger
+
+    async def reserve(self, hold: str, purse: Purse, ceiling: Ceiling) -> int:
+        """Reserve the ceiling; how many tokens the model may answer with. A retry gets what the first attempt got.
+
+        Raises CapReached when there is no room for an answer; UnknownPrice; StoreUnavailable.
+        """
+        amounts, output = ceiling.of(ceiling.most_output), ceiling.most_output
+        left: dict[str, int] = {}
+        for _ in range(TRIES):
+            try:
+                windows = purse.windows(amounts)
+                held = await self.ledger.reserve(hold, purse.spender.run_id, windows, seconds=SECONDS)
+            except CapReached as reached:
+                left[reached.unit] = min(reached.left, left.get(reached.unit, reached.left))
+                fitting = ceiling.within(left)
+                if fitting is None:
+                    least = ceiling.of(min(LEAST_OUTPUT, ceiling.most_output)).get(reached.unit, 0)
+                    reason = f"{reached} at most, {least} for the shortest answer worth asking for"
+                    raise CapReached(reached.rule, reason, left=reached.left, unit=reached.unit) from None
+                output, amounts = fitting, _clipped(ceiling.of(fitting), left)
+                continue
+            return output if held is None else (ceiling.within(held) or min(LEAST_OUTPUT, ceiling.most_output))
+        raise CapReached("budget.contended", "what is left changes faster than it can be reserved; nothing was asked")
+
+    @asynccontextmanager
+    async def freed_if_refused(self, hold: str) -> AsyncIterator[None]:
+        """Frees the hold if the vendor refused to answer. Every other failure may have been billed: it stays."""
+        try:
+            yield
+        except NOT_BILLED:
+            await self.ledger.release(hold)
+            raise
+
+
+def _clipped(amounts: dict[str, int], left: dict[str, int]) -> dict[str, int]:
+    """What a priced call needs fits by itself; of a free one no more is held than there is."""
+    return {unit: min(amount, left.get(unit, amount)) for unit, amount in amounts.items()}
