@@ -14,6 +14,7 @@ from activities.agents.versions import Agents
 from activities.approvals.authority import Authority
 from activities.approvals.record import Approvals
 from activities.gateway.call import Checkpoint, Gateway, no_checkpoint
+from activities.halts.watch import Watch
 from activities.model.plan import Models
 from activities.model.providers import Providers
 from activities.model.review import Reviews
@@ -46,9 +47,12 @@ class Parts:
     reviews: Reviews
     gateway: Gateway
     approvals: Approvals
+    authority: Authority
+    watch: Watch
 
     async def close(self) -> None:
         """Close connections."""
+        await self.watch.close()
         await self.providers.close()
         await self.database.close()
 
@@ -77,16 +81,21 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
     authority = Authority(
         database, dangerously_accept_unsigned_decisions=settings.dangerously_accept_unsigned_decisions
     )
+    watch = Watch(database)
     transcripts = Transcripts(database)  # what one role has read, another in the same process need not read again
     return Parts(
         database=database,
         providers=providers,
         agents=agents,
         runs=Runs(database, agents, settings.queues, settings.rollover),
-        models=Models(database, agents, providers, settings.prices, authority=authority, transcripts=transcripts),
+        models=Models(
+            database, agents, providers, settings.prices, authority=authority, transcripts=transcripts, watch=watch
+        ),
         reviews=Reviews(database, agents, providers, settings.prices),
-        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts),
+        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch),
         approvals=Approvals(database, authority),
+        authority=authority,
+        watch=watch,
     )
 
 

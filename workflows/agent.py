@@ -19,7 +19,7 @@ from workflows import options
 from workflows.approvals import expiry, judge, opened_by
 from workflows.contracts.approvals import OpenApproval, RecordRequest
 from workflows.contracts.budgets import MICROS
-from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Observed, Refused, Unknown, Wait
+from workflows.contracts.calls import CallRequest, CallResult, Halted, NeedsApproval, Observed, Refused, Unknown, Wait
 from workflows.contracts.events import (
     ApprovalExpired,
     ApprovalRequested,
@@ -45,7 +45,7 @@ from workflows.moves import AskModel, AwaitDecision, Perform, Record, Review, Sl
 from workflows.ports import ApprovalsPort, GatewayPort, ModelPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
 from workflows.search import AGENT_COST_USD, AGENT_NAME, AGENT_STATUS, AGENT_TENANT
-from workflows.state import OpenTimer, RunState, active_seconds, apply, status_word
+from workflows.state import OpenTimer, RunState, active_seconds, apply, order_of, status_word
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
@@ -305,5 +305,7 @@ def _event_of(result: CallResult) -> StepEvent:
             return ApprovalRequested(approval=opened_by(result))
         case Wait(call_id=call_id, until=until):
             return WaitStarted(call_id=call_id, until=until)
+        case Halted(halt=halt):
+            return order_of(halt)
         case _:
             assert_never(result)

@@ -52,6 +52,8 @@ def waiting_for(state: RunState) -> str | None:
     if state.timer:
         return f"timer until {state.timer.until.isoformat()}"
     if state.pause:
+        if state.pause.halt:
+            return f"the lifting of {state.pause.halt}: {state.pause.reason}"
         return f"resume: {state.pause.reason}" if state.pause.reason else "resume"
     return None
 
@@ -71,5 +73,6 @@ def details(state: RunState) -> str:
     if state.timer:
         lines.append(f"sleeping until {state.timer.until.isoformat(timespec='seconds')}")
     if state.pause:
-        lines.append(f"paused: `stanchion resume {state.run_id}`")
+        how = f"{state.pause.reason}" if state.pause.halt else f"`stanchion resume {state.run_id}`"
+        lines.append(f"paused: {how}")
     return "\n\n".join(lines)

@@ -1,6 +1,9 @@
 -- name: begin_step
--- What a model call needs to know: the run, and the plan if this step was answered before.
-SELECT r.agent_version, r.tenant, r.status, s.plan
+-- What a model call needs to know: the run, the plan if this step was answered before, the halt that stands against it.
+SELECT r.agent, r.agent_version, r.tenant, r.status, s.plan,
+       (SELECT json_build_object('halt_id', h.halt_id, 'scope', h.scope, 'target', h.target, 'by', h.by,
+                                 'reason', h.reason)::text
+        FROM halts_on(r.run_id, r.agent, NULL, r.tenant) h LIMIT 1) AS halt
 FROM runs r LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = :step::int
 WHERE r.run_id = :run_id;
 

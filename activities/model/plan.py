@@ -16,6 +16,7 @@ from activities.agents.versions import Agents, AgentVersion
 from activities.approvals.authority import Authority
 from activities.boundary import heartbeating
 from activities.errors import Permanent, clip
+from activities.halts.watch import Flight, Stopped, Watch
 from activities.model.errors import ModelAnswerGarbled
 from activities.model.pricing import price
 from activities.model.provider import Completion, OfferedTool, Prompt, Text, ToolCall, Usage
@@ -26,6 +27,7 @@ from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
 from activities.storage.transcript import Transcripts, stored
+from workflows.contracts.halts import HaltNotice
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
 from workflows.ports import ModelPort
 
@@ -53,11 +55,13 @@ class Models(ModelPort):
         *,
         authority: Authority | None = None,
         transcripts: Transcripts | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._providers = providers
         self._prices = prices or {}
+        self._watch = watch or Watch(database)
         self._transcripts = transcripts or Transcripts(database)
         self._said = Said(database, authority or Authority(database))
 
@@ -65,7 +69,10 @@ class Models(ModelPort):
     async def plan(self, request: PlanRequest) -> Plan:
         """Ask the model for one step. Raises Transient and Permanent errors of `activities.model.errors`."""
         async with heartbeating():  # reading and storing included: a slow disk must not look like a dead worker
-            return await self._plan(request)
+            try:
+                return await self._plan(request)
+            except Stopped as stopped:
+                return Plan(next="halted", next_seq=request.next_seq, halt=stopped.halt)
 
     async def _plan(self, request: PlanRequest) -> Plan:
         run = await SQL["begin_step"].row(self._database, run_id=request.run_id, step=request.step)
@@ -73,6 +80,12 @@ class Models(ModelPort):
             raise RunNotOpen(f"{request.run_id} is not open")
         if run["plan"]:
             return Plan.model_validate_json(run["plan"])
+        if run["halt"]:
+            raise Stopped(HaltNotice.model_validate_json(run["halt"]))
+        flight = Flight(request.run_id, run["agent"], run["tenant"])
+        return await self._watch.over(flight, self._planned(request, run))
+
+    async def _planned(self, request: PlanRequest, run: Any) -> Plan:
         agent = await self._agents.version(run["agent_version"])
         seq = await self._said.write(request, run["tenant"])
         prompt = await self._prompt(request, agent, seq)
