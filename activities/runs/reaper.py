@@ -6,6 +6,8 @@ from typing import Any
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.halts.halts import Halts
+from activities.halts.tell import catch_up
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from workflows.contracts.budgets import Spent
@@ -32,10 +34,14 @@ class Reaper:
             for row in rows:
                 checked += 1
                 if ending := await cause_of_death(client, row["run_id"]):
-                    steps = await self._steps(row["run_id"])
-                    await close(CloseRequest(run_id=row["run_id"], ending=ending, steps=steps, spent=Spent()))
+                    await self.bury(row["run_id"], ending, close)
                     closed.append(row["run_id"])
-        return ReapReport(checked=checked, closed=tuple(closed))
+        await Halts(self._database).retire()
+        return ReapReport(checked=checked, closed=tuple(closed), resumed=await catch_up(client, self._database))
+
+    async def bury(self, run_id: str, ending: Ending, close: Close) -> RunOutcome:
+        """Close a run that will not close itself: every call gets a result, every claim is settled by its contract."""
+        return await close(CloseRequest(run_id=run_id, ending=ending, steps=await self._steps(run_id), spent=Spent()))
 
     async def _steps(self, run_id: str) -> int:
         row: Any = await SQL["steps_taken"].row(self._database, run_id=run_id)

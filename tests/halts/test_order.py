@@ -104,7 +104,7 @@ async def test_what_was_claimed_is_in_the_list_and_what_was_not_is_never_claimed
     stanchion = await systems().up(WITHOUT_TOOLS)
     calls = await planned(stanchion, 12)
     halting = Halts(stanchion.parts.database, stanchion.parts.authority)
-    dice = random.Random(5)  # noqa: S311 — not a secret
+    dice = random.Random(5)
 
     async def later(call: CallRequest) -> Any:
         await asyncio.sleep(dice.random() * 0.1)
