@@ -7,10 +7,11 @@ stored anywhere else.
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -85,6 +86,10 @@ class Signer:
         """The order to halt or to lift, signed as of now. Raises NotSignable."""
         dated = order.model_copy(update={"key": self.key_id, "at": datetime.now(UTC)})
         return dated.model_copy(update={"signature": sign(self.private, dated.statement())})
+
+    def statement(self, statement: Mapping[str, Any]) -> tuple[str, str]:
+        """Key and signature of a statement. Raises NotSignable."""
+        return self.key_id, sign(self.private, statement)
 
 
 def path_of(home: Home, name: str) -> Path:

@@ -58,6 +58,10 @@ class Drills(DrillsPort):
         self._queue = task_queue
         self._sign = sign
 
+    def sign_with(self, sign: Sign) -> None:
+        """Sign reports from here on."""
+        self._sign = sign
+
     @activity.defn(name="drills.run")
     async def run(self, request: DrillRequest) -> DrillReport:
         """One drill, measured and stored. Raises NotReady, StoreUnavailable."""

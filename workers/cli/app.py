@@ -244,6 +244,24 @@ def halts_(json: Json = False) -> None:
     halts.ls(json)
 
 
+@app.command()
+def drill(
+    runs: Annotated[int, typer.Option(min=1, max=500, help="How many decoys.")] = 50,
+    scope: Annotated[
+        str, typer.Option(help="What a live drill halts: agent (the decoys'), tenant or fleet.")
+    ] = "tenant",
+    live: Annotated[bool, typer.Option("--live", help="Halt at that scope for real, other runs included.")] = False,
+    schedule: Annotated[str | None, typer.Option(help="weekly: drill every week from now on; off: no more.")] = None,
+    host: Annotated[str, typer.Option(help="How tool workers on other machines reach this one.")] = "127.0.0.1",
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Halt decoy runs in the middle of their work, and measure how fast they stop and whether anything comes after."""
+    from workers.cli import drill as body
+
+    body.drill({"runs": runs, "scope": scope, "live": live, "host": host, "by": by}, schedule, json)
+
+
 # ── approvals ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agents.versions import Agents
 from activities.approvals.authority import Authority
@@ -122,7 +122,10 @@ async def _settled(halts: Halts, halted: Halt) -> list[dict[str, Any]]:
 
 
 def kill(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
-    """`stanchion kill`: halted, terminated and closed, in this order; the run itself is not asked."""
+    """`stanchion kill`: halted, terminated and closed, in this order; the run itself is not asked.
+
+    One that is at work may see the halt and end by itself before it is terminated: then that is its outcome.
+    """
 
     async def work() -> dict[str, Any]:
         async with store() as database:
@@ -147,6 +150,8 @@ async def _terminate(run_id: str, reason: str) -> None:
         client = await temporal(TEMPORAL_SECONDS)
         await client.get_workflow_handle(run_id).terminate(reason=reason)
     except (TemporalUnreachable, RPCError) as error:
+        if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
+            return  # it was faster, and has ended by itself
         say(f"stanchion: Temporal did not terminate it ({error}); it is closed here, and ends when it next moves")
 
 
