@@ -1,6 +1,7 @@
 """`stanchion drill`: halts decoys, and says how fast they stopped. Exit code 1 if anything came after."""
 
 import getpass
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 
 from activities.agents.versions import Agents
 from activities.drills.drill import Drills
-from workers import keys
+from workers import keys, logs
 from workers.cli.opened import session
 from workers.cli.output import Exit, fail, run, say, show
 from workers.schedules import drop_drill, ensure_drill
@@ -27,6 +28,7 @@ def drill(given: Mapping[str, Any], schedule: str | None, as_json: bool) -> None
         return _schedule(request, schedule, as_json)
     if request.live and request.scope == "fleet":
         say("This halts every run there is. Lifting it takes two people: `stanchion resume --fleet`, each.")
+    logs.configure(from_environment().log_format, logging.WARNING)
     report = run(_play(request))
     show(report.model_dump(mode="json"), as_json=as_json, text=_in_words(report))
     raise SystemExit(int(Exit.OK if report.passed else Exit.RUN_FAILED))

@@ -6,6 +6,7 @@ that runs that stand still are seen to be halted; if it is away, they hear of it
 
 import asyncio
 import getpass
+import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from activities.halts.tell import tell_halted, tell_lifted
 from activities.runs.lifecycle import Runs
 from activities.runs.reaper import Reaper
 from activities.storage.database import Database, StoreUnavailable
-from workers import keys
+from workers import keys, logs
 from workers.cli.opened import RunNotFound, run_id_in, store, temporal
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.services import Home, TemporalUnreachable
@@ -141,6 +142,7 @@ def kill(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
             left = [asdict(each) for each in await halts.in_flight(halted.notice.halt_id)]
             return outcome.model_dump(mode="json") | {"halt": halted.notice.halt_id, "in_flight": left}
 
+    logs.configure(from_environment().log_format, logging.WARNING)
     data = run(work())
     show(data, as_json=as_json, text=_in_words(data))
 
