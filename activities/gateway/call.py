@@ -24,7 +24,7 @@ from activities.gateway.checks import Candidate, Judged
 from activities.gateway.effects import CapReached, Claim, ClaimLost, Effects
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts, load
-from activities.gateway.halting import AskPerson, AskTarget, Leave, NotDone, Refuse, after_halt
+from activities.gateway.halting import AskPerson, AskTarget, GoOn, Leave, NotDone, Refuse, after_halt
 from activities.gateway.judging import Bench
 from activities.gateway.perform import TRIES, Doubt, perform, probe
 from activities.gateway.plausibility import weighed
@@ -360,6 +360,8 @@ class Gateway(GatewayPort):
         match after_halt(facts, call.spec, halt):
             case Leave():
                 return Halted(call_id=facts.call_id, halt=halt)
+            case GoOn():
+                return await (self._waiting(call, request) if facts.state == "waiting" else self._resolved(call))
             case Refuse(reason=reason):
                 return await self._refused(call, Refusal(rule=halt.rule, reason=reason))
             case NotDone(reason=reason):

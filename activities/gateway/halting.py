@@ -18,6 +18,11 @@ class Leave:
 
 
 @dataclass(frozen=True)
+class GoOn:
+    """Nothing of it would happen any more: a wait that ends, a person's word on what happened."""
+
+
+@dataclass(frozen=True)
 class Refuse:
     """Nothing was begun; the model reads why."""
 
@@ -48,14 +53,16 @@ class AskPerson:
 
 def after_halt(
     facts: CallFacts, spec: ToolSpec | None, halt: HaltNotice
-) -> Leave | Refuse | NotDone | AskTarget | AskPerson:
+) -> Leave | GoOn | Refuse | NotDone | AskTarget | AskPerson:
     """What to do. A halt of a run is its end; one of a tool ends the call; any other leaves the call where it is."""
     if facts.state is None:
         return Refuse(str(halt)) if halt.scope == "tool" else Leave()
     ends = halt.scope in ("run", "tool")
-    if facts.state == "unknown" and facts.approval_state == "did-not" and ends:
-        return NotDone(f"{facts.decided_by} says it did not happen; {halt}")
-    if facts.state != "claimed" or spec is None:
+    if facts.state == "unknown" and facts.approval_state == "did-not":
+        return NotDone(f"{facts.decided_by} says it did not happen; {halt}") if ends else Leave()
+    if facts.state in ("unknown", "waiting"):
+        return GoOn()
+    if spec is None:
         return Leave()
     match spec.contract:
         case Checkable():

@@ -24,10 +24,12 @@ async def halt(system: Stanchion, scope: Any, target: str = "", by: str = "lee",
     return await halts(system).order(HaltOrder(scope=scope, target=target, by=by, reason=reason))
 
 
-async def at_work(system: Stanchion, tool: str = "waits_for_release", **request: Any) -> tuple[Handle, str]:
+async def at_work(
+    system: Stanchion, tool: str = "waits_for_release", more: dict[str, Any] | None = None, **request: Any
+) -> tuple[Handle, str]:
     """A run whose tool is at work until the name that is returned is released."""
     name = unique("held")
-    turns = [{"tools": [{"name": tool, "input": {"name": name}}]}, {"text": "done"}]
+    turns = [{"tools": [{"name": tool, "input": {"name": name, **(more or {})}}]}, {"text": "done"}]
     handle = await system.start(await system.publish(turns, tool, "take_back"), **request)
 
     async def working() -> bool:
@@ -94,6 +96,46 @@ async def test_a_tool_that_is_halted_at_work_is_asked_about_where_nobody_knows(s
     await stanchion.decide(handle, "did-not")
     assert (await stanchion.outcome(handle))["status"] == "completed"
     assert "lee says it did not happen" in (await stanchion.results(handle.id))["1.0"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "more", "contract", "outcome"),
+    [
+        ("waits_but_checkable", {"happens": True}, "checkable", "done"),
+        ("waits_but_checkable", {"happens": False}, "checkable", "not done"),
+        ("looks_until_released", {}, "pure", "not done"),
+        ("blocks_once", {}, "idempotent", "unknown"),
+        ("waits_for_release", {}, "irreversible", "unknown"),
+    ],
+)
+@pytest.mark.parametrize("scope", ["run", "tool"])
+async def test_what_was_in_flight_is_settled_by_its_contract_and_listed(
+    stanchion: Stanchion, tool: str, more: dict[str, Any], contract: str, outcome: str, scope: str
+) -> None:
+    handle, _ = await at_work(stanchion, tool, more)
+    ordered = await halt(stanchion, scope, handle.id if scope == "run" else tool)
+    if scope == "tool" and outcome == "unknown":
+        await stanchion.decide(handle, "happened")
+        outcome = "done"
+    await stanchion.outcome(handle)
+    [left] = await halts(stanchion).in_flight(ordered.notice.halt_id)
+    assert (left.contract, left.outcome) == (contract, outcome)
+    assert WITNESS[f"{handle.id}/1.0"] <= 1
+    await assert_sound(stanchion, handle.id)
+    await assert_no_task_failed(handle)
+
+
+async def test_a_probe_that_says_no_leaves_a_paused_call_to_be_performed_after_the_lift(stanchion: Stanchion) -> None:
+    handle, name = await at_work(stanchion, "waits_but_checkable", {"happens": False})
+    ordered = await halt(stanchion, "fleet")
+    await word(handle, "paused")
+    assert await stanchion.results(handle.id) == {}
+    RELEASE[name].set()
+    for by in ("lee", "kim"):
+        await halts(stanchion).lift(LiftOrder(halt_id=ordered.notice.halt_id, by=by))
+    await handle.signal("resume", {"halt": ordered.notice.halt_id})
+    assert (await stanchion.outcome(handle))["status"] == "completed"
+    assert await stanchion.results(handle.id) == {"1.0": "released"}
 
 
 async def test_no_model_is_asked_for_a_halted_run(stanchion: Stanchion) -> None:
