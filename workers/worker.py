@@ -95,7 +95,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         models=Models(
             database, agents, providers, settings.prices, authority=authority, transcripts=transcripts, watch=watch
         ),
-        reviews=Reviews(database, agents, providers, settings.prices),
+        reviews=Reviews(database, agents, providers, settings.prices, watch),
         gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch),
         approvals=Approvals(database, authority),
         authority=authority,

@@ -3,7 +3,10 @@
 -- name: about
 -- An approval with its reviewer, what a person is shown of it, and the review if there is one.
 SELECT a.approval_id, a.run_id, a.call_id, a.tool, a.tier, a.arguments::text AS arguments, a.origins::text AS origins,
-       a.tainted, a.rule, a.reason, a.digest, a.state, a.reviewer, r.agent, c.seq,
+       a.tainted, a.rule, a.reason, a.digest, a.state, a.reviewer, r.agent, r.tenant, c.seq,
+       (SELECT json_build_object('halt_id', h.halt_id, 'scope', h.scope, 'target', h.target, 'by', h.by,
+                                 'reason', h.reason)::text
+        FROM halts_on(r.run_id, r.agent, NULL, r.tenant) h LIMIT 1) AS halt,
        v.verdict, v.reason AS said, v.tokens, v.usd_micros
 FROM approvals a
 JOIN runs r USING (run_id)

@@ -12,6 +12,7 @@ from tests.harness.checks import assert_no_task_failed, assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.toolbox import RELEASE, WITNESS
 from workflows.contracts.halts import HaltNotice
+from workflows.contracts.reviews import ReviewRequest
 
 Handle = WorkflowHandle[Any, Any]
 
@@ -221,3 +222,20 @@ async def test_whoever_holds_something_is_told_at_once_what_was_stopped(stanchio
     await stanchion.outcome(handle)
     [(flight, notice)] = told
     assert (flight.run_id, flight.call_id, notice.halt_id) == (handle.id, "1.0", ordered.notice.halt_id)
+
+
+async def test_no_reviewer_is_asked_for_a_halted_run(stanchion: Stanchion) -> None:
+    yes = [{"text": '{"verdict": "approve", "reason": "fine"}'}]
+    reviewer = (await stanchion.publish(yes)).definition.name
+    rules = {"tools": {"send": {"people": 2, "reviewer": reviewer}}}
+    turns = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
+    handle = await stanchion.start(await stanchion.publish(turns, "send", approvals=rules))
+    await stanchion.approval(handle)
+    await halt(stanchion, "run", handle.id)
+    [row] = await stanchion.rows("SELECT approval_id FROM approvals WHERE run_id = $1", handle.id)
+    await stanchion.rows("DROP TRIGGER reviews_append_only ON reviews")
+    await stanchion.rows("DELETE FROM reviews")
+    request = ReviewRequest(run_id=handle.id, approval_id=row["approval_id"])
+    given = await stanchion.parts.reviews.give(request)
+    assert given.verdict == "none" and "was halted by lee" in given.reason
+    await handle.signal("halt")
