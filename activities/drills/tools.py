@@ -30,6 +30,7 @@ async def work_in_a_process(ctx: ToolContext, url: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-S", "-c", CHILD, host, str(port), path, str(TICK_SECONDS),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        env={},  # it needs none of what this worker knows
     )  # fmt: skip
     try:
         await process.wait()

@@ -153,13 +153,17 @@ class Watch:
 
     async def _look_for_ever(self) -> None:
         """Look whenever called, and twice a second anyway."""
+        blind = False
         while True:
             self._called.clear()
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     self._see(await SQL["active"].rows(self.database))
+                blind = False
             except (StoreUnavailable, TimeoutError) as error:  # no claim succeeds then either
-                log.warning("cannot look for halts", reason=str(error))
+                if not blind:
+                    log.warning("cannot look for halts", reason=str(error) or type(error).__name__)
+                blind = True
             except Exception:
                 log.exception("looking for halts failed")
             with suppress(TimeoutError):
@@ -171,7 +175,8 @@ class Watch:
             try:
                 await self._listen()
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-                log.warning("lost the connection that listens for halts", reason=str(error) or type(error).__name__)
+                if self._listening.is_set() or not failures:
+                    log.warning("does not hear of halts; it looks", reason=str(error) or type(error).__name__)
             failures = 0 if self._listening.is_set() else failures + 1
             self._listening.clear()
             await asyncio.sleep(RELISTEN_SECONDS[min(failures, len(RELISTEN_SECONDS) - 1)])

@@ -11,7 +11,8 @@ from activities.drills.measure import measured, quantile
 from activities.halts.halts import Halts
 from activities.halts.watch import Watch
 from tests.halts.test_order import BLIND
-from tests.harness.stanchion import Stanchion
+from tests.harness.stanchion import Stanchion, unique
+from workers.controls import look_at_controls
 from workflows.contracts.drills import HARD_SECONDS, DrillReport, DrillRequest
 
 
@@ -97,3 +98,38 @@ def test_a_decoy_run_reaches_nothing_but_the_decoy(url: str) -> None:
     with pytest.raises(NoDecoy):
         place_of(url, {})
     assert place_of("http://10.0.0.1:80", {"decoy_host": "10.0.0.1"}) == ("10.0.0.1", 80)
+
+
+@pytest.mark.parametrize(
+    ("passed", "days", "ok", "said"),
+    [(True, 0, True, "p99 0.1 s, unsigned"), (False, 0, False, "FAILED: 3 effects"), (True, 9, None, "long ago")],
+)
+async def test_doctor_warns_of_a_drill_that_failed_or_is_long_ago(
+    systems: Any, passed: bool, days: int, ok: bool | None, said: str
+) -> None:
+    system = systems()
+    await system.rows(
+        "INSERT INTO drills (drill_id, passed, report, by, proof, at) VALUES ('drill-1', $1, $2, 'lee', 'unsigned', "
+        "now() - make_interval(days => $3))",
+        passed,
+        '{"p99_seconds": 0.1, "why": "3 effects"}',
+        days,
+    )
+    found = {check.name: check for check in await look_at_controls(system.database_url, unsigned=False)}["drill"]
+    assert found.ok is ok and said in found.detail
+
+
+async def test_doctor_says_that_the_off_switch_was_never_drilled(systems: Any) -> None:
+    found = {check.name: check for check in await look_at_controls(systems().database_url, unsigned=False)}["drill"]
+    assert found.ok is None and "never drilled" in found.detail and "--schedule weekly" in found.fix
+
+
+async def test_a_drill_by_the_clock_is_the_same_drill(stanchion: Stanchion) -> None:
+    report = await stanchion.client.execute_workflow(
+        "DrillWorkflow",
+        DrillRequest(runs=6),
+        id=unique("drill"),
+        task_queue=stanchion.settings.task_queue,
+        result_type=DrillReport,
+    )
+    assert report.passed, report.why
