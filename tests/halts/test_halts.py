@@ -67,7 +67,7 @@ async def test_a_halt_of_many_runs_pauses_those_at_work_and_they_go_on_where_the
     target = {"agent": handle.id.split("/")[1], "tenant": "acme", "fleet": ""}[scope]
     ordered = await halt(stanchion, scope, target)
     await word(handle, "paused")
-    assert (await handle.query("status"))["waiting_for"] == f"the lifting of {ordered.notice.halt_id}"
+    assert (await handle.query("status"))["waiting_for"].startswith(f"the lifting of {ordered.notice.halt_id}: ")
     for by in ("lee", "kim")[: ordered.people]:
         lifting = await halts(stanchion).lift(LiftOrder(halt_id=ordered.notice.halt_id, by=by))
     assert lifting.lifted

@@ -95,7 +95,7 @@ async def test_a_claim_that_hangs_does_not_hold_up_a_halt_and_fails(two: Connect
     await hanging.execute("BEGIN")
     await hanging.fetchval(HALTED_AT_CLAIM)  # and its worker is never heard of again
     assert await halting.fetchrow(ORDER)
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
         await hanging.execute("COMMIT")
 
 
