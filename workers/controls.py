@@ -1,14 +1,19 @@
-"""What `stanchion doctor` says of the controls: policies, people, habits. Reads our tables; changes nothing."""
+"""What `stanchion doctor` says of the controls: policies, people, habits, drills. Reads our tables; changes nothing."""
+
+import json
+from datetime import timedelta
 
 from activities.agents.versions import Agents, AgentVersion, shapes_of_all
 from activities.approvals.habits import with_warning
 from activities.approvals.record import SQL
+from activities.drills.drill import SQL as DRILLS
 from activities.identity.principals import Principals
 from activities.policy.store import PLATFORM, Policies
 from activities.storage.database import Database
 from workers.findings import Check
 
 HABIT_DAYS = 30
+DRILL_DAYS = 8  # a weekly drill, and a day of grace
 
 
 async def look_at_controls(url: str, *, unsigned: bool) -> list[Check]:
@@ -21,6 +26,7 @@ async def look_at_controls(url: str, *, unsigned: bool) -> list[Check]:
             await _people(database, unsigned=unsigned),
             _reviewers(agents),
             await _habits(database),
+            await _drills(database),
         ]
     except Exception as error:  # a diagnosis reports whatever went wrong, by its kind
         return [Check("controls", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db upgrade`.")]
@@ -76,3 +82,17 @@ async def _habits(database: Database) -> Check:
     stamps = [f"{row['approver']}: {row['warning']}" for row in rows if row["warning"]]
     fix = "Ask them; narrow what is asked, so that what is left is worth reading (`stanchion approvers`)."
     return Check("approvers", None if stamps else True, "; ".join(stamps) or f"{len(rows)} in {HABIT_DAYS} days", fix)
+
+
+async def _drills(database: Database) -> Check:
+    last = await DRILLS["latest"].row(database)
+    weekly = "Run `stanchion drill`; `stanchion drill --schedule weekly` keeps it up."
+    if last is None:
+        return Check("drill", None, "the off switch was never drilled here", weekly)
+    report = json.loads(last["report"])
+    said = f"{last['drill_id']}, {last['age'].days} days ago: p99 {report['p99_seconds']} s"
+    if not last["passed"]:
+        return Check("drill", False, f"{said}; FAILED: {report['why']}", "Find out why, then drill again.")
+    if last["age"] > timedelta(days=DRILL_DAYS):
+        return Check("drill", None, f"{said}, which is long ago", weekly)
+    return Check("drill", True, said if last["proof"] == "signature" else f"{said}, unsigned")

@@ -7,9 +7,11 @@ stored anywhere else.
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -20,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from activities.errors import Permanent
+from activities.halts.halts import HaltOrder, LiftOrder
 from activities.identity.proof import canonical_name
 from activities.identity.signatures import PrivateKey, fingerprint, new_key, public_bytes, sign
 from activities.identity.statements import decision_statement, message_statement
@@ -28,6 +31,7 @@ from workflows.contracts.approvals import Decision
 from workflows.contracts.messages import MessageReceived
 
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,199}")  # one file of one folder, whatever someone calls a key
+Order = TypeVar("Order", HaltOrder, LiftOrder)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -78,6 +82,15 @@ class Signer:
         dated = message.model_copy(update={"key": self.key_id, "at": datetime.now(UTC)})
         return dated.model_copy(update={"signature": sign(self.private, message_statement(run_id, dated))})
 
+    def order(self, order: Order) -> Order:
+        """The order to halt or to lift, signed as of now. Raises NotSignable."""
+        dated = order.model_copy(update={"key": self.key_id, "at": datetime.now(UTC)})
+        return dated.model_copy(update={"signature": sign(self.private, dated.statement())})
+
+    def statement(self, statement: Mapping[str, Any]) -> tuple[str, str]:
+        """Key and signature of a statement. Raises NotSignable."""
+        return self.key_id, sign(self.private, statement)
+
 
 def path_of(home: Home, name: str) -> Path:
     """Where the private key of that name is, or would be. Raises KeyNameInvalid."""
@@ -121,6 +134,14 @@ def load(home: Home, name: str) -> Signer:
     except OSError as error:
         raise KeyUnreadable(f"{path} cannot be read: {error.strerror}") from None
     return Signer.of(_private(pem, path))
+
+
+def find(home: Home, name: str) -> Signer | None:
+    """As `load`; None if there is no such key on this machine. Raises KeyExposed, KeyUnreadable."""
+    try:
+        return load(home, name)
+    except (KeyMissing, KeyNameInvalid):
+        return None
 
 
 def _private(pem: bytes, path: Path) -> PrivateKey:

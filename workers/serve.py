@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from workers import telemetry
+from workers import keys, telemetry
 from workers.schedules import ensure_reaper
+from workers.services import Home
 from workers.session import Session
 from workers.settings import Settings
 from workers.worker import Role, build, make_workers, run_workers
+
+DRILL_KEY = "drill"  # `stanchion keys new drill --surface` makes one: drills on a schedule are signed with it
 
 
 async def serve(
@@ -19,6 +22,8 @@ async def serve(
 ) -> None:
     """Run `roles` until `stop` is set. Raises what a worker died of."""
     parts = build(settings, session.database.url)
+    if signer := keys.find(Home.locate(), DRILL_KEY):
+        parts.drills.sign_with(signer.statement)
     try:
         if "operations" in roles:
             await ensure_reaper(session.client, settings.task_queue)

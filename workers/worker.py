@@ -13,7 +13,9 @@ from temporalio.worker import Worker
 from activities.agents.versions import Agents
 from activities.approvals.authority import Authority
 from activities.approvals.record import Approvals
+from activities.drills.drill import Drills
 from activities.gateway.call import Checkpoint, Gateway, no_checkpoint
+from activities.halts.watch import Watch
 from activities.model.plan import Models
 from activities.model.providers import Providers
 from activities.model.review import Reviews
@@ -22,6 +24,7 @@ from activities.storage.database import Database
 from activities.storage.transcript import Transcripts
 from workers.settings import Settings
 from workflows.agent import AgentWorkflow
+from workflows.drill import DrillWorkflow
 from workflows.reaper import ReaperWorkflow
 
 Role = Literal["workflow", "model", "tools", "operations"]
@@ -32,6 +35,7 @@ STICKY = timedelta(seconds=2)  # how long a run waits for the worker that has it
 THROTTLE = timedelta(seconds=0.5)  # heartbeats reach the server this often at most, and cancels come back with them
 EAGER = 16  # activities handed to the same worker with the workflow task, without another round trip
 CACHED_RUNS = 1_000
+WORKFLOWS = (AgentWorkflow, ReaperWorkflow, DrillWorkflow)
 
 
 @dataclass
@@ -46,9 +50,13 @@ class Parts:
     reviews: Reviews
     gateway: Gateway
     approvals: Approvals
+    authority: Authority
+    watch: Watch
+    drills: Drills
 
     async def close(self) -> None:
         """Close connections."""
+        await self.watch.close()
         await self.providers.close()
         await self.database.close()
 
@@ -62,7 +70,7 @@ class Parts:
             case "tools":
                 return [self.gateway.call]
             case "operations":
-                return [self.runs.open, self.runs.close, self.runs.reap, self.approvals.record]
+                return [self.runs.open, self.runs.close, self.runs.reap, self.approvals.record, self.drills.run]
 
 
 def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_checkpoint) -> Parts:
@@ -77,16 +85,22 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
     authority = Authority(
         database, dangerously_accept_unsigned_decisions=settings.dangerously_accept_unsigned_decisions
     )
+    watch = Watch(database)
     transcripts = Transcripts(database)  # what one role has read, another in the same process need not read again
     return Parts(
         database=database,
         providers=providers,
         agents=agents,
         runs=Runs(database, agents, settings.queues, settings.rollover),
-        models=Models(database, agents, providers, settings.prices, authority=authority, transcripts=transcripts),
-        reviews=Reviews(database, agents, providers, settings.prices),
-        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts),
+        models=Models(
+            database, agents, providers, settings.prices, authority=authority, transcripts=transcripts, watch=watch
+        ),
+        reviews=Reviews(database, agents, providers, settings.prices, watch),
+        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch),
         approvals=Approvals(database, authority),
+        authority=authority,
+        watch=watch,
+        drills=Drills(database, agents, settings.task_queue),
     )
 
 
@@ -101,7 +115,7 @@ def make_workers(
         Worker(
             client,
             task_queue=queue,
-            workflows=[AgentWorkflow, ReaperWorkflow] if "workflow" in roles and queue == settings.task_queue else [],
+            workflows=WORKFLOWS if "workflow" in roles and queue == settings.task_queue else (),
             activities=activities,
             graceful_shutdown_timeout=GRACE,
             sticky_queue_schedule_to_start_timeout=STICKY,

@@ -23,6 +23,7 @@ from workflows.contracts.calls import (
     RESPONDED,
     CallRequest,
     CallResult,
+    Halted,
     NeedsApproval,
     Observed,
     Refused,
@@ -54,7 +55,7 @@ from workflows.moves import AskModel, AwaitDecision, Perform, Record, Review, Sl
 from workflows.ports import ApprovalsPort, GatewayPort, ModelPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
 from workflows.search import AGENT_COST_USD, AGENT_NAME, AGENT_STATUS, AGENT_TENANT
-from workflows.state import OpenTimer, RunState, active_seconds, apply, status_word
+from workflows.state import OpenTimer, RunState, active_seconds, apply, order_of, status_word
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
@@ -320,5 +321,7 @@ def _event_of(result: CallResult) -> StepEvent:
             return ApprovalRequested(approval=opened_by(result))
         case Wait(call_id=call_id, until=until):
             return WaitStarted(call_id=call_id, until=until)
+        case Halted(halt=halt):
+            return order_of(halt)
         case _:
             assert_never(result)

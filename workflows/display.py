@@ -54,6 +54,8 @@ def waiting_for(state: RunState) -> str | None:
     if state.timer:
         return f"timer until {state.timer.until.isoformat()}"
     if state.pause:
+        if state.pause.halt:
+            return f"the lifting of {state.pause.halt}: {state.pause.reason}"
         return f"resume: {state.pause.reason}" if state.pause.reason else "resume"
     return None
 
@@ -74,6 +76,6 @@ def details(state: RunState) -> str:
         lines.append(f"sleeping until {state.timer.until.isoformat(timespec='seconds')}")
     if state.pause:
         reason = " ".join((state.pause.reason or "").split())[:REASON_SHOWN]
-        why = f" ({reason})" if reason else ""
-        lines.append(f"paused{why}: `stanchion resume {state.run_id}`")
+        how = "" if state.pause.halt else f": `stanchion resume {state.run_id}`"  # by lifting the halt
+        lines.append(f"paused ({reason}){how}" if reason else f"paused{how}")
     return "\n\n".join(lines)

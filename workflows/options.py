@@ -59,6 +59,15 @@ def reaping() -> Options:
     )
 
 
+def drilling() -> Options:
+    """`drills.run`: decoys have to come to work, be halted and be looked at. A drill that failed is not tried again."""
+    return Options(
+        start_to_close_timeout=timedelta(minutes=15),
+        schedule_to_close_timeout=timedelta(minutes=20),
+        retry_policy=RetryPolicy(maximum_attempts=1),
+    )
+
+
 def model(queue: str | None, left: timedelta) -> Options:
     """`model.plan`: streams for minutes, so it heartbeats; never longer than the run's active time that is left."""
     return Options(

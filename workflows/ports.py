@@ -7,6 +7,7 @@ from temporalio import activity
 
 from workflows.contracts.approvals import DecisionReceipt, RecordRequest
 from workflows.contracts.calls import CallRequest, CallResult
+from workflows.contracts.drills import DrillReport, DrillRequest
 from workflows.contracts.model import Plan, PlanRequest
 from workflows.contracts.reaping import ReapReport
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest
@@ -65,4 +66,13 @@ class ReviewsPort:
     @activity.defn(name="reviews.give")
     async def give(self, request: ReviewRequest) -> ReviewGiven:
         """Ask the reviewer of an approval, once. Whatever goes wrong is no yes, and people decide alone."""
+        raise NotImplementedError
+
+
+class DrillsPort:
+    """Drills of the off switch."""
+
+    @activity.defn(name="drills.run")
+    async def run(self, request: DrillRequest) -> DrillReport:
+        """Start decoys, halt them, measure, store the report."""
         raise NotImplementedError

@@ -29,7 +29,16 @@ from workflows.contracts.events import (
     WaitEnded,
     WaitStarted,
 )
-from workflows.contracts.messages import HaltOrdered, Journal, MessageReceived, Order, PauseOrdered, ResumeOrdered
+from workflows.contracts.halts import HaltNotice
+from workflows.contracts.messages import (
+    REASON_LIMIT,
+    HaltOrdered,
+    Journal,
+    MessageReceived,
+    Order,
+    PauseOrdered,
+    ResumeOrdered,
+)
 from workflows.contracts.model import Plan, PlannedCall
 from workflows.contracts.reviews import ReviewGiven
 from workflows.contracts.runs import Ending, RunOpened, RunRequest
@@ -110,6 +119,8 @@ def apply(state: RunState, event: StepEvent) -> RunState:
             return state if state.active_since else _with(state, active_since=event.at)
         case ClockStopped():
             return _clock_stopped(state, event.at)
+        case Plan(halt=HaltNotice() as halt):
+            return apply(state, order_of(halt))
         case Plan():
             return _planned(state, event)
         case CallFinished():
@@ -134,7 +145,10 @@ def apply(state: RunState, event: StepEvent) -> RunState:
         case HaltOrdered():
             return _halted(state, event)
         case PauseOrdered():
-            return _with(state, pause=event, journal=_noted(state, event))
+            kept = state.pause if event.halt else None  # a person's pause outlasts the lifting of a halt
+            return _with(state, pause=kept or event, journal=_noted(state, event))
+        case ResumeOrdered(halt=str() as halt) if state.pause is None or state.pause.halt != halt:
+            return state
         case ResumeOrdered():
             return _resumed(state, event)
         case RolledOver():
@@ -145,6 +159,13 @@ def apply(state: RunState, event: StepEvent) -> RunState:
             return state
         case _:
             assert_never(event)
+
+
+def order_of(halt: HaltNotice) -> HaltOrdered | PauseOrdered:
+    """What a halt is to a run: its end, or a pause until the halt is lifted."""
+    if halt.scope == "run":
+        return HaltOrdered(by=halt.by or None, reason=halt.reason[:REASON_LIMIT] or None)
+    return PauseOrdered(by=halt.by or None, reason=str(halt)[:REASON_LIMIT], halt=halt.halt_id)
 
 
 def active_seconds(state: RunState, now: datetime) -> float:
@@ -188,7 +209,7 @@ def _ending(plan: Plan) -> Ending | None:
             return Ending(
                 status="stopped", rule="model.context", reason="the transcript no longer fits the model's window"
             )
-        case "calls" | "again":
+        case "calls" | "again" | "halted":
             return None
         case _:
             assert_never(plan.next)

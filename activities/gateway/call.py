@@ -21,15 +21,17 @@ from activities.errors import Transient, clip
 from activities.gateway import builtins
 from activities.gateway.asking import Asking, is_stricter
 from activities.gateway.checks import Candidate, Judged
-from activities.gateway.effects import Claim, Effects
+from activities.gateway.effects import Claim, ClaimLost, Effects
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts, load
+from activities.gateway.halting import AskPerson, AskTarget, GoOn, Leave, NotDone, Refuse, after_halt
 from activities.gateway.judging import Bench
 from activities.gateway.news import news_of
 from activities.gateway.perform import TRIES, Doubt, perform, probe
 from activities.gateway.plausibility import weighed
 from activities.gateway.results import Result, from_error, from_value
 from activities.gateway.spending import windows_of
+from activities.halts.watch import Flight, Stopped, Watch
 from activities.ledger.windows import CapReached, Window
 from activities.policy.store import Policies
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
@@ -38,8 +40,9 @@ from activities.storage.transcript import Transcripts
 from activities.tools.context import ToolContext
 from activities.tools.registry import BUILTIN
 from activities.tools.spec import ToolSpec
-from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Refusal, Tier, Unknown, Wait
+from workflows.contracts.calls import CallRequest, CallResult, Halted, NeedsApproval, Refusal, Tier, Unknown, Wait
 from workflows.contracts.events import VerdictGiven
+from workflows.contracts.halts import HaltNotice
 from workflows.ports import GatewayPort
 
 # A claim older than this is not acted on: its heartbeat may have timed out, and another attempt may own the effect.
@@ -68,8 +71,10 @@ class Gateway(GatewayPort):
         settings: Mapping[str, str] | None = None,
         checkpoint: Checkpoint = no_checkpoint,
         transcripts: Transcripts | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._database = database
+        self._watch = watch or Watch(database)
         self._settings = settings or {}
         self._transcripts = transcripts or Transcripts(database)
         self._bench = Bench(agents, EvidenceReader(self._transcripts), Policies(database))
@@ -84,7 +89,18 @@ class Gateway(GatewayPort):
             facts = await load(self._database, request.run_id, request.call_id)
             if done := facts.stored_result:
                 return done
-            call = await self._bench.candidate(facts)
+            flight = Flight(facts.run_id, facts.agent, facts.tenant, facts.tool, facts.call_id)
+            try:
+                return await self._watch.over(flight, self._called(facts, request))
+            except Stopped as stopped:
+                return await self._halted(request, stopped.halt)
+
+    async def _called(self, facts: CallFacts, request: CallRequest) -> CallResult:
+        """Go on with the call from where it is. Raises Stopped."""
+        if facts.halted and facts.state in (None, "claimed"):
+            raise Stopped(facts.halted)
+        call = await self._bench.candidate(facts)
+        try:
             match facts.state:
                 case None:
                     return await self._first(call, request)
@@ -94,6 +110,10 @@ class Gateway(GatewayPort):
                     return await self._resolved(call)
                 case _:
                     return await self._recover(call)
+        except ClaimLost:  # to a halt that came after we had looked?
+            if halt := (await load(self._database, facts.run_id, facts.call_id)).halted:
+                raise Stopped(halt) from None
+            raise
 
     # ── the first attempt ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -338,6 +358,36 @@ class Gateway(GatewayPort):
             case _:
                 return Unknown(call_id=facts.call_id, approval_id=facts.approval_id, tool=facts.tool)
 
+    # ── halts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _halted(self, request: CallRequest, halt: HaltNotice) -> CallResult:
+        """A halt stands against this call, or cut it short: what its effect contract still allows to be said."""
+        facts = await load(self._database, request.run_id, request.call_id)
+        if done := facts.stored_result:
+            return done  # it was done before the halt came, or its result was written in spite of it
+        call = await self._bench.candidate(facts)
+        match after_halt(facts, call.spec, halt):
+            case Leave():
+                return Halted(call_id=facts.call_id, halt=halt)
+            case GoOn():
+                return await (self._waiting(call, request) if facts.state == "waiting" else self._resolved(call))
+            case Refuse(reason=reason):
+                return await self._refused(call, Refusal(rule=halt.rule, reason=reason))
+            case NotDone(reason=reason):
+                return await self._settle(_held(call), from_error(reason, settled_by="halt", happened=False))
+            case AskPerson(reason=reason):
+                return await self._unknown(_held(call), reason)
+            case AskTarget(reason=reason, final=final):
+                arguments = _held(call).spec.arguments.validate(facts.effective_arguments)
+                found = await probe(_held(call).spec, self._context(facts), arguments)
+                if isinstance(found, Result):
+                    return await self._settle(_held(call), found)
+                if found is None and final:
+                    return await self._settle(_held(call), from_error(reason, settled_by="probe", happened=False))
+                if found is not None and halt.scope == "tool":
+                    return await self._unknown(_held(call), found.reason)
+                return Halted(call_id=facts.call_id, halt=halt)
+
     # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _start_waiting(self, call: Candidate, verdict: Verdict) -> CallResult:
@@ -363,6 +413,12 @@ class Gateway(GatewayPort):
             requester=facts.requester,
             settings=self._settings,
         )
+
+
+def _held(call: Candidate) -> Claim:
+    """The claim that some attempt at this call holds."""
+    assert call.spec and call.facts.fence
+    return Claim(call.facts, call.spec, call.facts.fence)
 
 
 UNFIT = "the approval was given for another call: arguments, tool, policy, taint or expiry have changed since"

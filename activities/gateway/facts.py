@@ -14,6 +14,7 @@ from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from workflows.contracts.calls import CallResult
+from workflows.contracts.halts import HaltNotice
 from workflows.contracts.runs import Mode
 
 SQL = Queries(__file__, "gateway.sql")
@@ -71,6 +72,12 @@ class CallFacts:
     decided_by: str | None
     decision_reason: str | None
     edited: str | None  # what an approver of the call put in place of its arguments
+    halt: str | None  # the halt in force that counts first for it, as JSON
+
+    @property
+    def halted(self) -> HaltNotice | None:
+        """The halt that stands against this call, if one does. The claim looks again."""
+        return HaltNotice.model_validate_json(self.halt) if self.halt else None
 
     @property
     def stored_result(self) -> CallResult | None:

@@ -16,7 +16,8 @@ SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version
        d.by AS decided_by, d.reason AS decision_reason,
        (SELECT m.arguments::text FROM approvals p JOIN decisions m ON m.approval_id = p.approval_id
         WHERE p.run_id = c.run_id AND p.call_id = c.call_id AND p.about = 'call' AND p.state IN ('edit', 'superseded')
-          AND m.verdict = 'edit' ORDER BY m.at DESC LIMIT 1) AS edited
+          AND m.verdict = 'edit' ORDER BY m.at DESC LIMIT 1) AS edited,
+       halt_notice(c.run_id, r.agent, c.tool, r.tenant) AS halt
 FROM calls c
 JOIN runs r USING (run_id)
 LEFT JOIN steps s USING (run_id, step)
@@ -34,13 +35,15 @@ WHERE c.run_id = :run_id AND c.call_id = :call_id;
 -- name: claim
 -- Own the effect: a first claim inserts its row, a later one takes over with a higher fence. Nothing is claimed for a
 -- run that is closed, nor on an approval that is not for exactly this call, was not given, or has expired, nor (at a
--- first claim) when the policies or the run's taint are others than those the verdict was given under. What the call
--- uses is reserved in the same statement: a budget with too little left raises, and nothing of it is done.
+-- first claim) when the policies or the run's taint are others than those the verdict was given under; and never once
+-- a halt that covers it has committed. What the call uses is reserved in the same statement: a budget with too little
+-- left raises, and nothing of it is done.
 WITH claim AS (
     INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, approval_id, wait_until, worker)
     SELECT r.run_id, :call_id, :tool, :contract, :effect, 1, :state, :digest, :approval_id, :wait_until, :worker
     FROM runs r
     WHERE r.run_id = :run_id AND r.status = 'open'
+      AND NOT halted_at_claim(r.run_id, r.agent, :tool, r.tenant)
       AND (:seen_fence::int IS NOT NULL
            OR (r.tainted_by IS NOT DISTINCT FROM :tainted_by::text
                AND ARRAY(SELECT h.version FROM policy_heads h WHERE h.scope IN ('*', r.tenant) ORDER BY h.scope)

@@ -1,8 +1,9 @@
 -- name: begin_step
--- What a model call needs to know: the run and its budgets, the plan if this step was answered before, and what the
--- step before used.
+-- What a model call needs to know: the run and its budgets, the plan if this step was answered before, the halt that
+-- stands against it, and what the step before used.
 SELECT r.agent, r.agent_version, r.tenant, r.requester, r.status, s.plan, r.budget::text AS budget,
        (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
+       halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,
        b.seq AS seq_before, b.usage::text AS usage_before
 FROM runs r
 LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = :step::int

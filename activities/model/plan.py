@@ -15,6 +15,7 @@ from activities.agents.versions import Agents, AgentVersion
 from activities.approvals.authority import Authority
 from activities.boundary import attempt, beats, heartbeating
 from activities.errors import Permanent, clip
+from activities.halts.watch import Flight, Stopped, Watch
 from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached
 from activities.model.ceiling import Ceiling, prompt_bound
@@ -29,6 +30,7 @@ from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
 from activities.storage.transcript import Transcripts, stored
+from workflows.contracts.halts import HaltNotice
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
 from workflows.endings import BUDGET_REACHED
 from workflows.ports import ModelPort
@@ -57,12 +59,14 @@ class Models(ModelPort):
         *,
         authority: Authority | None = None,
         transcripts: Transcripts | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._providers = providers
         self._prices = Prices(prices)
         self._spending = Spending(Ledger(database))
+        self._watch = watch or Watch(database)
         self._transcripts = transcripts or Transcripts(database)
         self._said = Said(database, authority or Authority(database))
 
@@ -70,7 +74,10 @@ class Models(ModelPort):
     async def plan(self, request: PlanRequest) -> Plan:
         """Ask the model for one step. Raises Transient and Permanent errors of `activities.model.errors`."""
         async with heartbeating():  # reading and storing included: a slow disk must not look like a dead worker
-            return await self._plan(request)
+            try:
+                return await self._plan(request)
+            except Stopped as stopped:
+                return Plan(next="halted", next_seq=request.next_seq, halt=stopped.halt)
 
     async def _plan(self, request: PlanRequest) -> Plan:
         run = await SQL["begin_step"].row(self._database, run_id=request.run_id, step=request.step)
@@ -78,6 +85,12 @@ class Models(ModelPort):
             raise RunNotOpen(f"{request.run_id} is not open")
         if run["plan"]:
             return Plan.model_validate_json(run["plan"])
+        if run["halt"]:
+            raise Stopped(HaltNotice.model_validate_json(run["halt"]))
+        flight = Flight(request.run_id, run["agent"], run["tenant"])
+        return await self._watch.over(flight, self._planned(request, run))
+
+    async def _planned(self, request: PlanRequest, run: Any) -> Plan:
         agent = await self._agents.version(run["agent_version"])
         seq = await self._said.write(request, run["tenant"])
         prompt, unseen = await self._prompt(request, agent, seq, run["seq_before"])

@@ -15,6 +15,7 @@ from temporalio import activity
 from activities.agents.versions import Agents, AgentUnknown, AgentVersion
 from activities.boundary import attempt, beats, heartbeating
 from activities.errors import Permanent, clip
+from activities.halts.watch import Flight, Stopped, Watch
 from activities.ledger.ledger import Ledger
 from activities.model.ceiling import Ceiling, prompt_bound
 from activities.model.pricing import Prices
@@ -25,6 +26,7 @@ from activities.storage.canonical import canonical_json, clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
+from workflows.contracts.halts import HaltNotice
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest, ReviewVerdict
 from workflows.ports import ReviewsPort
 
@@ -69,12 +71,14 @@ class Reviews(ReviewsPort):
         agents: Agents,
         providers: Providers,
         prices: Mapping[str, Mapping[str, object]] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._providers = providers
         self._prices = Prices(prices)
         self._spending = Spending(Ledger(database))
+        self._watch = watch or Watch(database)
 
     @activity.defn(name="reviews.give")
     async def give(self, request: ReviewRequest) -> ReviewGiven:
@@ -86,10 +90,18 @@ class Reviews(ReviewsPort):
             if row["verdict"] is not None:
                 return _stored(row)
             try:
-                said = await self._ask(row)
+                said = await self._asked(row)
+            except Stopped as stopped:
+                said = _Said(Opinion(verdict="none", reason=clip(f"not asked: {stopped.halt}", REASON_LIMIT)))
             except Permanent as error:  # transient ones are Temporal's to retry
                 said = _Said(Opinion(verdict="none", reason=clip(f"{type(error).__name__}: {error}", REASON_LIMIT)))
             return await self._store(row, said)
+
+    async def _asked(self, row: Any) -> _Said:
+        """What the reviewer says. Raises Stopped: no model is asked for a run that is halted."""
+        if row["halt"]:
+            raise Stopped(HaltNotice.model_validate_json(row["halt"]))
+        return await self._watch.over(Flight(row["run_id"], row["agent"], row["tenant"]), self._ask(row))
 
     async def _ask(self, row: Any) -> _Said:
         agent = await self._reviewer(row["reviewer"], row["agent"])

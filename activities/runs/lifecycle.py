@@ -18,7 +18,7 @@ from activities.storage.trace import Trace
 from activities.storage.transcript import SQL as TRANSCRIPT
 from activities.storage.transcript import decode, stored
 from workflows.contracts.budgets import Budget, requested_caps
-from workflows.contracts.events import RunClosed
+from workflows.contracts.events import OutcomeUnknown, RunClosed
 from workflows.contracts.reaping import ReapReport
 from workflows.contracts.runs import (
     ANSWER_LIMIT,
@@ -104,7 +104,13 @@ class Runs(RunsPort):
             steps=request.steps,
             spent=request.spent.for_people(),
         )
-        trace = Trace(request.run_id, (*request.journal, RunClosed(ending=request.ending)), step=request.steps)
+        doubts = [
+            OutcomeUnknown(call_id=call["call_id"], tool=call["tool"][:64], reason=f"the run ended: {outcome.reason}")
+            for call in unfinished
+            if call["state"] == "claimed" and call["contract"] != "pure"
+        ]
+        facts = (*request.journal, *doubts, RunClosed(ending=request.ending))
+        trace = Trace(request.run_id, facts, step=request.steps)
         row = await SQL["close"].row(
             self._database,
             run_id=request.run_id,

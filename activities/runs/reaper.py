@@ -3,10 +3,13 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.storage.database import Database
+from activities.halts.halts import Halts
+from activities.halts.tell import catch_up
+from activities.storage.database import Database, StoreUnavailable
 from activities.storage.queries import Queries
 from workflows.contracts.budgets import Spent
 from workflows.contracts.reaping import ReapReport
@@ -14,6 +17,8 @@ from workflows.contracts.runs import CloseRequest, Ending, RunOutcome
 
 SQL = Queries(__file__, "runs.sql")
 LIVING = frozenset((WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW))
+
+log = structlog.get_logger("stanchion.reaper")
 
 Close = Callable[[CloseRequest], Awaitable[RunOutcome]]
 
@@ -31,11 +36,28 @@ class Reaper:
             after = rows[-1]["run_id"]
             for row in rows:
                 checked += 1
-                if ending := await cause_of_death(client, row["run_id"]):
-                    steps = await self._steps(row["run_id"])
-                    await close(CloseRequest(run_id=row["run_id"], ending=ending, steps=steps, spent=Spent()))
+                if await self._closed(client, row["run_id"], close):
                     closed.append(row["run_id"])
-        return ReapReport(checked=checked, closed=tuple(closed))
+        await Halts(self._database).retire()
+        return ReapReport(checked=checked, closed=tuple(closed), resumed=await catch_up(client, self._database))
+
+    async def _closed(self, client: Client, run_id: str, close: Close) -> bool:
+        """Whether it was dead and is closed now. One that cannot be closed must not keep the others from it."""
+        ending = await cause_of_death(client, run_id)
+        if ending is None:
+            return False
+        try:
+            await self.bury(run_id, ending, close)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("a dead run could not be closed", run_id=run_id)
+            return False
+        return True
+
+    async def bury(self, run_id: str, ending: Ending, close: Close) -> RunOutcome:
+        """Close a run that will not close itself: every call gets a result, every claim is settled by its contract."""
+        return await close(CloseRequest(run_id=run_id, ending=ending, steps=await self._steps(run_id), spent=Spent()))
 
     async def _steps(self, run_id: str) -> int:
         row: Any = await SQL["steps_taken"].row(self._database, run_id=run_id)

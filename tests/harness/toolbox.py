@@ -87,6 +87,26 @@ async def waits_for_release(ctx: ToolContext, name: str) -> str:
     return "released"
 
 
+async def _find_any(ctx: ToolContext, **_: Any) -> str | None:
+    return "it is there" if WITNESS[ctx.idempotency_key] else None
+
+
+@tool(effect="write", contract=Checkable(_find_any), undo="take_back", timeout=60)
+async def waits_but_checkable(ctx: ToolContext, name: str, happens: bool) -> str:
+    """Act, or not, and then hang; the probe knows which."""
+    if happens:
+        WITNESS[ctx.idempotency_key] += 1
+    await RELEASE.setdefault(name, asyncio.Event()).wait()
+    return "released"
+
+
+@tool(effect="read", output="trusted", timeout=60)
+async def looks_until_released(ctx: ToolContext, name: str) -> str:
+    """Look until the test says so."""
+    await RELEASE.setdefault(name, asyncio.Event()).wait()
+    return "released"
+
+
 @tool(effect="read", output="trusted")
 async def refuses(ctx: ToolContext) -> str:
     """Refuse cleanly."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle, WorkflowHistory
 
+from activities.halts.halts import HaltOrder, Halts, LiftOrder
 from tests.harness.stanchion import Stanchion, eventually
 from tests.harness.toolbox import RELEASE
 
@@ -117,6 +118,25 @@ async def paused(system: Stanchion) -> Handle:
     return handle
 
 
+async def halted(system: Stanchion) -> Handle:
+    """A halt of everything cuts a tool short; once it is lifted, the run goes on where it was."""
+    RELEASE.pop("halted", None)
+    turns = [ask(("blocks_once", {"name": "halted"})), DONE]
+    handle = await system.start(await system.publish(turns, "blocks_once", "take_back", name="halted"))
+
+    async def at_work() -> bool:
+        return "halted" in RELEASE
+
+    await eventually(at_work, "the tool is at work")
+    halts = Halts(system.parts.database, system.parts.authority)
+    halt = await halts.order(HaltOrder(scope="fleet", by="lee", reason="enough"))
+    await _until(handle, "paused")
+    for by in ("lee", "kim"):
+        await halts.lift(LiftOrder(halt_id=halt.notice.halt_id, by=by))
+    await handle.signal("resume", {"halt": halt.notice.halt_id, "by": "kim"})
+    return handle
+
+
 async def rollover(system: Stanchion) -> Handle:
     """Long enough to go on in a second history (the systems of these scenarios roll over at the least length)."""
     turns = [ask(("look", {"what": str(n)})) for n in range(4)] + [DONE]
@@ -125,7 +145,7 @@ async def rollover(system: Stanchion) -> Handle:
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
-    for scenario in (plain, approval, review, halt, cancel, wait, unknown, mistakes, looping, paused, rollover)
+    for scenario in (plain, approval, review, halt, cancel, wait, unknown, mistakes, looping, paused, halted, rollover)
 }
 
 

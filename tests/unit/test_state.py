@@ -12,6 +12,7 @@ from tests.harness.values import EPOCH, contract, instants, value
 from workflows import display
 from workflows.contracts.approvals import Decision, DecisionReceipt, OpenApproval
 from workflows.contracts.base import Frozen
+from workflows.contracts.budgets import Spent
 from workflows.contracts.events import (
     ApprovalExpired,
     ApprovalRequested,
@@ -25,6 +26,7 @@ from workflows.contracts.events import (
     WaitEnded,
     WaitStarted,
 )
+from workflows.contracts.halts import HaltNotice
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
 from workflows.contracts.model import Plan, PlannedCall
 from workflows.contracts.reviews import ReviewGiven
@@ -39,6 +41,7 @@ from workflows.state import (
     active_seconds,
     apply,
     begin,
+    order_of,
     status_word,
 )
 
@@ -91,7 +94,7 @@ def test_counters_never_go_back(state: RunState, happened: list[Any]) -> None:
 def test_pending_calls_only_shrink_except_by_a_plan(state: RunState, happened: list[Any]) -> None:
     states_ = history(state, happened)
     for event, before, now in zip(happened, states_, states_[1:], strict=False):
-        if isinstance(event, Plan):
+        if isinstance(event, Plan) and event.halt is None:
             assert now.pending == event.calls
         else:
             kept = iter(before.pending)
@@ -246,3 +249,32 @@ def test_a_halt_is_told_before_a_pause_and_a_pause_before_an_approval() -> None:
     state = after(PauseOrdered(), state=state)
     assert status_word(state) == "paused"
     assert status_word(after(HaltOrdered(), state=state)) == "halting"
+
+
+FLEET = HaltNotice(halt_id="halt-1", scope="fleet", by="lee", reason="enough")
+
+
+def test_a_step_that_a_halt_cut_short_did_not_happen() -> None:
+    before = after(MessageReceived(text="hello"))
+    now = after(Plan(next="halted", next_seq=9, messages=1, halt=FLEET), state=before)
+    assert now.pause == PauseOrdered(by="lee", reason="everything was halted by lee: enough", halt="halt-1")
+    assert (now.step, now.next_seq, now.messages, now.spent) == (before.step, before.next_seq, before.messages, Spent())
+
+
+def test_a_halt_of_the_run_itself_is_its_end() -> None:
+    notice = FLEET.model_copy(update={"scope": "run", "target": "r"})
+    now = after(Plan(next="halted", next_seq=9, halt=notice))
+    assert now.halt == HaltOrdered(by="lee", reason="enough") and now.pause is None
+
+
+def test_a_run_goes_on_once_the_halt_that_paused_it_is_lifted_and_not_before() -> None:
+    paused = after(order_of(FLEET))
+    assert after(ResumeOrdered(halt="halt-2"), state=paused).pause == paused.pause
+    assert after(ResumeOrdered(halt="halt-1"), state=paused).pause is None
+    assert after(ResumeOrdered(by="ana"), state=paused).pause is None  # by hand: the gateway will say no again
+
+
+def test_a_persons_pause_outlasts_the_lifting_of_a_halt() -> None:
+    state = after(PauseOrdered(by="ana"), order_of(FLEET), ResumeOrdered(halt="halt-1"))
+    assert state.pause == PauseOrdered(by="ana")
+    assert after(order_of(FLEET), PauseOrdered(by="ana"), ResumeOrdered(halt="halt-1")).pause is not None

@@ -186,20 +186,82 @@ def pause(name: Run, reason: Reason = None, by: By = None) -> None:
     runs.signal(name, "pause", reason, by)
 
 
+HaltRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run's id, or the end of it after a slash.")]
+HaltAgent = Annotated[str | None, typer.Option("--agent", help="Every run of this agent.")]
+HaltTool = Annotated[str | None, typer.Option("--tool", help="Every call of this tool; runs go on without it.")]
+HaltTenant = Annotated[str | None, typer.Option("--tenant", help="Every run of this tenant.")]
+HaltFleet = Annotated[bool, typer.Option("--fleet", help="Everything.")]
+
+
 @app.command()
-def resume(name: Run, reason: Reason = None, by: By = None) -> None:
-    """Let a paused run go on."""
-    from workers.cli import runs
+def resume(
+    name: HaltRun = None,
+    agent: HaltAgent = None,
+    tool: HaltTool = None,
+    tenant: HaltTenant = None,
+    fleet: HaltFleet = False,
+    reason: Reason = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Let a paused run go on, or lift the halts of an agent, a tool, a tenant or (two people) everything."""
+    from workers.cli import halts, runs
 
-    runs.signal(name, "resume", reason, by)
+    if name is not None and not (agent or tool or tenant or fleet):
+        return runs.signal(name, "resume", reason, by)
+    halts.lift(halts.aim(name, None, agent, tool, tenant, fleet), by, json)
 
 
 @app.command()
-def halt(name: Run, reason: Reason = None, by: By = None, json: Json = False) -> None:
-    """Stop one run, by cancelling it, and wait until it has ended."""
-    from workers.cli import runs
+def halt(
+    name: HaltRun = None,
+    run: Annotated[str | None, typer.Option("--run", help="The same as RUN.")] = None,
+    agent: HaltAgent = None,
+    tool: HaltTool = None,
+    tenant: HaltTenant = None,
+    fleet: HaltFleet = False,
+    reason: Reason = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Stop a run for good, or an agent, a tool, a tenant or everything until `resume` lifts it."""
+    from workers.cli import halts
 
-    runs.halt(name, reason, by, json)
+    halts.halt(halts.aim(name, run, agent, tool, tenant, fleet), reason, by, json)
+
+
+@app.command()
+def kill(name: Run, reason: Reason = None, by: By = None, json: Json = False) -> None:
+    """Stop a run at once: terminated, not asked; what it leaves is closed here."""
+    from workers.cli import halts
+
+    halts.kill(name, reason, by, json)
+
+
+@app.command("halts")
+def halts_(json: Json = False) -> None:
+    """List the halts in force."""
+    from workers.cli import halts
+
+    halts.ls(json)
+
+
+@app.command()
+def drill(
+    runs: Annotated[int, typer.Option(min=1, max=500, help="How many decoys.")] = 50,
+    scope: Annotated[
+        str, typer.Option(help="What a live drill halts: agent (the decoys'), tenant or fleet.")
+    ] = "tenant",
+    live: Annotated[bool, typer.Option("--live", help="Halt at that scope for real, other runs included.")] = False,
+    schedule: Annotated[str | None, typer.Option(help="weekly: drill every week from now on; off: no more.")] = None,
+    host: Annotated[str, typer.Option(help="How tool workers on other machines reach this one.")] = "127.0.0.1",
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """Halt decoy runs in the middle of their work, and measure how fast they stop and whether anything comes after."""
+    from workers.cli import drill as body
+
+    body.drill({"runs": runs, "scope": scope, "live": live, "host": host, "by": by}, schedule, json)
 
 
 # ── approvals ───────────────────────────────────────────────────────────────────────────────────────────────────────

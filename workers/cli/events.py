@@ -29,6 +29,9 @@ def _words(kind: str, body: dict[str, Any]) -> str:
             return f"decision   {body['verdict']} by {body['by']}: {body['receipt']['answer']}"
         case "outcome.unknown":
             return f"unknown    {body['tool']}: {body['reason']}"
+        case "halt.ordered" | "pause.ordered" | "resume.ordered":
+            who = f" by {body['by']}" if body.get("by") else ""
+            return f"{kind.partition('.')[0]:<10}{who}" + (f": {body['reason']}" if body.get("reason") else "")
         case "run.closed":
             return f"closed     {body['ending']['status']}: {body['ending']['rule']}"
         case _:

@@ -4,12 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 
 from activities.errors import Permanent
+from activities.storage.database import Database
 from activities.storage.queries import Queries
-from workers.services import Home
-from workers.session import Session, connect
+from workers.plugin import stanchion_plugin
+from workers.services import Home, PostgresUnreachable, TemporalUnreachable, reach
+from workers.services.postgres import find_postgres_url
+from workers.services.temporal import find_temporal
+from workers.session import NOT_UP, Session, connect
 from workers.settings import from_environment
 
 SQL = Queries(__file__, "cli.sql")
@@ -29,9 +33,36 @@ async def session() -> AsyncIterator[Session]:
         await opened.close()
 
 
+@asynccontextmanager
+async def store() -> AsyncIterator[Database]:
+    """Our tables alone, for what must work while Temporal is away. Raises PostgresUnreachable."""
+    url = find_postgres_url(Home.locate(), from_environment().database_url)
+    if url is None:
+        raise PostgresUnreachable(f"no Postgres: {NOT_UP}")
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def temporal(seconds: float) -> Client:
+    """A client of the Temporal that runs here, if it answers within that time. Raises TemporalUnreachable."""
+    service = find_temporal(Home.locate())
+    if service is None:
+        raise TemporalUnreachable(f"no Temporal: {NOT_UP}")
+    await reach(service, timeout=seconds)
+    return await Client.connect(**service.connect_config(), plugins=[stanchion_plugin()])
+
+
 async def run_id_of(opened: Session, name: str) -> str:
     """The id of the run that `name` names: the id itself, or the end of it after a slash. Raises RunNotFound."""
-    found = [row["run_id"] for row in await SQL["find_runs"].rows(opened.database, name=name)]
+    return await run_id_in(opened.database, name)
+
+
+async def run_id_in(database: Database, name: str) -> str:
+    """As `run_id_of`, with our tables alone."""
+    found = [row["run_id"] for row in await SQL["find_runs"].rows(database, name=name)]
     if name in found:
         return name
     if len(found) == 1:

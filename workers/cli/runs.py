@@ -1,4 +1,4 @@
-"""`run`, `ls`, `show`, `logs`, `message`, `pause`, `resume`, `halt`: starting runs and looking after them."""
+"""`run`, `ls`, `show`, `logs`, `message`, `pause`, `resume`: starting runs and looking after them."""
 
 import asyncio
 import getpass
@@ -220,20 +220,3 @@ def signal(name: str, signal_name: str, reason: str | None, by: str | None, **mo
             return handle.id
 
     say(f"{signal_name} sent to {run(work())}")
-
-
-def halt(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
-    """`stanchion halt`."""
-
-    async def work() -> Any:
-        async with session() as opened:
-            handle = await handle_of(opened, name)
-            await handle.cancel(reason=": ".join(part for part in (f"by {by or getpass.getuser()}", reason) if part))
-            try:
-                async with asyncio.timeout(60):
-                    return await handle.result()
-            except TimeoutError:
-                fail(f"{handle.id} was told to stop but no worker has ended it yet; is one running?", Exit.UNREACHABLE)
-
-    outcome = run(work())
-    show(outcome, as_json=as_json, text=f"{outcome['status']}: {outcome['reason']}")

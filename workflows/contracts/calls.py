@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from workflows.contracts.base import Frozen
+from workflows.contracts.halts import HaltNotice
 
 RESPONDED = "approval.responded"  # a person answered in the tool's place: no refusal
 Tier = Literal["T0", "T1", "T2", "T3", "T4"]
@@ -48,7 +49,8 @@ class Refused(Frozen):
     @property
     def against_it(self) -> bool:
         """A policy or a person said no to this call. The loop's own refusals have caps of their own."""
-        return not self.correctable and self.rule.partition(".")[0] not in ("loop", "mode") and self.rule != RESPONDED
+        own = self.rule.partition(".")[0] in ("loop", "mode", "halt")  # a halted tool is no word about this run
+        return not self.correctable and not own and self.rule != RESPONDED
 
 
 class NeedsApproval(Frozen):
@@ -80,4 +82,12 @@ class Wait(Frozen):
     until: datetime
 
 
-CallResult = Annotated[Observed | Refused | NeedsApproval | Unknown | Wait, Field(discriminator="kind")]
+class Halted(Frozen):
+    """A halt stands against the run, or cut this call short: it has no result yet."""
+
+    kind: Literal["halted"] = "halted"
+    call_id: str
+    halt: HaltNotice
+
+
+CallResult = Annotated[Observed | Refused | NeedsApproval | Unknown | Wait | Halted, Field(discriminator="kind")]

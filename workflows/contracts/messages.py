@@ -37,19 +37,24 @@ class HaltOrdered(Frozen):
 
 
 class PauseOrdered(Frozen):
-    """Someone paused the run; what is in flight ends, nothing new begins."""
+    """Someone paused the run; what is in flight ends, nothing new begins.
+
+    `halt`: a halt of its agent, its tenant or everything did; the run goes on once that one is lifted.
+    """
 
     kind: Literal["pause.ordered"] = "pause.ordered"
     by: str | None = Field(default=None, max_length=320, pattern=NAME)
     reason: str | None = Field(default=None, max_length=REASON_LIMIT)
+    halt: str | None = Field(default=None, max_length=200)
 
 
 class ResumeOrdered(Frozen):
-    """Someone let the run go on."""
+    """Someone let the run go on. `halt`: that halt was lifted; a run that is paused by anything else stays paused."""
 
     kind: Literal["resume.ordered"] = "resume.ordered"
     by: str | None = Field(default=None, max_length=320, pattern=NAME)
     reason: str | None = Field(default=None, max_length=REASON_LIMIT)
+    halt: str | None = Field(default=None, max_length=200)
 
 
 Order = Annotated[HaltOrdered | PauseOrdered | ResumeOrdered, Field(discriminator="kind")]

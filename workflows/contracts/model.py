@@ -3,6 +3,7 @@
 from typing import Literal
 
 from workflows.contracts.base import Frozen
+from workflows.contracts.halts import HaltNotice
 from workflows.contracts.messages import Journal, MessageReceived
 
 
@@ -34,14 +35,15 @@ class Plan(Frozen):
     """What the model wants next. `next` says how the loop goes on.
 
     `calls`: perform them; `answer`: it is done; `again`: its turn was cut or paused, ask once more; `refused` and
-    `context`: the model will not or cannot go on.
+    `context`: the model will not or cannot go on; `halted`: it was not asked, or its answer was not waited for.
     """
 
     kind: Literal["planned"] = "planned"
-    next: Literal["calls", "answer", "again", "refused", "context"] = "calls"
+    next: Literal["calls", "answer", "again", "refused", "context", "halted"] = "calls"
     calls: tuple[PlannedCall, ...] = ()
     next_seq: int
     tokens: int = 0
     usd_micros: int = 0
     messages: int = 0  # how many of the run's noted messages are now in the transcript
     orders: int = 0  # how many of its noted orders are now in the trace log
+    halt: HaltNotice | None = None

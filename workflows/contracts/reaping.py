@@ -4,7 +4,8 @@ from workflows.contracts.base import Frozen
 
 
 class ReapReport(Frozen):
-    """Runs looked at, and those found dead and closed."""
+    """Runs looked at, those found dead and closed, and how many were told late that a halt was lifted."""
 
     checked: int = 0
     closed: tuple[str, ...] = ()
+    resumed: int = 0

@@ -1,0 +1,247 @@
+"""`drills.run`: decoys at work, a halt, and a long look at what still happens. It proves the off switch or goes red.
+
+Everything in it is real: runs, workers, tools, the halt. Only what the runs act on is a decoy. Unless it is asked for
+live, the halt is one of a tenant that the drill made up, so no other run is touched.
+"""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
+
+from activities.agents.definition import AgentDefinition
+from activities.agents.versions import Agents, resolve
+from activities.approvals.authority import Authority
+from activities.drills import tools
+from activities.drills.caller import LOOPBACK
+from activities.drills.decoy import Decoy
+from activities.drills.measure import Figures, measured
+from activities.drills.script import ACTING, KINDS, Kind, goal_of
+from activities.errors import Transient
+from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
+from activities.halts.tell import tell_halted, tell_lifted
+from activities.storage.canonical import canonical_json
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from activities.tools.registry import tools_in
+from workflows.contracts.drills import HARD_SECONDS, DrillReport, DrillRequest
+from workflows.contracts.runs import WORKFLOW_TYPE
+from workflows.ports import DrillsPort
+
+SQL = Queries(__file__, "drills.sql")
+AGENT = "stanchion-drill"
+END_SECONDS = 30.0  # for decoys to end once they are cancelled; those that do not are terminated
+LOOK_SECONDS = 0.1
+WORK_SECONDS = 1.0  # all at work together, so that the halt comes in the middle of something for each
+
+Sign = Callable[[Mapping[str, Any]], tuple[str, str]]  # statement -> (key, signature)
+log = structlog.get_logger("stanchion.drills")
+
+
+class NotReady(Transient):
+    """The decoys did not come to work in time; is a worker running?"""
+
+
+class Drills(DrillsPort):
+    """Drills, and their reports in Postgres. `sign`: with which key, if this process has one."""
+
+    def __init__(self, database: Database, agents: Agents, task_queue: str, sign: Sign | None = None) -> None:
+        self._database = database
+        self._agents = agents
+        self._queue = task_queue
+        self._sign = sign
+
+    def sign_with(self, sign: Sign) -> None:
+        """Sign reports from here on."""
+        self._sign = sign
+
+    @activity.defn(name="drills.run")
+    async def run(self, request: DrillRequest) -> DrillReport:
+        """One drill, measured and stored. Raises NotReady, StoreUnavailable."""
+        return await self.play(activity.client(), request)
+
+    async def play(self, client: Client, request: DrillRequest) -> DrillReport:
+        """One drill with this client."""
+        await self._agents.publish(resolve(definition(), "."))
+        drill = Drill(client, self._database, request, self._queue)
+        report = await drill.play()
+        await self._store(report, request.by)
+        return report
+
+    async def _store(self, report: DrillReport, by: str) -> None:
+        statement = {"kind": "drill", "by": by, "report": report.model_dump(mode="json")}
+        key, signature = self._sign(statement) if self._sign else (None, None)
+        await SQL["store"].rows(
+            self._database,
+            drill_id=report.drill_id,
+            passed=report.passed,
+            report=report.model_dump_json(),
+            by=by,
+            proof="signature" if signature else "unsigned",
+            key=key,
+            signature=signature,
+            statement=canonical_json(statement) if signature else None,
+        )
+        log.info("drill.ended", **report.model_dump(include={"drill_id", "passed", "p99_seconds", "late_effects"}))
+
+
+def definition() -> AgentDefinition:
+    """The decoys' agent. Its budget is no part of what is drilled."""
+    used = sorted(tools_in(tools))
+    return AgentDefinition.model_validate(
+        {
+            "name": AGENT,
+            "description": "Acts on a decoy, so that the off switch can be drilled (`stanchion drill`).",
+            "instructions": "Do as the script says.",
+            "model": "scripted:activities.drills.script:turn",
+            "tools": [{"module": tools.MODULE, "use": used}],
+            "approvals": {"tools": {"touch_if_allowed": {"always": True}}},
+            "budget": {"tool_calls": 10_000, "steps": 10_000, "minutes": 60, "tokens": 10_000_000},
+        }
+    )
+
+
+class Drill:
+    """One drill at play."""
+
+    def __init__(self, client: Client, database: Database, request: DrillRequest, queue: str) -> None:
+        self._client, self._database, self._request, self._queue = client, database, request, queue
+        self.name = f"drill-{secrets.token_hex(4)}"  # of the drill, and of its tenant
+        # Unsigned orders count here: nobody else's runs can be in a tenant that was made up a moment ago.
+        self._halts = Halts(database, Authority(database, dangerously_accept_unsigned_decisions=not request.live))
+        self._decoy = Decoy()
+        self._runs: dict[str, Kind] = {}
+
+    async def play(self) -> DrillReport:
+        """Start, wait until all are at work, halt, look, clean up."""
+        async with self._decoy.serving(self._request.host), self._decoys():
+            await self._at_work()
+            await asyncio.sleep(WORK_SECONDS)
+            ordered = self._decoy.now()
+            halt = await self._halts.order(self._order())
+            committed = self._decoy.now()
+            with suppress(RPCError):  # Temporal is not needed for it
+                await tell_halted(self._client, halt.notice)
+            blind: Any = await SQL["blind"].row(self._database, tenant=self.name)
+            await self._tempt()
+            await asyncio.sleep(max(ordered + self._request.watch_seconds - self._decoy.now(), 0))
+            begun = [(effect["run_id"], effect["call_id"]) for effect in halt.in_flight]
+            figures = measured(self._decoy.hits, ordered, committed, begun)
+            settled = Counter[str](each.outcome for each in await self._halts.in_flight(halt.notice.halt_id))
+        lifted = await self._lift(halt)
+        return self._report(halt, figures, committed - ordered, dict(settled), lifted, blind["runs"])
+
+    # ── the decoys ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def _decoys(self) -> AsyncIterator[None]:
+        """The decoy runs; none is left behind, whatever happens."""
+        kinds = [kind for kind in KINDS if kind != "model" or self._request.host in LOOPBACK]
+        handles: list[WorkflowHandle[Any, Any]] = []
+        try:
+            for number in range(self._request.runs):
+                handles.append(await self._start(number, kinds[number % len(kinds)]))
+            yield
+        finally:
+            await asyncio.gather(*(self._end(handle) for handle in handles))
+
+    async def _start(self, number: int, kind: Kind) -> WorkflowHandle[Any, Any]:
+        run_id = f"agent/{AGENT}/{self.name}-{number}"
+        self._runs[run_id] = kind
+        goal = goal_of(kind, self._decoy.url, run_id)
+        start = {"agent": AGENT, "goal": goal, "tenant": self.name, "requester": self._request.by}
+        return await self._client.start_workflow(
+            WORKFLOW_TYPE, start, id=run_id, task_queue=self._queue, static_summary=f"a decoy of {self.name}"
+        )
+
+    async def _end(self, handle: WorkflowHandle[Any, Any]) -> None:
+        """Cancelled runs write their own end; one that does not is terminated, and the reaper writes it."""
+        with suppress(RPCError):
+            await handle.cancel(reason="the drill is over")
+            try:
+                async with asyncio.timeout(END_SECONDS):
+                    await handle.result()
+            except TimeoutError:
+                await handle.terminate(reason="the drill is over")
+            except Exception as error:
+                log.warning("a decoy failed", run_id=handle.id, reason=str(error))
+
+    async def _at_work(self) -> None:
+        """Everyone acts, waits for a person, or sleeps. Raises NotReady."""
+        acting = {run_id for run_id, kind in self._runs.items() if kind in ACTING}
+        waiting = len(self._runs) - len(acting)
+        try:
+            async with asyncio.timeout(self._request.ready_seconds):
+                while not (acting <= self._seen() and await self._standing() >= waiting):  # noqa: ASYNC110 — a table
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            idle = len(acting - self._seen())
+            raise NotReady(f"{idle} of {len(self._runs)} decoys did not act; is a worker running?") from None
+
+    def _seen(self) -> set[str]:
+        return {hit.run_id for hit in self._decoy.hits}
+
+    async def _standing(self) -> int:
+        row: Any = await SQL["waiting"].row(self._database, tenant=self.name)
+        return int(row["there"])
+
+    async def _tempt(self) -> None:
+        """Say yes to what waits for a person: a halt has to stand against an approval too."""
+        for row in await SQL["open_approvals"].rows(self._database, tenant=self.name):
+            decision = {"approval_id": row["approval_id"], "verdict": "approve", "by": f"{self.name}-approver"}
+            with suppress(RPCError):
+                await self._client.get_workflow_handle(row["run_id"]).signal("decision", decision)
+
+    # ── the halt ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _order(self) -> HaltOrder:
+        scope = self._request.scope if self._request.live else "tenant"
+        target = {"agent": AGENT, "tenant": self.name, "fleet": ""}[scope]
+        return HaltOrder(scope=scope, target=target, by=self._request.by, reason=f"drill {self.name}")
+
+    async def _lift(self, halt: Halt) -> bool:
+        """Lift the halt, as far as the drill may: that of a live one takes people."""
+        try:
+            lifting = await self._halts.lift(LiftOrder(halt_id=halt.notice.halt_id, by=self._request.by))
+        except LiftRefused:
+            return False
+        if lifting.lifted and self._request.live:
+            await tell_lifted(self._client, halt.notice)
+        return lifting.lifted
+
+    def _report(
+        self, halt: Halt, figures: Figures, order_seconds: float, in_flight: dict[str, int], lifted: bool, blind: int
+    ) -> DrillReport:
+        expected = sum(kind in ACTING for kind in self._runs.values())
+        why = [
+            f"{figures.late} effects came after the halt" if figures.late else "",
+            f"the claim did not see the halt for {blind} runs" if blind else "",
+            f"the last one came {figures.longest:.2f} s after the order" if figures.longest > HARD_SECONDS else "",
+            f"only {figures.acting} of {expected} decoys acted before it" if figures.acting < expected else "",
+        ]
+        return DrillReport(
+            drill_id=self.name,
+            halt_id=halt.notice.halt_id,
+            scope=self._request.scope if self._request.live else "tenant",
+            live=self._request.live,
+            runs=len(self._runs),
+            acting=figures.acting,
+            kinds=dict(Counter(self._runs.values())),
+            p50_seconds=round(figures.p50, 3),
+            p99_seconds=round(figures.p99, 3),
+            max_seconds=round(figures.longest, 3),
+            order_seconds=round(order_seconds, 3),
+            effects=len(self._decoy.hits),
+            late_effects=figures.late,
+            in_flight=in_flight,
+            lifted=lifted,
+            passed=not any(why),
+            why="; ".join(filter(None, why)),
+        )

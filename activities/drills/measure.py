@@ -1,0 +1,52 @@
+"""What the decoy counted -> figures. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from activities.drills.decoy import Hit
+from workflows.contracts.drills import HARD_SECONDS
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a drill saw. Seconds from the order to halt until a run's last effect."""
+
+    acting: int
+    p50: float
+    p99: float
+    longest: float
+    late: int
+
+
+def measured(hits: Sequence[Hit], ordered: float, committed: float, in_flight: Iterable[tuple[str, str]]) -> Figures:
+    """The figures of a drill. All times are the decoy's.
+
+    An effect is late if it came after the halt had committed and its call was not in flight by then, or if it came more
+    than `HARD_SECONDS` after the order, in flight or not.
+    """
+    begun = frozenset(in_flight)
+    acting = {hit.run_id for hit in hits if hit.at < ordered}
+    last: dict[str, float] = {}
+    for hit in hits:
+        last[hit.run_id] = max(last.get(hit.run_id, hit.at), hit.at)
+    seconds = sorted(max(last[run_id] - ordered, 0.0) for run_id in acting)
+    return Figures(
+        acting=len(acting),
+        p50=quantile(seconds, 0.5),
+        p99=quantile(seconds, 0.99),
+        longest=seconds[-1] if seconds else 0.0,
+        late=sum(is_late(hit, ordered, committed, begun) for hit in hits),
+    )
+
+
+def is_late(hit: Hit, ordered: float, committed: float, begun: frozenset[tuple[str, str]]) -> bool:
+    """Whether an effect should not have happened any more. A model that is being asked claims nothing."""
+    if hit.at > ordered + HARD_SECONDS:
+        return True
+    return hit.at > committed and hit.call_id != "model" and (hit.run_id, hit.call_id) not in begun
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of them does not exceed; 0 of none."""
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0

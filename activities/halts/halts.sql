@@ -1,0 +1,57 @@
+-- Halts: ordered, lifted, looked up. Ordering and lifting are functions of the database: one statement, one order.
+
+-- name: order
+-- Halt a scope. Returns once no claim is half-way; in_flight is what was claimed by then and not settled.
+SELECT halt_id, scope, target, by, reason, proof, at, in_flight::text AS in_flight, lifted_at
+FROM order_halt(:halt_id, :scope, :target, :by, :reason, :proof, :key, :signature, :statement);
+
+-- name: lift
+-- One person's order to lift.
+SELECT lifted, by_whom FROM order_lift(:halt_id, :by, :proof, :key, :signature, :statement, :people::int);
+
+-- name: active
+-- The halts in force. One of a run that has ended is fulfilled.
+SELECT h.halt_id, h.scope, h.target, h.by, h.reason, h.proof, h.at, h.in_flight::text AS in_flight, h.lifted_at,
+       ARRAY(SELECT o.by FROM lift_orders o WHERE o.halt_id = h.halt_id ORDER BY o.at) AS lift_ordered_by
+FROM halts h
+WHERE h.lifted_at IS NULL
+  AND NOT EXISTS (SELECT FROM runs r WHERE h.scope = 'run' AND r.run_id = h.target AND r.status <> 'open')
+ORDER BY h.at;
+
+-- name: find
+-- One halt, lifted or not.
+SELECT halt_id, scope, target, by, reason, proof, at, in_flight::text AS in_flight, lifted_at FROM halts
+WHERE halt_id = :halt_id;
+
+-- name: tenant_of
+-- Whose run it is.
+SELECT tenant FROM runs WHERE run_id = :run_id;
+
+-- name: in_flight
+-- What became of the effects that were in flight when a halt committed.
+SELECT f.run_id, f.call_id, f.tool, f.contract,
+       CASE WHEN e.state = 'settled' AND NOT coalesce((e.result ->> 'is_error')::boolean, false) THEN 'done'
+            WHEN e.state IN ('settled', 'refused', 'abandoned') THEN 'not done'
+            WHEN e.state = 'claimed' AND e.contract = 'pure' THEN 'not done'
+            ELSE 'unknown' END AS outcome
+FROM halts h, json_to_recordset(h.in_flight) AS f (run_id text, call_id text, tool text, contract text)
+LEFT JOIN effects e ON e.run_id = f.run_id AND e.call_id = f.call_id
+WHERE h.halt_id = :halt_id
+ORDER BY f.run_id, f.call_id;
+
+-- name: untold
+-- Lifted halts whose paused runs may not all know it yet.
+SELECT halt_id, scope, target, by, reason FROM halts
+WHERE lifted_at IS NOT NULL AND told_at IS NULL AND scope IN ('agent', 'tenant', 'fleet')
+ORDER BY lifted_at LIMIT 20;
+
+-- name: told
+-- Every run in scope was told that it is lifted.
+UPDATE halts SET told_at = now() WHERE halt_id = :halt_id AND told_at IS NULL;
+
+-- name: retire
+-- The halts of runs that have ended are fulfilled: they need no one to lift them.
+UPDATE halts h SET lifted_at = now()
+WHERE h.scope = 'run' AND h.lifted_at IS NULL
+  AND EXISTS (SELECT FROM runs r WHERE r.run_id = h.target AND r.status <> 'open')
+RETURNING h.halt_id;

@@ -1,0 +1,1 @@
+"""The off switch: halts at every scope, the watch, lifting, drills."""

@@ -1,0 +1,85 @@
+"""The reaper: runs that cannot close themselves are closed, whatever they died of, and the log says why."""
+
+from datetime import timedelta
+from typing import Any
+
+from activities.runs.reaper import Reaper
+from tests.halts.test_halts import at_work, halt
+from tests.harness.checks import assert_sound, facts
+from tests.harness.stanchion import Stanchion, eventually, unique
+from tests.harness.toolbox import WITNESS
+from workflows.contracts.runs import CloseRequest, RunOutcome
+
+COPIED = """INSERT INTO {table} SELECT (json_populate_record(NULL::{table},
+    (to_jsonb(t) || jsonb_build_object('run_id', $2::text))::json)).* FROM {table} t WHERE run_id = $1"""
+
+
+async def reap(stanchion: Stanchion) -> Any:
+    return await stanchion.client.execute_workflow(
+        "ReaperWorkflow", id=unique("reaper"), task_queue=stanchion.settings.task_queue
+    )
+
+
+async def test_a_run_that_timed_out_is_closed_with_its_approval_and_the_reason(stanchion: Stanchion) -> None:
+    turns = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
+    agent = await stanchion.publish(turns, "send")
+    handle = await stanchion.client.start_workflow(
+        "AgentWorkflow",
+        {"agent": agent.definition.name, "goal": "do it"},
+        id=f"agent/{agent.definition.name}/{unique('run')}",
+        task_queue=stanchion.settings.task_queue,
+        execution_timeout=timedelta(seconds=4),
+    )
+    await stanchion.approval(handle)
+
+    async def closed() -> bool:
+        report = await reap(stanchion)
+        return handle.id in report.get("closed", ())
+
+    await eventually(closed, "the reaper found it")
+    [end] = await facts(stanchion, handle.id, "run.closed")
+    assert (end["ending"]["rule"], end["ending"]["status"]) == ("timed out", "stopped")
+    assert await stanchion.value("SELECT state FROM approvals WHERE run_id = $1", handle.id) == "withdrawn"
+    await assert_sound(stanchion, handle.id)
+
+
+async def test_a_run_that_temporal_lost_is_closed_and_its_claim_is_in_doubt(stanchion: Stanchion) -> None:
+    handle, _ = await at_work(stanchion)
+    lost = unique("lost")  # the tables hold a run that no server ever heard of
+    for table in ("runs", "calls", "effects", "transcript"):
+        await stanchion.rows(COPIED.format(table=table), handle.id, lost)
+    report = await reap(stanchion)
+    assert lost in report["closed"]
+    [doubt] = await facts(stanchion, lost, "outcome.unknown")
+    [end] = await facts(stanchion, lost, "run.closed")
+    assert end["ending"]["rule"] == "lost" and doubt["reason"].startswith("the run ended: lost")
+    assert await stanchion.value("SELECT state FROM effects WHERE run_id = $1", lost) == "unknown"
+    await handle.terminate()
+
+
+async def test_a_dead_run_that_cannot_be_closed_does_not_keep_the_others_open(stanchion: Stanchion) -> None:
+    dead = [(await at_work(stanchion))[0] for _ in range(2)]
+    for handle in dead:
+        await handle.terminate()
+    first = min(handle.id for handle in dead)
+
+    async def close(request: CloseRequest) -> RunOutcome:
+        if request.run_id == first:
+            raise ValueError("it cannot be closed")
+        return await stanchion.parts.runs.close(request)
+
+    report = await Reaper(stanchion.parts.database).reap(stanchion.client, close)
+    assert set(report.closed) == {handle.id for handle in dead} - {first}
+    assert (await Reaper(stanchion.parts.database).reap(stanchion.client, stanchion.parts.runs.close)).closed == (
+        first,
+    )
+
+
+async def test_the_halt_of_a_run_that_has_ended_is_in_force_no_more(stanchion: Stanchion) -> None:
+    handle, _ = await at_work(stanchion)
+    await halt(stanchion, "run", handle.id)
+    await stanchion.outcome(handle)
+    assert await stanchion.value("SELECT count(*) FROM halts WHERE lifted_at IS NULL") == 1
+    await reap(stanchion)
+    assert await stanchion.value("SELECT count(*) FROM halts WHERE lifted_at IS NULL") == 0
+    assert WITNESS[f"{handle.id}/1.0"] == 1

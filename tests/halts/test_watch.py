@@ -1,0 +1,188 @@
+"""The watch of a worker: what is in flight is cut short without Temporal, and without a single notification."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+from temporalio.client import Client
+
+from activities.halts.halts import HaltOrder, Halts
+from activities.halts.watch import Flight, Stopped, Watch
+from activities.storage.database import Database
+from tests.halts.test_halts import at_work, halt
+from tests.harness.checks import assert_sound
+from tests.harness.proxy import Proxy
+from tests.harness.stanchion import Stanchion, eventually, unique
+from workers.plugin import stanchion_plugin
+from workers.services import Home, Services, ensure_temporal, reach, register_search_attributes, stop_services
+from workers.services.temporal import stop_temporal
+from workflows.contracts.drills import HARD_SECONDS, DrillRequest
+from workflows.search import SEARCH_ATTRIBUTES
+
+Systems = Callable[..., Stanchion]
+FLIGHT = Flight("agent/a/1", "a", "acme", "send", "1.0")
+
+
+@pytest_asyncio.fixture
+async def proxy(database_url: str) -> AsyncIterator[Proxy]:
+    made = await Proxy(database_url).up()
+    yield made
+    await made.down()
+
+
+@pytest_asyncio.fixture
+async def watch(database_url: str, proxy: Proxy) -> AsyncIterator[Watch]:
+    """A watch that listens through the proxy, and looks past it."""
+    database = Database(database_url)
+    made = Watch(database, listen_url=proxy.url)
+    yield made
+    await made.close()
+    await database.close()
+
+
+async def listening(watch: Watch, wanted: bool = True) -> None:
+    async def so() -> bool:
+        return watch.listens is wanted
+
+    await eventually(so, f"listens: {wanted}")
+
+
+async def cut_short(flight: "asyncio.Task[Any]") -> Stopped:
+    """What stopped it, within the time that a stop may take at most."""
+    done, _ = await asyncio.wait([flight], timeout=HARD_SECONDS)
+    assert done, "it was not cut short"
+    error = flight.exception()
+    assert isinstance(error, Stopped)
+    return error
+
+
+async def order(watch: Watch, scope: Any, target: str = "") -> None:
+    await Halts(watch.database).order(HaltOrder(scope=scope, target=target, by="lee"))
+
+
+async def test_a_notification_cuts_short_what_is_in_flight(watch: Watch) -> None:
+    flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
+    await listening(watch)
+    await order(watch, "fleet")
+    assert (await cut_short(flight)).halt.scope == "fleet"
+    assert watch.in_flight == ()
+
+
+async def test_a_halt_of_something_else_leaves_it_alone(watch: Watch) -> None:
+    flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
+    others = (("run", "agent/a/2"), ("agent", "b"), ("tool", "look"), ("tenant", "other"))
+    for scope, target in others:
+        await order(watch, scope, target)
+
+    async def seen() -> bool:
+        return len(watch.active) == len(others)
+
+    await eventually(seen, "it saw them all")
+    assert not flight.done()
+    flight.cancel()
+
+
+async def test_a_watch_that_hears_nothing_sees_a_halt_all_the_same(watch: Watch, proxy: Proxy) -> None:
+    proxy.cut()
+    flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
+    await order(watch, "tenant", "acme")
+    assert (await cut_short(flight)).halt.target == "acme"
+    assert not watch.listens and proxy.turned_away > 0
+
+
+async def test_a_watch_listens_again_once_it_can(watch: Watch, proxy: Proxy) -> None:
+    flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
+    await listening(watch)
+    proxy.cut()
+    await listening(watch, False)
+    proxy.mend()
+    await listening(watch)
+    await order(watch, "run", FLIGHT.run_id)
+    assert (await cut_short(flight)).halt.scope == "run"
+
+
+async def test_what_takes_off_under_a_halt_that_was_seen_is_stopped_at_once(watch: Watch) -> None:
+    await order(watch, "tool", "send")
+    watch.start()
+
+    async def seen() -> bool:
+        return len(watch.active) == 1
+
+    await eventually(seen, "it saw the halt")
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+
+    assert (await cut_short(asyncio.create_task(watch.over(FLIGHT, work())))).halt.scope == "tool"
+    assert not begun.is_set()
+
+
+async def test_a_cancel_from_outside_is_no_halt(watch: Watch) -> None:
+    flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    flight.cancel()
+    await asyncio.wait([flight])
+    assert flight.cancelled()
+
+
+async def test_a_drill_passes_with_half_of_the_workers_cut_off_from_notifications(
+    systems: Systems, services: Services, proxy: Proxy
+) -> None:
+    queue = unique("shared")
+    hears, deaf = systems(task_queue=queue), systems(task_queue=queue)
+    deaf.client = await Client.connect(services.temporal.address, plugins=[stanchion_plugin()])  # a worker of its own
+    deaf.parts.watch.listen_url = proxy.url
+    proxy.cut()
+    await hears.up()
+    await deaf.up()
+    report = await hears.parts.drills.play(hears.client, DrillRequest(runs=12))
+    assert report.passed, report.why
+    assert not deaf.parts.watch.listens and hears.parts.watch.listens
+
+
+@pytest_asyncio.fixture
+async def own_temporal(tmp_path_factory: Any) -> AsyncIterator[tuple[Home, Client]]:
+    """A Temporal of this test's own, which it may stop."""
+    home = Home(Path(tmp_path_factory.mktemp("own")))
+    client = await started(home)
+    yield home, client
+    await stop_services(home)
+
+
+async def started(home: Home) -> Client:
+    service = await ensure_temporal(
+        home, search_attributes=SEARCH_ATTRIBUTES, prefer_default_ports=False, progress=lambda line: None
+    )
+    await register_search_attributes(await reach(service), SEARCH_ATTRIBUTES)
+    return await Client.connect(service.address, plugins=[stanchion_plugin()])
+
+
+async def test_with_temporal_stopped_what_is_in_flight_is_cut_short_and_the_run_ends_once_it_is_back(
+    own_temporal: tuple[Home, Client], database_url: str
+) -> None:
+    home, client = own_temporal
+    stanchion = await Stanchion.make(client, database_url).up()
+    try:
+        ending, _ = await at_work(stanchion)
+        pausing, _ = await at_work(stanchion, "blocks_once", tenant="acme")
+        await stop_temporal(home)
+        await halt(stanchion, "run", ending.id)
+        await halt(stanchion, "tenant", "acme")
+
+        async def nothing_in_flight() -> bool:
+            return not stanchion.parts.watch.in_flight
+
+        await eventually(nothing_in_flight, "all is cut short", HARD_SECONDS)
+        await started(home)
+        assert (await stanchion.outcome(ending))["reason"] == "halted: by lee: enough"
+
+        async def paused() -> bool:
+            return bool((await pausing.query("status"))["status"] == "paused")
+
+        await eventually(paused, "the tenant's run is paused")
+        await assert_sound(stanchion, ending.id)
+    finally:
+        await stanchion.close()

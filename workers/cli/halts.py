@@ -1,0 +1,257 @@
+"""`halt`, `kill`, `resume --agent|--tool|--tenant|--fleet`, `halts`: the off switch.
+
+The row in Postgres is what stops things, so it is written first and needs nothing else. Temporal is told after that, so
+that runs that stand still are seen to be halted; if it is away, they hear of it when they next move.
+"""
+
+import asyncio
+import getpass
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.agents.versions import Agents
+from activities.approvals.authority import Authority
+from activities.halts.halts import SQL, Halt, HaltOrder, Halts, Lifting, LiftOrder, LiftRefused
+from activities.halts.tell import tell_halted, tell_lifted
+from activities.runs.lifecycle import Runs
+from activities.runs.reaper import Reaper
+from activities.storage.database import Database, StoreUnavailable
+from workers import keys, logs
+from workers.cli.opened import RunNotFound, run_id_in, store, temporal
+from workers.cli.output import Exit, fail, run, say, show, table
+from workers.services import Home, TemporalUnreachable
+from workers.settings import from_environment
+from workflows.contracts.base import explain
+from workflows.contracts.halts import HaltNotice, HaltScope
+from workflows.contracts.runs import Ending, QueueLayout
+
+TEMPORAL_SECONDS = 5.0  # whoever stops something does not wait longer for a server that is not needed for it
+ENDED_SECONDS = 60.0  # for a halted run to write its end down
+SETTLED_SECONDS = 3.0  # for what was in flight to be settled: it is cut short within one
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is to be stopped, or let go on."""
+
+    scope: HaltScope
+    target: str
+
+    def __str__(self) -> str:
+        return "everything" if self.scope == "fleet" else f"{self.scope} {self.target}"
+
+
+def aim(
+    name: str | None, by_run: str | None, agent: str | None, tool: str | None, tenant: str | None, fleet: bool
+) -> Aim:
+    """The one thing that is meant; anything but one is a mistake."""
+    named = {"run": name or by_run, "agent": agent, "tool": tool, "tenant": tenant, "fleet": "" if fleet else None}
+    given = [Aim(scope, target) for scope, target in named.items() if target is not None]  # type: ignore[arg-type]
+    if len(given) != 1 or (name and by_run and name != by_run):
+        fail("say what: a run, or one of --agent, --tool, --tenant, --fleet", Exit.USAGE)
+    return given[0]
+
+
+def halt(what: Aim, reason: str | None, by: str | None, as_json: bool) -> None:
+    """`stanchion halt`. Exit code 5 if Postgres or Temporal was away; what was done all the same is said."""
+
+    async def work() -> tuple[dict[str, Any], Exit]:
+        order = HaltOrder(**_checked(what, reason, by))
+        try:
+            return await _halt(order)
+        except StoreUnavailable as error:
+            say(f"stanchion: {error}; no claim succeeds while it is away. Telling Temporal alone …")
+            told, _ = await _told(HaltNotice(halt_id="", scope=order.scope, target=order.target, by=order.by))
+            return {"halt": None, "told": told}, Exit.UNREACHABLE
+
+    data, code = run(work())
+    show(data, as_json=as_json, text=_in_words(data))
+    raise SystemExit(int(code))
+
+
+async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
+    async with store() as database:
+        halts = Halts(database)
+        if order.scope == "run":
+            order = order.model_copy(update={"target": await _run_id(database, order.target)})
+        halted = await halts.order(_signed(order))
+        say(
+            f"{halted.notice.halt_id}: nothing of {Aim(order.scope, order.target)} starts from here on ({halted.proof})"
+        )
+        told, client = await _told(halted.notice)
+        outcome = await _end_of(client, order.target) if client and order.scope == "run" else {}
+        left = await _settled(halts, halted)
+        data = {**outcome, "halt": halted.notice.halt_id, "scope": order.scope, "target": order.target, "told": told}
+        return data | {"in_flight": left}, Exit.OK if client else Exit.UNREACHABLE
+
+
+async def _told(notice: HaltNotice) -> tuple[int, Client | None]:
+    """Tell Temporal. Without it, workers have cut short what was in flight, and runs hear of it when they move."""
+    try:
+        client = await temporal(TEMPORAL_SECONDS)
+        return await tell_halted(client, notice), client
+    except (TemporalUnreachable, RPCError) as error:
+        say(f"stanchion: Temporal was not told ({error}); workers stop what is in flight by themselves all the same")
+        return 0, None
+
+
+async def _end_of(client: Client, run_id: str) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(ENDED_SECONDS):
+            outcome: dict[str, Any] = await client.get_workflow_handle(run_id).result()
+            return outcome
+    except TimeoutError:
+        say(f"{run_id} is halted, but no worker has ended it yet; is one running?")
+    except Exception as error:  # terminated, or never admitted: it does nothing more either way
+        say(f"{run_id} is over: {error}")
+    return {}
+
+
+async def _settled(halts: Halts, halted: Halt) -> list[dict[str, Any]]:
+    """What became of the effects in flight, as far as it is known after a moment."""
+    give_up = asyncio.get_running_loop().time() + SETTLED_SECONDS
+    while True:
+        left = await halts.in_flight(halted.notice.halt_id)
+        if all(each.outcome != "unknown" for each in left) or asyncio.get_running_loop().time() > give_up:
+            return [asdict(each) for each in left]
+        await asyncio.sleep(0.1)
+
+
+def kill(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
+    """`stanchion kill`: halted, terminated and closed, in this order; the run itself is not asked.
+
+    One that is at work may see the halt and end by itself before it is terminated: then that is its outcome.
+    """
+
+    async def work() -> dict[str, Any]:
+        async with store() as database:
+            run_id = await run_id_in(database, name)
+            halts = Halts(database)
+            order = _signed(HaltOrder(**_checked(Aim("run", run_id), reason, by)))
+            halted = await halts.order(order)
+            await _terminate(run_id, str(halted.notice))
+            ending = Ending(status="stopped", rule="killed", reason=": ".join(filter(None, (f"by {order.by}", reason))))
+            runs = Runs(database, Agents(database), QueueLayout())
+            outcome = await Reaper(database).bury(run_id, ending, runs.close)
+            await halts.retire()
+            left = [asdict(each) for each in await halts.in_flight(halted.notice.halt_id)]
+            return outcome.model_dump(mode="json") | {"halt": halted.notice.halt_id, "in_flight": left}
+
+    logs.configure(from_environment().log_format, logging.WARNING)
+    data = run(work())
+    show(data, as_json=as_json, text=_in_words(data))
+
+
+async def _terminate(run_id: str, reason: str) -> None:
+    try:
+        client = await temporal(TEMPORAL_SECONDS)
+        await client.get_workflow_handle(run_id).terminate(reason=reason)
+    except (TemporalUnreachable, RPCError) as error:
+        if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
+            return  # it was faster, and has ended by itself
+        say(f"stanchion: Temporal did not terminate it ({error}); it is closed here, and ends when it next moves")
+
+
+def lift(what: Aim, by: str | None, as_json: bool) -> None:
+    """`stanchion resume --…`: one person's order for each halt of that scope that is in force now."""
+    if what.scope == "run":
+        fail("a halted run has ended; start it again under another key", Exit.USAGE)
+
+    async def work() -> list[Lifting]:
+        async with store() as database:
+            authority = Authority(database, dangerously_accept_unsigned_decisions=_unsigned_count())
+            halts, who = Halts(database, authority), by or getpass.getuser()
+            found = await halts.active(what.scope, what.target)
+            try:
+                liftings = [await halts.lift(_signed(LiftOrder(halt_id=h.notice.halt_id, by=who))) for h in found]
+            except LiftRefused as error:
+                fail(str(error), Exit.REFUSED)
+            await _tell_lifted(database, [one.halt.notice for one in liftings if one.lifted], who)
+            return liftings
+
+    liftings = run(work())
+    rows = [{"halt": one.halt.notice.halt_id, "lifted": one.lifted, "by": list(one.by)} for one in liftings]
+    table(rows, ("halt", "lifted", "by"), as_json=as_json, empty=f"no halt of {what} is in force")
+    for one in liftings:
+        if not one.lifted:
+            say(f"{one.halt.notice.halt_id} takes {one.halt.people} people; another one types the same")
+
+
+def ls(as_json: bool) -> None:
+    """`stanchion halts`."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with store() as database:
+            return [_row(halt) for halt in await Halts(database).active()]
+
+    columns = ("halt", "scope", "target", "by", "proof", "reason", "at", "lift_ordered_by")
+    table(run(work()), columns, as_json=as_json, empty="no halt is in force")
+
+
+def _row(halt: Halt) -> dict[str, Any]:
+    notice = halt.notice
+    return {
+        "halt": notice.halt_id,
+        "scope": notice.scope,
+        "target": notice.target,
+        "by": notice.by,
+        "proof": halt.proof,
+        "reason": notice.reason,
+        "at": halt.at,
+        "lift_ordered_by": list(halt.lift_ordered_by),
+    }
+
+
+async def _tell_lifted(database: Database, lifted: list[HaltNotice], by: str) -> None:
+    if not lifted:
+        return
+    try:
+        client = await temporal(TEMPORAL_SECONDS)
+        for notice in lifted:
+            await tell_lifted(client, notice, by)
+            await SQL["told"].rows(database, halt_id=notice.halt_id)
+    except (TemporalUnreachable, RPCError) as error:
+        say(f"stanchion: the runs were not told ({error}); the reaper tells them once Temporal is back")
+
+
+async def _run_id(database: Database, name: str) -> str:
+    try:
+        return await run_id_in(database, name)
+    except RunNotFound:
+        if name.count("/") < 2:
+            raise
+        return name  # a whole id, of a run that is not open yet: it will find the halt
+
+
+def _checked(what: Aim, reason: str | None, by: str | None) -> dict[str, Any]:
+    given = {"scope": what.scope, "target": what.target, "by": by or getpass.getuser(), "reason": reason or ""}
+    try:
+        HaltOrder.model_validate(given)
+    except ValidationError as error:
+        fail(explain(error), Exit.USAGE)
+    return given
+
+
+def _signed(order: keys.Order) -> keys.Order:
+    """Signed, if there is a key on this machine for who orders."""
+    signer = keys.find(Home.locate(), order.by)
+    return signer.order(order) if signer else order
+
+
+def _unsigned_count() -> bool:
+    """Whether unsigned orders to lift count: where decisions do, which is development only."""
+    settings, home = from_environment(), Home.locate()
+    return settings.dangerously_accept_unsigned_decisions or (
+        settings.database_url is None and home.living("worker") is not None  # `stanchion up` is a development mode
+    )
+
+
+def _in_words(data: dict[str, Any]) -> str:
+    lines = [f"{data['status']}: {data['reason']}"] if "status" in data else []
+    lines += [f"in flight: {e['run_id']} {e['call_id']} {e['tool']}: {e['outcome']}" for e in data.get("in_flight", ())]
+    return "\n".join(lines) or f"{data['halt'] or 'no row written'}: {data['told']} runs told"
