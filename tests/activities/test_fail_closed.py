@@ -15,7 +15,8 @@ from activities.gateway import checks, judging
 from activities.policy import cedar, engine
 from activities.policy.store import Effective
 from tests.harness.door import Call, Door
-from workflows.contracts.calls import Observed, Refused
+from tests.harness.outcomes import done
+from workflows.contracts.calls import Refused
 
 PERMIT = "permit (principal, action, resource);"
 TEXT = {"text": "hello"}  # `note` and `send` both have it; `send` has an optional one besides
@@ -86,7 +87,7 @@ async def assert_denied(door: Door, call: Call, rule: str) -> None:
 async def test_with_all_controls_in_place_the_call_is_performed_and_nobody_is_alarmed(door: Door, made: Any) -> None:
     call = await made(door)
     with capture_logs() as logs:
-        assert await door.call(call) == Observed(call_id=call.call_id)
+        assert done(await door.call(call))
     assert [line for line in logs if line["log_level"] in ("warning", "error")] == []
     assert call.happened == 1
 
@@ -154,7 +155,7 @@ async def test_a_tool_that_this_workers_code_does_not_have_is_denied_and_the_rea
 async def test_another_tenants_broken_policy_denies_nothing_here(door: Door) -> None:
     call = await unasked(door)
     await door.put_policy("globex", "permit (principal, action")
-    assert await door.call(call) == Observed(call_id=call.call_id)
+    assert done(await door.call(call))
 
 
 # ── throwing and slow ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from activities.gateway.results import ERROR_LIMIT, SHOWN_LIMIT, as_evidence, fr
 from activities.policy.provenance import Evidence, Passage, trace
 from tests.activities.launderers import EVE
 from tests.harness.door import Call, Door
+from tests.harness.outcomes import failed
 from workflows.contracts.calls import CallResult, NeedsApproval, Observed, Refused
 
 MODULE = "tests.activities.launderers"
@@ -59,7 +60,7 @@ class Run:
 @pytest.mark.parametrize("tool", ["stock", "remote_untrusted"])
 async def test_what_an_untrusted_tool_failed_with_is_untrusted(door: Door, tool: str) -> None:
     run = await Run.open(door, tool)
-    assert await run.does(tool) == Observed(call_id=run.call.call_id, is_error=True)
+    assert failed(await run.does(tool))
     read = await run.result()
     assert (read["origin"], EVE in read["text"]) == ("untrusted", True)
     answer = await run.does("mail", to=EVE)

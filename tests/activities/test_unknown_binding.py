@@ -8,6 +8,7 @@ import pytest
 from activities.gateway import judging
 from activities.tools.registry import find_tool
 from tests.harness.door import Call, Door
+from tests.harness.outcomes import done, failed
 from tests.harness.people import People
 from workflows.contracts.approvals import Decision, RecordRequest
 from workflows.contracts.calls import Observed, Unknown
@@ -54,7 +55,7 @@ async def did_not(door: Door, call: Call, unknown: Unknown) -> None:
 async def test_who_says_that_a_call_did_not_happen_lets_it_be_tried_once_more(door: Door) -> None:
     call, unknown = await paid_by_a_worker_that_died(door)
     await did_not(door, call, unknown)
-    assert await door.call(call) == Observed(call_id=call.call_id)
+    assert done(await door.call(call))
     assert call.happened == 1
 
 
@@ -70,14 +71,14 @@ async def test_who_says_that_a_call_did_not_happen_lets_no_other_one_be_tried(
         monkeypatch.setattr(judging, "find_tool", changed_tool)
     else:
         await door.execute("UPDATE calls SET arguments = replace(arguments::text, '500', '501')::json")
-    assert await door.call(call) == Observed(call_id=call.call_id, is_error=True)
+    assert failed(await door.call(call))
     assert call.happened == 0
 
 
 async def test_a_policy_that_was_set_before_anyone_was_asked_what_happened_is_no_less_a_change(door: Door) -> None:
     call, unknown = await paid_by_a_worker_that_died(door, before_anyone_looks=STRICTER)
     await did_not(door, call, unknown)
-    assert await door.call(call) == Observed(call_id=call.call_id, is_error=True)
+    assert failed(await door.call(call))
     assert call.happened == 0
 
 
@@ -89,7 +90,7 @@ async def test_one_person_alone_never_has_a_payment_tried_again(door: Door) -> N
     assert isinstance(await door.call(call), Unknown)
     assert call.happened == 0
     assert (await door.decide(unknown, call.run_id, "did-not", by="kim")).closes
-    assert await door.call(call) == Observed(call_id=call.call_id)
+    assert done(await door.call(call))
 
 
 @pytest.mark.parametrize("verdict", ["happened", "stop"])
