@@ -61,7 +61,7 @@ WITH claim AS (
     SELECT claim.run_id, e.kind, :step::int, :call_id, :trace_id::text, e.body::json
     FROM claim, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
 ), held AS (
-    SELECT ledger_reserve(claim.run_id || '/' || :call_id, claim.run_id, :wanted::jsonb, :hold_seconds::float8)
+    SELECT ledger_reserve(claim.run_id || '/' || :call_id, claim.run_id, :wanted::jsonb, :hold_seconds::float8, now())
     FROM claim WHERE :wanted::jsonb IS NOT NULL
 )
 SELECT fence, (SELECT count(*) FROM held) AS holds FROM claim;
