@@ -1,11 +1,8 @@
 """Principals and keys: who is known, whose word is proved, and that a revocation counts at once."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,18 +19,13 @@ from activities.identity.principals import (
     SlackUserTaken,
 )
 from activities.identity.proof import Principal, Proven, Unproven, canonical_name
-from activities.identity.signatures import PublicKeyInvalid, decode_public, encode_public, new_key, public_bytes, sign
-from activities.identity.statements import decision_statement, message_statement
+from activities.identity.signatures import PublicKeyInvalid, new_key, public_bytes
+from activities.identity.statements import message_statement
 from activities.storage.database import Database, StoreUnavailable
-from workers import keys as private_keys
-from workers.cli import principals as cli
+from tests.harness.proving import LEE, MINUTE, MO, Scene, approve, dated, refused
 from workers.keys import Signer
-from workers.services import Home, Services
 from workflows.contracts.approvals import Decision
 from workflows.contracts.messages import MessageReceived
-
-LEE, MO = "lee@acme.example", "mo@acme.example"
-MINUTE = timedelta(minutes=1)
 
 
 @pytest_asyncio.fixture
@@ -44,59 +36,10 @@ async def principals(database_url: str) -> AsyncIterator[Principals]:
     await database.close()
 
 
-@dataclass
-class Scene:
-    """Tenant acme with Lee and Mo, a key of Lee's and a surface's."""
-
-    principals: Principals
-    lee: Signer = field(default_factory=lambda: Signer.of(new_key()))
-    surface: Signer = field(default_factory=lambda: Signer.of(new_key()))
-
-    async def settle(self) -> "Scene":
-        """Register them."""
-        await self.principals.add("acme", LEE, ["it"], "U1", "root")
-        await self.principals.add("acme", MO, ["security"], None, "root")
-        await self.principals.add_key(self.lee.public, "person", "acme", LEE, "root")
-        await self.principals.add_key(self.surface.public, "surface", "acme", None, "root")
-        return self
-
-    async def prove(self, decision: Decision, **changes: Any) -> Proven | Unproven:
-        """Whether that decision is proved, about a question that was asked a minute ago and stands for ten."""
-        now = datetime.now(UTC)
-        asked: dict[str, Any] = {
-            "tenant": "acme",
-            "by": decision.by,
-            "key": decision.key,
-            "signature": decision.signature,
-            "statement": decision_statement(decision),
-            "at": decision.at,
-            "not_before": now - MINUTE,
-            "not_after": now + 10 * MINUTE,
-        }
-        return await self.principals.prove(**asked | changes)
-
-
 @pytest_asyncio.fixture
 async def scene(principals: Principals) -> Scene:
     """The scene, settled."""
     return await Scene(principals).settle()
-
-
-def approve(by: str = LEE, **fields: Any) -> Decision:
-    """An approval, not signed yet."""
-    return Decision(approval_id="ap-1", verdict="approve", by=by, digest="d1", **fields)
-
-
-def dated(signer: Signer, decision: Decision, at: datetime | None) -> Decision:
-    """The decision signed as if it were `at`."""
-    said = decision.model_copy(update={"key": signer.key_id, "at": at})
-    return said.model_copy(update={"signature": sign(signer.private, decision_statement(said))})
-
-
-def refused(answer: Proven | Unproven) -> str:
-    """The reason of a refusal."""
-    assert isinstance(answer, Unproven), answer
-    return answer.reason
 
 
 # ── proving ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -418,81 +361,3 @@ async def test_a_revoked_key_never_counts_again(scene: Scene) -> None:
 async def test_what_is_no_public_key_is_not_registered(scene: Scene) -> None:
     with pytest.raises(PublicKeyInvalid):
         await scene.principals.add_key(b"short", "surface", "acme", None, "root")
-
-
-# ── the commands ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-Typed = Callable[..., Any]
-
-
-@pytest.fixture
-def typed(
-    services: Services,
-    database_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Typed:
-    """`await typed(body, *arguments)`: what the command prints as JSON, in a state folder of its own."""
-    monkeypatch.setenv("TEMPORAL_ADDRESS", services.temporal.address)
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("STANCHION_HOME", str(tmp_path / "home"))
-
-    async def type_it(body: Callable[..., None], *arguments: Any) -> Any:
-        await asyncio.to_thread(body, *arguments, True)
-        return json.loads(capsys.readouterr().out)
-
-    return type_it
-
-
-async def test_a_key_that_is_made_here_proves_what_its_owner_says(typed: Typed, principals: Principals) -> None:
-    added = await typed(cli.add, LEE, ["it"], "acme", "U1", None, "root")
-    assert (added["name"], added["roles"], added["slack_user"]) == (LEE, ["it"], "U1")
-    made = await typed(cli.new_key, LEE, False, "acme", False, "root")
-    assert made["file"] == str(private_keys.path_of(Home.locate(), LEE))
-    signer = private_keys.load(Home.locate(), LEE)
-    assert (signer.key_id, signer.public) == (made["key"], decode_public(made["public"]))
-    scene = Scene(principals, lee=signer)
-    assert isinstance(await scene.prove(signer.decision(approve())), Proven)
-    assert [(key["key"], key["kind"]) for key in await typed(cli.list_keys, None)] == [(made["key"], "person")]
-    assert (await typed(cli.revoke_key, made["key"]))["revoked_at"]
-    assert "is revoked" in refused(await scene.prove(signer.decision(approve())))
-    assert (await typed(cli.revoke, LEE, "acme"))["revoked_at"]
-    assert [person["revoked_at"] is None for person in await typed(cli.ls, None)] == [False]
-
-
-async def test_no_key_is_made_for_someone_who_is_not_registered(
-    typed: Typed, principals: Principals, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        await typed(cli.new_key, LEE, False, "acme", False, "root")
-    assert ended.value.code == 2
-    assert f"stanchion principals add {LEE} --tenant 'acme'" in capsys.readouterr().err
-    assert not private_keys.path_of(Home.locate(), LEE).exists()
-    assert await principals.keys() == []
-
-
-async def test_a_key_that_could_not_be_registered_leaves_no_file(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def down(*arguments: object) -> None:
-        raise StoreUnavailable
-
-    monkeypatch.setattr(Principals, "add_key", down)
-    with pytest.raises(SystemExit) as ended:
-        await typed(cli.new_key, "slack", True, "acme", False, "root")
-    assert ended.value.code == 5
-    assert not private_keys.path_of(Home.locate(), "slack").exists()
-
-
-async def test_a_key_made_elsewhere_is_registered_by_its_public_half(typed: Typed, principals: Principals) -> None:
-    slack = await typed(cli.new_key, "slack", True, "acme", True, None)
-    assert slack["registered"] is False
-    assert await principals.keys() == []
-    surface = await typed(cli.add_key, slack["public"], None, True, "acme", "root")
-    assert (surface["key"], surface["kind"]) == (slack["key"], "surface")
-    theirs = encode_public(public_bytes(new_key()))
-    added = await typed(cli.add, LEE, ["it"], "acme", None, theirs, "root")
-    assert {key.key: key.principal for key in await principals.keys()} == {slack["key"]: None, added["key"]: LEE}
-    with pytest.raises(SystemExit):
-        await typed(cli.add_key, theirs, None, False, "acme", "root")
-    with pytest.raises(SystemExit):
-        await typed(cli.add, LEE, ["it"], "acme", None, "no key", "root")
