@@ -96,8 +96,28 @@ def _repeated(calls: Sequence[Seen]) -> Iterator[Finding]:
         yield Finding("repeated-call", errors + others, FAILED_AGAIN)
         return
     # A retry that was answered at last is no repetition: errors do not count among the answers.
-    yield Finding("repeated-call", max(answers.values(), default=0) + others, SAME_ANSWER)
+    if not _moved(calls):
+        yield Finding("repeated-call", max(answers.values(), default=0) + others, SAME_ANSWER)
     yield Finding("repeated-call", answers.total() + others, OTHER_ANSWER)
+
+
+def _moved(calls: Sequence[Seen]) -> bool:
+    """Since the last call was made before, a look at the world showed that it did something: next, and another page."""
+    call = calls[-1]
+    if not call.writes:
+        return False
+    for index in reversed(range(len(calls) - 1)):
+        if calls[index].key == call.key:
+            return False
+        if _shows_another(calls[index], calls[:index]):
+            return True
+    return False
+
+
+def _shows_another(call: Seen, before: Sequence[Seen]) -> bool:
+    """A question that was asked before got an answer that the run had never read: more than another time of day."""
+    earlier = next((other for other in reversed(before) if other.key == call.key and other.result), None)
+    return call.flag == NEW and not call.writes and earlier is not None and earlier.result != call.result
 
 
 def _alike(calls: Sequence[Seen]) -> Iterator[Finding]:
@@ -150,7 +170,9 @@ def _cycle(calls: Sequence[Seen]) -> Iterator[Finding]:
         if length < 2 * period:
             continue
         again = calls[-length:][period:]
-        if period > 1 and any(call.flag not in (NEW, PLANNED) for call in again):
+        looks = [index for index, call in enumerate(calls) if not call.writes and call.flag != PLANNED]
+        moved = [_shows_another(calls[index], calls[:index]) for index in looks if index >= len(calls) - len(again)]
+        if period > 1 and any(call.flag not in (NEW, PLANNED) for call in again) and not (moved and all(moved)):
             yield Finding("cycle", length, Limits(2 * period, 2 * period + 1, 4 * period), period)
         return
 

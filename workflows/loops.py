@@ -11,6 +11,7 @@ seen at the parent's calls, and that it goes in a circle in `delegation.py`.
 | repeated-call | same tool and arguments, same answer | 2nd | 3rd | 6th | two may be meant; a third says no more |
 | | … each time an error | 3rd | 4th | 6th | two retries are good practice: the error may pass |
 | | … each time another answer | 3rd | 6th | 9th | so a queue is drained, and so a job is polled |
+| | … a write, and a look since then showed anew | 3rd | 6th | 9th | "next" is pressed, and there is another page |
 | alike-calls | reworded, about the same thing, in vain | 3rd | 5th | 8th | to word a search anew twice is sensible |
 | | … reads that differ in small numbers only | 4th | 8th | 12th | pages, attempts: a list may end in empty pages |
 | same-result | other questions to one read tool, one answer | 3rd | 6th | 9th | three ways to nothing: enough |
@@ -22,7 +23,8 @@ seen at the parent's calls, and that it goes in a circle in `delegation.py`.
 What interrupts: time (`wait`) and a person's message clear the memory. A write that was not made before lets the same
 question be asked again (act, look, act, look); anything newly learned does so for reworded and unlike questions.
 Not alike are calls about different things: another id, address, path, name or date is another item of a batch, and
-never a repetition, whatever it answers, except to no-news. A run whose arguments and results all differ meets nothing.
+never a repetition, whatever it answers, except to no-news. A run whose arguments and results all differ meets nothing;
+an `idempotency_key` or a `nonce` makes no other arguments.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """How alike two calls' arguments are: a 64-bit SimHash of their text. Pure: stdlib only, the same on every machine.
 
 `model.plan` sketches the arguments where it stores them; the workflow compares sketches and never sees an argument.
-What a call is *about* (ids, numbers, mail addresses, paths, single words) must be equal for two calls to be alike;
-how it is *worded* may differ: case, order, endings, small words, a word more or less.
+What a call is *about* (ids, numbers, mail addresses, paths, single words but for their endings) must be equal for two
+calls to be alike; how it is *worded* may differ: case, order, endings, small words, a word more or less.
 """
 
 import hashlib
@@ -26,6 +26,12 @@ _SMALL_WORDS = frozenset(
     "again once more".split()
 )
 _IDENTIFIER = re.compile(r"[0-9@/\\_=#]")
+# Arguments that tell one attempt from another and nothing else. Not `request_id`, `trace_id`, `attempt`: in some tools
+# they name what is asked about.
+_OF_ATTEMPTS = frozenset(
+    "idempotencykey idempotencytoken idempotencyid nonce clienttoken clientrequestid dedupkey dedupekey "
+    "deduplicationid deduplicationkey retrytoken requesttoken cachebuster".split()
+)
 
 
 class Sketch(NamedTuple):
@@ -35,13 +41,25 @@ class Sketch(NamedTuple):
     shape: str
 
 
+def meant(arguments: Any) -> Any:
+    """The arguments without those that only tell this attempt from another. If there are no others, they are meant."""
+    if not isinstance(arguments, dict):
+        return arguments
+    rest = {key: value for key, value in arguments.items() if _plain(key) not in _OF_ATTEMPTS}
+    return rest or arguments
+
+
+def _plain(name: object) -> str:
+    return re.sub("[^a-z]", "", str(name).casefold())
+
+
 def sketch_of(arguments: Any, *, reads: bool) -> Sketch:
     """The sketch of a call's arguments (JSON data). For a call that only reads, small numbers do not count."""
     words: Counter[str] = Counter()
     about: list[str] = []
     shape: list[str] = []
     room = HEAD
-    for path, scalar in _scalars(arguments, ""):
+    for path, scalar in _scalars(meant(arguments), ""):
         shape.append(path)
         if reads and _is_small(scalar):
             continue
@@ -102,7 +120,9 @@ def _tokens(scalar: Any) -> Iterator[_Token]:
     raw = [word for part in unicodedata.normalize("NFKC", scalar).split() if (word := part.strip(_EDGES))]
     named = len(raw) <= NAME_WORDS and all(word[0].isupper() for word in raw)
     for word in (part.casefold().removesuffix("'s") for part in raw):
-        if named or len(raw) == 1 or _IDENTIFIER.search(word):
+        if len(raw) == 1 and word.isalpha():
+            yield _Token(_stem(word), True)
+        elif named or len(raw) == 1 or _IDENTIFIER.search(word):
             yield _Token(word, True)
         elif word not in _SMALL_WORDS:
             yield _Token(_stem(word), False)

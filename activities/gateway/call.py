@@ -28,7 +28,7 @@ from activities.gateway.halting import AskPerson, AskTarget, GoOn, Leave, NotDon
 from activities.gateway.judging import Bench
 from activities.gateway.news import news_of
 from activities.gateway.perform import TRIES, Doubt, perform, probe
-from activities.gateway.plausibility import weighed
+from activities.gateway.plausibility import Asked, weighed
 from activities.gateway.results import Result, from_error, from_value
 from activities.gateway.spending import windows_of
 from activities.halts.watch import Flight, Stopped, Watch
@@ -279,9 +279,8 @@ class Gateway(GatewayPort):
         facts = claim.facts
         if result.origin == "trusted" and await self._bench.led_astray(facts, claim.spec):
             result = replace(result, origin="untrusted")
-        judged = await weighed(
-            self._database, claim.spec, facts.tenant, facts.run_id, facts.call_id, result.data, result
-        )
+        asked = Asked(facts.tenant, facts.run_id, facts.call_id, facts.digest)
+        judged = await weighed(self._database, claim.spec, asked, result.data, result)
         return await self._effects.settle(claim, judged, await news_of(self._transcripts, facts, judged))
 
     # ── doubt ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 -- A sample is stored under the field's own name, which makes it part of the history that later ones are compared with,
--- or under that name with a suffix (`:apart`), which keeps it apart from the history. No field has that suffix itself.
+-- or under that name with a suffix (`:apart`), which keeps it apart from the history; what a result says of all its items
+-- has a suffix of its own. No field has such a suffix itself.
 
 -- name: known
 -- What is known of some fields of a tool, newest first: `history` (never what was kept apart), `run` (the run's own last
@@ -37,6 +38,33 @@ SELECT field, 'history' AS source, value, at FROM history
 UNION ALL SELECT field, 'run', value, at FROM run
 UNION ALL SELECT field, 'tool', value, at FROM tool
 ORDER BY at DESC;
+
+-- name: answers
+-- What results of a tool said of all their items lately, and what was asked for it, newest first: by this run (`run`) and
+-- by anyone (`tool`). What this very call stored is left out.
+WITH run AS (
+    SELECT o.field, o.run_id, o.call_id, o.value, o.at
+    FROM unnest(:fields::text[]) AS f (field) CROSS JOIN LATERAL (
+        SELECT * FROM (
+            SELECT * FROM observations
+            WHERE tenant = :tenant AND tool = :tool AND field = f.field AND run_id = :run_id AND call_id <> :call_id
+            OFFSET 0 -- as above
+        ) own
+        ORDER BY at DESC LIMIT :most
+    ) o
+), tool AS (
+    SELECT o.field, o.run_id, o.call_id, o.value, o.at
+    FROM unnest(:fields::text[]) AS f (field) CROSS JOIN LATERAL (
+        SELECT * FROM observations
+        WHERE tenant = :tenant AND tool = :tool AND field = f.field AND (run_id <> :run_id OR call_id <> :call_id)
+        ORDER BY at DESC LIMIT :most
+    ) o
+), answers AS (
+    SELECT 'run' AS source, * FROM run UNION ALL SELECT 'tool', * FROM tool
+)
+SELECT a.field, a.source, a.value, coalesce(c.digest, '') AS digest
+FROM answers a LEFT JOIN calls c USING (run_id, call_id)
+ORDER BY a.at DESC;
 
 -- name: observe
 -- The samples of one call. A call that is weighed again keeps those of its first time.

@@ -11,6 +11,7 @@ from typing import Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from activities.errors import Permanent
+from activities.ledger.currencies import CURRENCIES, NO_CURRENCY
 from activities.tools.facts import Effect
 from workflows.contracts.budgets import Budget
 from workflows.contracts.calls import Tier
@@ -36,17 +37,22 @@ class CapInvalid(Permanent):
 class Rule:
     """At most `cap` of `unit` for each `key` of `scope` in each `period`, by calls of `call_class`.
 
-    `minor` is money in the minor unit of its currency, for each currency by itself.
+    `minor` is money in the minor unit of its currency, for each currency by itself; `minor:JPY` is that of one.
     """
 
     scope: Scope
-    unit: Unit
+    unit: str  # a Unit, or minor with its currency
     period: Period
     cap: int
     call_class: str = EVERY
     key: str = EVERY
     level: Level = "platform"
     refusal: str = ""  # the id of a refusal for it, if it has one of its own
+
+    @property
+    def kind(self) -> str:
+        """The unit without its currency."""
+        return self.unit.partition(":")[0]
 
 
 def class_of(effect: Effect, tier: Tier) -> CallClass:
@@ -105,7 +111,10 @@ class AgentCap(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unit: Unit = Field(description="What is counted; minor is money, in the minor unit of each currency")
+    unit: str = Field(
+        pattern=rf"^({'|'.join(get_args(Unit))}|minor:[A-Z]{{3}})$",
+        description="What is counted; minor is money, in the minor unit of each currency, minor:EUR that of one",
+    )
     per: Period = Field(description="In which time; action is one call")
     most: int = Field(ge=0, le=MOST, strict=True)
     calls: str = Field(
@@ -126,18 +135,29 @@ class AgentCap(BaseModel):
         return Rule(scope, self.unit, self.per, self.most, self.calls, level="agent")
 
 
-def refuse_empty(unit: str, period: str, call_class: str, scope: str | None = None) -> None:
+def refuse_empty(unit: str, period: str, call_class: str, scope: str | None = None, key: str = EVERY) -> None:
     """Raises ValueError for a cap that would never be reached, because nothing is counted that way."""
-    if unit in MODEL_UNITS | RUN_UNITS and call_class != EVERY:
-        raise ValueError(f"{unit} are not used by calls of one class; leave the class out")
-    if unit in RUN_UNITS and period == "action":
-        raise ValueError(f"{unit} are counted for whole runs, not for one call")
-    if unit == "slots" and period != "total":
-        raise ValueError("slots are runs at once: per total")
+    if problem := _empty(unit, period, call_class, scope, key):
+        raise ValueError(problem)
+
+
+def _empty(unit: str, period: str, call_class: str, scope: str | None, key: str) -> str | None:
+    kind, _, currency = unit.partition(":")
+    if currency and currency not in CURRENCIES | {NO_CURRENCY}:
+        return f"{currency} is no currency of ISO 4217, such as EUR"
+    if kind in MODEL_UNITS | RUN_UNITS and call_class != EVERY:
+        return f"{kind} are not used by calls of one class; leave the class out"
+    if kind in RUN_UNITS and period == "action":
+        return f"{kind} are counted for whole runs, not for one call"
+    if kind == "slots" and period != "total":
+        return "slots are runs at once: per total"
     if scope is not None and (scope == "run") != (period == "run"):
-        raise ValueError("scope run goes with period run, and no other scope does")
-    if scope == "destination" and unit in MODEL_UNITS | RUN_UNITS:
-        raise ValueError(f"{unit} have no destination")
+        return "scope run goes with period run, and no other scope does"
+    if scope == "destination" and kind in MODEL_UNITS | RUN_UNITS:
+        return f"{kind} have no destination"
+    if scope == "tenant" and key != EVERY:
+        return "a cap of scope tenant is about the whole tenant: say which with --tenant, and leave the key out"
+    return None
 
 
 def stored_rules(text: str | None) -> tuple[Rule, ...]:
@@ -174,7 +194,7 @@ def grant_rule(tool: str, per_day: int) -> Rule:
 
 
 def rank(rule: Rule) -> int:
-    """Who speaks for the platform: its defaults, its operator, and that operator about one key in particular.
+    """Who speaks for the platform: its defaults, its operator, and that operator about one currency or key.
 
     The highest rank counts, wider or not; -1 is everyone else, who only tightens.
     """
@@ -182,7 +202,7 @@ def rank(rule: Rule) -> int:
         case "platform":
             return 0
         case "operator":
-            return 1 if rule.key == EVERY else 2
+            return 1 + (rule.unit != rule.kind) + 2 * (rule.key != EVERY)
         case _:
             return -1
 
@@ -198,7 +218,8 @@ def checked(rule: Rule) -> Rule:
     if isinstance(rule.cap, bool) or not 0 <= rule.cap <= MOST:
         raise CapInvalid(f"a cap is a whole number from 0 to {MOST}")
     try:
-        refuse_empty(rule.unit, rule.period, rule.call_class, rule.scope if rule.period != "action" else None)
+        scope = rule.scope if rule.period != "action" or rule.scope == "tenant" else None
+        refuse_empty(rule.unit, rule.period, rule.call_class, scope, rule.key)
     except ValueError as error:
         raise CapInvalid(str(error)) from None
     return rule

@@ -10,21 +10,12 @@ from typing import Any
 
 from activities.errors import Permanent
 from activities.ledger.caps import EVERY, MOST, Rule, rank
+from activities.ledger.currencies import CURRENCIES, NO_CURRENCY
 from activities.policy.names import addresses_in, place_of, visible
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.tools.facts import Facts
 from workflows.contracts.budgets import micros_to_usd
 
-NO_CURRENCY = "XXX"  # ISO 4217's own code for none: the tool names no currency, so it has only one
-# ISO 4217, codes in use. A made-up currency would be a window of its own, and so a way around the cap.
-CURRENCIES = frozenset(
-    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP "
-    "CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF "
-    "IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD "
-    "MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB "
-    "RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD "
-    "UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG".split()
-)
 SHOWN = 60  # characters of a value in a reason
 _WORDS = {"minor": "minor units", "micro-usd": "USD", "bytes-out": "bytes", "slots": "running slots"}
 
@@ -132,7 +123,7 @@ def windows_for(spender: Spender, use: Use, rules: Iterable[Rule]) -> list[Windo
 def _windows(spender: Spender, use: Use, rule: Rule) -> Iterator[Window]:
     for unit, amount, members in _amounts(use, rule):
         for key in _keys(spender, use, rule):
-            name = rule.refusal or f"budget.{rule.unit}.{rule.scope}.{rule.period}"
+            name = rule.refusal or f"budget.{rule.kind}.{rule.scope}.{rule.period}"
             yield Window(
                 spender.tenant, rule.scope, key, unit, rule.call_class, rule.period, rule.cap, amount, members, name
             )
@@ -148,9 +139,11 @@ def _keys(spender: Spender, use: Use, rule: Rule) -> Iterator[str]:
 
 def _amounts(use: Use, rule: Rule) -> Iterator[tuple[str, int, tuple[str, ...] | None]]:
     """(unit with its currency, amount, members): what counts against a rule."""
-    if rule.unit == "minor":
+    if rule.kind == "minor":
         if (money := _money(use)) is not None:
-            yield f"minor:{_currency(use)}", money, None
+            unit = f"minor:{_currency(use)}"
+            if rule.unit in ("minor", unit):
+                yield unit, money, None
     elif rule.unit == "recipients":
         named = recipients(use)
         if named:

@@ -34,7 +34,7 @@ from workflows.contracts.halts import HaltNotice
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
 from workflows.endings import BUDGET_REACHED
 from workflows.ports import ModelPort
-from workflows.similarity import sketch_of
+from workflows.similarity import meant, sketch_of
 
 SQL = Queries(__file__, "model.sql")
 
@@ -212,7 +212,7 @@ def _planned(agent: AgentVersion, call: ToolCall, seq: int) -> PlannedCall:
         call_id=call.call_id,
         seq=seq,
         tool=call.name[:64],
-        digest=sha256_hex([call.name, call.input, call.invalid])[:16],
+        digest=sha256_hex([call.name, meant(call.input), call.invalid])[:16],
         parallel=known.parallel if known else False,
         timeout=known.timeout if known else 60,
         sketch=sketch.bits,

@@ -67,8 +67,8 @@ def sample_at(data: object, path: str) -> object:
     """
     here = [data]
     for name in path.split("."):
-        here = [item[name] for item in _elements(here) if isinstance(item, dict) and name in item]
-    found = [item for item in _elements(here) if item is not None]
+        here = [item[name] for item in elements(here) if isinstance(item, dict) and name in item]
+    found = [item for item in elements(here) if item is not None]
     numbers = [number for item in found if (number := number_of(item)) is not None]
     if len(numbers) < len(found):
         return next(item for item in found if number_of(item) is None)
@@ -82,11 +82,11 @@ def number_of(value: object) -> float | None:
     return float(value) if abs(value) <= LARGEST else None  # NaN compares as false too
 
 
-def _elements(values: Sequence[object]) -> list[object]:
+def elements(values: Sequence[object]) -> list[object]:
     """The values, with lists replaced by what is in them, however deep."""
     flat: list[object] = []
     for value in values:
-        flat.extend(_elements(value) if isinstance(value, list | tuple) else (value,))
+        flat.extend(elements(value) if isinstance(value, list | tuple) else (value,))
     return flat
 
 

@@ -7,6 +7,8 @@ from temporalio import activity
 
 from activities.agents.versions import Agents, AgentVersion
 from activities.errors import Permanent, clip
+from activities.ledger.caps import Rule, stored_rules
+from activities.ledger.in_force import budget_within, default_budget
 from activities.ledger.ledger import Ledger, naming_breaches, wanted
 from activities.model.provider import Text, ToolResult
 from activities.runs.reaper import Reaper
@@ -76,8 +78,9 @@ class Runs(RunsPort):
         Raises CapReached while no running slot is left.
         """
         agent = await self._agents.current(request.request.agent)
-        budget, mode = _tightened(agent, request.request)
-        row = await self._admit(request, agent, budget, mode)
+        row: Any = await SQL["caps"].row(self._database, tenant=request.request.tenant)
+        budget, mode = _tightened(agent, request.request, stored_rules(row["caps"]))
+        row = await self._admit(request, agent, budget, mode, row["caps"])
         opened = RunOpened(
             agent_version=row["agent_version"],
             policy_version=row["policy_version"],
@@ -133,10 +136,11 @@ class Runs(RunsPort):
         await self._ledger.reconcile()
         return report
 
-    async def _admit(self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode) -> Any:
+    async def _admit(
+        self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode, caps: str | None
+    ) -> Any:
         asked, goal = request.request, text_digest(_goal_text(request.request))
-        caps: Any = await SQL["caps"].row(self._database, tenant=asked.tenant)
-        windows = run_windows(request, agent, budget, caps["caps"])
+        windows = run_windows(request, agent, budget, caps)
         with naming_breaches(windows):
             row = await SQL["admit"].row(
                 self._database,
@@ -177,13 +181,18 @@ class Runs(RunsPort):
         return clip(answer, ANSWER_LIMIT)
 
 
-def _tightened(agent: AgentVersion, request: RunRequest) -> tuple[Budget, Mode]:
-    """Budget and mode in force: the agent's, tightened by the request. Raises BudgetWidened, ModeLoosened."""
-    allowed = Budget().model_copy(update=requested_caps(agent.definition.budget))
+def _tightened(agent: AgentVersion, request: RunRequest, caps: tuple[Rule, ...]) -> tuple[Budget, Mode]:
+    """Budget and mode in force: the agent's, tightened by the request, within `caps` of operator and tenant.
+
+    Who asks for more than the agent has is told so: raises BudgetWidened, ModeLoosened. Who asks for more than operator
+    or tenant allow gets what they allow: an agent need not know whose runs it will be.
+    """
+    allowed = default_budget(caps).model_copy(update=requested_caps(agent.definition.budget))
     try:
-        budget = allowed.tightened(request.budget)
+        asked = allowed.tightened(request.budget)
     except ValueError as error:
         raise BudgetWidened(f"{agent.definition.name}: {error}") from None
+    budget = budget_within(asked, [*caps, *(cap.rule for cap in agent.definition.caps)])
     mode = request.mode or agent.definition.mode
     if STRICTNESS.index(mode) > STRICTNESS.index(agent.definition.mode):
         raise ModeLoosened(f"{agent.definition.name} runs in mode {agent.definition.mode}; {mode} would be looser")

@@ -17,6 +17,8 @@ from activities.tools.spec import ToolSpec
 Function = TypeVar("Function", bound=Callable[..., Any])
 SPEC = "__stanchion_tool__"
 TIMEOUT = 60  # seconds; a tool that needs longer says so
+NUMBERS = frozenset(("integer", "number"))  # types of JSON Schema
+SCALARS = NUMBERS | {"string", "boolean", "null"}
 DEEPEST = 50  # schemas within schemas; a recursive type is looked into no further
 
 
@@ -29,6 +31,7 @@ def tool(
     undo: str | None = None,
     check: Callable[[Any], None] | None = None,
     watch: Sequence[str] = (),
+    varies: Sequence[str] = (),
     private: bool = False,
     timeout: int = TIMEOUT,
 ) -> Callable[[Function], Function]:
@@ -42,6 +45,8 @@ def tool(
     check: raises ValueError for a result that cannot be right; the model sees it, marked suspect with the reason.
     watch: numbers in the result, as dotted paths (`items.price`: the median over a list), that are compared with what
         they were in earlier calls; one that drifts makes the result suspect. A Decimal is text: give minor units.
+    varies: what differs from item to item, as dotted paths (`items.stock`); many items, or many answers to different
+        questions, that all say the same make the result suspect. It needs no history, unlike `watch`.
     private: what it returns is private: personal data, credentials, contracts.
     timeout: seconds after which the tool is cancelled.
     """
@@ -54,7 +59,9 @@ def tool(
         except ToolDeclarationError as error:
             raise ToolDeclarationError(f"{function.__name__}: {error}") from None
         result: TypeAdapter[Any] = TypeAdapter(get_type_hints(function, include_extras=True).get("return", Any))
-        _refuse_blind_checks(function.__name__, result, check, watch)
+        _refuse_blind_checks(function.__name__, check)
+        _refuse_blind_paths(function.__name__, result, "watch", watch, NUMBERS, "no number")
+        _refuse_blind_paths(function.__name__, result, "varies", varies, SCALARS, "nothing")
         spec = ToolSpec(
             name=function.__name__,
             description=inspect.cleandoc(function.__doc__ or ""),
@@ -66,6 +73,7 @@ def tool(
             timeout=timeout,
             check=check,
             watch=tuple(watch),
+            varies=tuple(varies),
         )
         setattr(function, SPEC, spec)
         return function
@@ -109,22 +117,28 @@ def _refuse_nonsense(function: Callable[..., Any], sensitive: Mapping[str, Sensi
         raise ToolDeclarationError(f"{name}: timeout is in seconds, between 1 and 86400, not {timeout}")
 
 
-def _refuse_blind_checks(
-    name: str, result: TypeAdapter[Any], check: Callable[[Any], None] | None, watch: Sequence[str]
-) -> None:
-    """A check that is never awaited, or a misspelt field, would never find anything wrong, and nobody would notice."""
+def _refuse_blind_checks(name: str, check: Callable[[Any], None] | None) -> None:
+    """A check that is never awaited would never find anything wrong, and nobody would notice."""
     if inspect.iscoroutinefunction(check):
         raise ToolDeclarationError(f"{name}: check is called, not awaited; make it a plain function")
-    if isinstance(watch, str):
-        raise ToolDeclarationError(f"{name}: watch is a sequence of paths: ({watch!r},), not {watch!r}")
-    if len(set(watch)) < len(watch):
-        raise ToolDeclarationError(f"{name}: watch names a field twice")
-    schema = _schema_of(result) if watch else {}
-    for path in watch:
+
+
+def _refuse_blind_paths(
+    name: str, result: TypeAdapter[Any], what: str, paths: Sequence[str], kinds: frozenset[str], none: str
+) -> None:
+    """A misspelt field would never be found suspect, and nobody would notice."""
+    if isinstance(paths, str):
+        raise ToolDeclarationError(f"{name}: {what} is a sequence of paths: ({paths!r},), not {paths!r}")
+    if len(set(paths)) < len(paths):
+        raise ToolDeclarationError(f"{name}: {what} names a field twice")
+    schema = _schema_of(result) if paths else {}
+    for path in paths:
         if not all(part.isidentifier() for part in path.split(".")):
-            raise ToolDeclarationError(f"{name}: watch names fields of the result, such as 'items.price', not {path!r}")
-        if not _may_be_a_number(schema, path.split("."), schema.get("$defs", {})):
-            raise ToolDeclarationError(f"{name}: watch names {path!r}, but the result has no number there")
+            raise ToolDeclarationError(
+                f"{name}: {what} names fields of the result, such as 'items.price', not {path!r}"
+            )
+        if not _may_be(kinds, schema, path.split("."), schema.get("$defs", {})):
+            raise ToolDeclarationError(f"{name}: {what} names {path!r}, but the result has {none} there")
 
 
 def _schema_of(result: TypeAdapter[Any]) -> dict[str, Any]:
@@ -134,13 +148,15 @@ def _schema_of(result: TypeAdapter[Any]) -> dict[str, Any]:
         return {}
 
 
-def _may_be_a_number(schema: Any, path: Sequence[str], definitions: Mapping[str, Any], depth: int = 0) -> bool:
-    """Whether data of this schema can have a number at the path. What the schema leaves open can."""
+def _may_be(
+    kinds: frozenset[str], schema: Any, path: Sequence[str], definitions: Mapping[str, Any], depth: int = 0
+) -> bool:
+    """Whether data of this schema can have one of these kinds at the path. What the schema leaves open can."""
     if not isinstance(schema, dict) or depth > DEEPEST:
         return schema is not False
 
     def inside(part: Any, rest: Sequence[str] = path) -> bool:
-        return _may_be_a_number(part, rest, definitions, depth + 1)
+        return _may_be(kinds, part, rest, definitions, depth + 1)
 
     if "$ref" in schema:
         return inside(definitions.get(schema["$ref"].rpartition("/")[2]))
@@ -155,4 +171,4 @@ def _may_be_a_number(schema: Any, path: Sequence[str], definitions: Mapping[str,
             unnamed = schema.get("additionalProperties", "properties" not in schema)
             return inside(schema.get("properties", {}).get(path[0], unnamed), path[1:])
         case kind:
-            return not path and kind in ("integer", "number")
+            return not path and kind in kinds

@@ -51,6 +51,7 @@ class ToolSpec:
     timeout: int  # seconds
     check: Callable[[Any], None] | None = None
     watch: tuple[str, ...] = ()  # dotted paths of numbers in the result, whose drift makes it suspect
+    varies: tuple[str, ...] = ()  # dotted paths at which one value for all items makes the result suspect
 
     @property
     def tier(self) -> Tier:
@@ -67,7 +68,7 @@ class ToolSpec:
         """SHA-256 over name, description, schema and facts: another hash is another tool, however it calls itself."""
         facts = [self.facts.effect, self.facts.contract, self.facts.output, self.facts.undo, self.facts.sensitive]
         # Declared later than the rest: a tool that has none of these keeps the hash that agents were published with.
-        more = {"private": self.facts.private, "watch": self.watch}
+        more = {"private": self.facts.private, "watch": self.watch, "varies": self.varies}
         declared = {key: value for key, value in more.items() if value}
         return sha256_hex([self.name, self.description, self.schema, facts, *([declared] if declared else [])])
 

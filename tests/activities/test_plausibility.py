@@ -1,5 +1,6 @@
 """Bad data is noticed: results are weighed against the tool's own history, on real Postgres, and nothing poisons it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,9 +10,10 @@ from pydantic import BaseModel
 
 from activities.gateway import plausibility
 from activities.gateway.perform import perform, probe
-from activities.gateway.plausibility import APART, weighed
+from activities.gateway.plausibility import APART, Asked, weighed
 from activities.gateway.results import REASON_LIMIT, SHOWN_LIMIT, Result, from_error, from_value
 from activities.policy.drift import RUN
+from activities.policy.sameness import ENOUGH
 from activities.storage.database import Database, StoreUnavailable
 from activities.tools import Checkable, ToolContext, tool
 from activities.tools.decorator import SPEC
@@ -53,6 +55,12 @@ async def unwatched(ctx: ToolContext, stock: list[float]) -> Warehouse:
     return Warehouse(items=[Item(stock=each) for each in stock])
 
 
+@tool(effect="read", output="trusted", varies=("items.stock",))
+async def shelves(ctx: ToolContext, stock: list[float]) -> Warehouse:
+    """How much is there, of articles that are never all alike."""
+    return Warehouse(items=[Item(stock=each) for each in stock])
+
+
 @tool(effect="read", output="trusted", watch=("stock",))
 async def lies(ctx: ToolContext) -> Item:
     """Return a text where an article is declared."""
@@ -66,6 +74,7 @@ def spec_of(function: Callable[..., Any]) -> ToolSpec:
 
 
 SPEC_OF_WAREHOUSE = spec_of(warehouse)
+SPEC_OF_SHELVES = spec_of(shelves)
 
 
 async def read(stock: list[float], spec: ToolSpec = SPEC_OF_WAREHOUSE) -> Result:
@@ -87,7 +96,19 @@ class Feed:
         self.calls += 1
         result = await read(list(stock))
         call = call or f"{self.calls}.0"
-        return await weighed(self.database, SPEC_OF_WAREHOUSE, tenant, run, call, result.data, result)
+        return await weighed(self.database, SPEC_OF_WAREHOUSE, Asked(tenant, run, call), result.data, result)
+
+    async def answers(self, asked: str, *stock: float, run: str = CTX.run_id, call: str = "") -> Result:
+        """The weighed result of a question to a tool whose articles are never all alike."""
+        self.calls += 1
+        result = await read(list(stock), SPEC_OF_SHELVES)
+        call = call or f"{self.calls}.0"
+        await self.execute(
+            "INSERT INTO calls (run_id, call_id, step, seq, tool, arguments, digest) "
+            "VALUES ($1, $2, 1, 1, 'shelves', '{}', $3) ON CONFLICT DO NOTHING",
+            run, call, asked,
+        )  # fmt: skip
+        return await weighed(self.database, SPEC_OF_SHELVES, Asked("acme", run, call, asked), result.data, result)
 
     async def has_given(self, history: list[float], run: str = "agent/a/0", tenant: str = "acme") -> None:
         """A history, as earlier calls left it."""
@@ -240,7 +261,7 @@ async def test_nothing_found_is_no_sample(feed: Feed) -> None:
 async def test_what_is_no_number_is_suspect_and_not_stored(feed: Feed) -> None:
     result = from_value("shown", "trusted", "1.0")
     data = {"items": [{"stock": "none"}, {"stock": 3, "price": 1}]}
-    result = await weighed(feed.database, SPEC_OF_WAREHOUSE, "acme", "agent/a/1", "1.0", data, result)
+    result = await weighed(feed.database, SPEC_OF_WAREHOUSE, Asked("acme", "agent/a/1", "1.0"), data, result)
     assert result.suspect == "items.stock is text where a number belongs"
     assert await feed.stored() == await feed.stored("items.stock" + APART) == []
     assert await feed.stored("items.price" + APART) == [1]
@@ -289,6 +310,47 @@ async def test_a_check_and_a_drift_are_both_told(feed: Feed) -> None:
     assert result.text.count("[suspect") == 1
 
 
+# ── items that should differ ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_two_hundred_articles_at_zero_are_suspect_at_the_first_call_there_ever_was(feed: Feed) -> None:
+    result = await feed.answers("all", *[0.0] * 200)
+    assert result.suspect == "items.stock is 0 in 200 of 200 items, which should differ"
+    assert (await feed.answers("all", *[float(n) for n in range(200)])).suspect is None
+
+
+@pytest.mark.parametrize("runs", [1, 7])
+async def test_different_questions_that_all_have_one_answer_are_suspect_from_the_twentieth_on(
+    feed: Feed, runs: int
+) -> None:
+    results = [await feed.answers(f"sku-{n}", 0, run=f"agent/a/{n % runs}") for n in range(25)]
+    assert [result.suspect is not None for result in results] == [False] * 19 + [True] * 6
+
+
+async def test_one_question_that_is_asked_over_and_over_may_have_one_answer(feed: Feed) -> None:
+    results = [await feed.answers("sku-1", 4) for _ in range(40)]
+    assert [result.suspect for result in results] == [None] * 40
+
+
+async def test_one_article_that_differs_ends_the_row(feed: Feed) -> None:
+    for n in range(19):
+        await feed.answers(f"sku-{n}", 0)
+    assert (await feed.answers("sku-19", 3)).suspect is None
+    assert (await feed.answers("sku-20", 0)).suspect is None
+
+
+async def test_of_questions_side_by_side_the_last_one_sees_them_all(feed: Feed) -> None:
+    results = await asyncio.gather(*(feed.answers(f"sku-{n}", 0) for n in range(ENOUGH)))
+    assert any(result.suspect for result in results)
+
+
+async def test_who_is_asked_again_after_a_lost_reply_counts_once(feed: Feed) -> None:
+    for n in range(18):
+        await feed.answers(f"sku-{n}", 0)
+    again = [await feed.answers("sku-18", 0, call="99.0") for _ in range(5)]
+    assert [result.suspect for result in again] == [None] * 5
+
+
 # ── again, and when the store is away ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -312,11 +374,12 @@ async def test_a_store_that_is_away_is_said_and_not_taken_for_plausible() -> Non
     database = Database(NOWHERE)
     result = await read([1])
     with pytest.raises(StoreUnavailable):
-        await weighed(database, SPEC_OF_WAREHOUSE, "acme", "agent/a/1", "1.0", result.data, result)
+        await weighed(database, SPEC_OF_WAREHOUSE, Asked("acme", "agent/a/1", "1.0"), result.data, result)
 
 
 async def test_a_tool_without_watched_fields_and_an_error_cost_no_round_trip() -> None:
     database = Database(NOWHERE)
     result, error = await read([-1], spec_of(unwatched)), from_error("it broke")
-    assert await weighed(database, spec_of(unwatched), "acme", "r", "1.0", result.data, result) is result
-    assert await weighed(database, SPEC_OF_WAREHOUSE, "acme", "r", "1.0", error.data, error) is error
+    asked = Asked("acme", "r", "1.0")
+    assert await weighed(database, spec_of(unwatched), asked, result.data, result) is result
+    assert await weighed(database, SPEC_OF_WAREHOUSE, asked, error.data, error) is error

@@ -17,7 +17,7 @@ from workflows.contracts.messages import MessageReceived, ResumeOrdered
 from workflows.contracts.model import Plan, PlannedCall
 from workflows.contracts.runs import RunOpened
 from workflows.governance import Intervene, govern, notes_for, refusal_of
-from workflows.similarity import sketch_of
+from workflows.similarity import meant, sketch_of
 from workflows.state import RunState, apply
 
 ENOUGH = Budget(usd_micros=10**9, tokens=10**9, tool_calls=10**6, minutes=10**6, steps=10**6)
@@ -129,7 +129,7 @@ def planned_call(call: Call, call_id: str, seq: int) -> PlannedCall:
         call_id=call_id,
         seq=seq,
         tool=call.tool,
-        digest=sha256_hex([call.tool, call.arguments, None])[:16],
+        digest=sha256_hex([call.tool, meant(call.arguments), None])[:16],
         parallel=not call.writes,
         sketch=sketch.bits,
         shape=sketch.shape,
@@ -173,6 +173,11 @@ def numbered(count: int, call: str, *, answer: str = "ok {n}", writes: bool = Fa
         Call(call, {key: value.format(n=n) for key, value in arguments.items()}, answer.format(n=n), writes=writes)
         for n in range(1, count + 1)
     ]
+
+
+def token(n: int) -> str:
+    """Something as random as a model makes it up for an attempt."""
+    return sha256_hex([n])[:32]
 
 
 def pages(count: int, *, key: str = "page", answer: str = "items of page {n}") -> list[Call]:
@@ -286,7 +291,142 @@ TRACES: dict[str, tuple[list[Happening], Expected]] = {
         [step for n in range(12) for step in (read("next_job", f"job-{n}"), write("do_job", id=f"job-{n}"))],
         PASSES,
     ),
+    "one edit to each of many files": (
+        [*numbered(40, "edit", path="src/m{n}.py", old="from old import it", new="from new import it", writes=True)],
+        PASSES,
+    ),
+    "read and edit many files": (
+        [
+            step
+            for n in range(30)
+            for step in (
+                read("read_file", f"from old import it  # {n}", path=f"src/m{n}.py"),
+                write("edit", "saved", path=f"src/m{n}.py", old="from old import it", new="from new import it"),
+            )
+        ],
+        PASSES,
+    ),
+    "the same edit at many lines of one file": (
+        [*numbered(20, "edit", path="a.py", line="{n}", text="    assert it is not None", writes=True)],
+        PASSES,
+    ),
+    "check and mark forty items": (
+        [step for n in range(40) for step in (read("check", "fine", id=f"I-{n}"), write("mark", id=f"I-{n}"))],
+        PASSES,
+    ),
+    "pages by cursor, most of them filtered empty": (
+        [read("list_orders", "[]" if n % 4 else f"items {n}", cursor=token(n)) for n in range(40)],
+        PASSES,
+    ),
+    "one comment on many tickets": (
+        [write("add_comment", "added", ticket=n, text="Closed as part of the clean-up.") for n in range(40)],
+        PASSES,
+    ),
+    "a day of sales after the other": (
+        [read("sales", f"{n * 7} pieces", day=f"2026-01-{n:02d}") for n in range(1, 29)],
+        PASSES,
+    ),
+    "a few patterns that are found nowhere": (
+        [read("grep", "[]", pattern=word) for word in ("TODO", "FIXME", "XXX", "HACK", "BUG")],
+        PASSES,
+    ),
+    "words that look alike, each with its own answer": (
+        [read("define", f"that is {w}", word=w) for w in ("print", "prints", "printed", "printing", "printer")],
+        PASSES,
+    ),
+    "calls that have nothing but a token": ([read("next_token", f"t-{n}", nonce=token(n)) for n in range(20)], PASSES),
+    # ── legitimate, and told of at most ─────────────────────────────────────────────────────────────────────────────
+    "next, until the last of five pages": (
+        [step for n in range(5) for step in (write("click", button="next"), read("screen", f"page {n}"))],
+        Expected(3, None, None),
+    ),
+    "forty items of which one now and then differs": (
+        [read("stock", "0 pieces" if n % 15 else f"{n} pieces", sku=f"SKU-{n}") for n in range(40)],
+        Expected(13, None, None),
+    ),
     # ── loops ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    "next without end": (
+        [step for n in range(12) for step in (write("click", button="next"), read("screen", f"page {n}"))],
+        Expected(3, 11, 13),
+    ),
+    "a restart that never helps, by a clock": (
+        [
+            step
+            for n in range(10)
+            for step in (write("restart", service="db"), read("status", f"failed at 12:00:{n:02d}", service="db"))
+        ],
+        Expected(3, 5, 8),
+    ),
+    "a restart that helps for a moment": (
+        [
+            step
+            for n in range(10)
+            for step in (write("restart", service="db"), read("status", ("starting", "failed")[n % 2], service="db"))
+        ],
+        Expected(3, 7, 8),
+    ),
+    "a payment again under another key": (
+        [write("pay", "paid", to="bo@acme.example", cents=500, idempotency_key=token(n)) for n in range(9)],
+        Expected(2, 3, 6),
+    ),
+    "a payment again under another key, each with its receipt": (
+        [write("pay", f"receipt {n}", to="bo@acme.example", cents=500, nonce=token(n)) for n in range(12)],
+        Expected(3, 6, 9),
+    ),
+    "two polls in turn, each with a token of its own": (
+        [
+            step
+            for n in range(8)
+            for step in (
+                read("job", "running", id="x", nonce=token(n)),
+                read("log", "nothing", id="x", nonce=token(-n)),
+            )
+        ],
+        Expected(3, 5, 8),
+    ),
+    "one word in all its endings": (
+        search("print", "prints", "printed", "printing", "prints", "Print", "printings", "PRINTED", "printed"),
+        Expected(4, 8, None),
+    ),
+    "single words, never an answer": (
+        search(*"vpn mail printer laptop door lunch parking phone badge screen keyboard mouse dock".split()),
+        Expected(12, None, None),
+    ),
+    "a threshold that creeps": (
+        [read("search_logs", "[]", query="errors", above=f"0.{500 + n}") for n in range(30)],
+        Expected(12, None, 24),
+    ),
+    "a time span that creeps": (
+        [read("search_logs", "[]", query="errors", since=f"2026-01-01T12:{n:02d}:00Z") for n in range(30)],
+        Expected(12, None, 24),
+    ),
+    "a text that grows": (
+        [write("save", "saved", path="a.md", text="The plan is good. " * (n + 1)) for n in range(12)],
+        Expected(3, 5, 8),
+    ),
+    "errors that differ by their time": (
+        [fails("fetch", f"timed out at 2026-01-01T12:00:{n:02d}Z", url="https://a.example") for n in range(8)],
+        Expected(3, 4, 6),
+    ),
+    "a write that fails, with talk between": (
+        [
+            step
+            for n in range(8)
+            for step in (
+                Call("deploy", {"to": "prod"}, f"error {n}", True, True),
+                read("think", f"thought {n}", n=f"t-{n}"),
+            )
+        ],
+        Expected(5, 7, 11),
+    ),
+    "two jobs polled in turn, in percent": (
+        [read("job_status", f"{n} %", job=f"j-{n % 2}") for n in range(24)],
+        Expected(5, 11, 12),
+    ),
+    "one page in other sizes": (
+        [read("search", "KB-1", query="reset password", limit=10 * n) for n in range(1, 15)],
+        Expected(4, 8, 12),
+    ),
     "is it done yet": ([POLL] * 9, Expected(2, 3, 6)),
     "is it done yet, by a clock": (
         [read("job_status", f"running, 12:00:{n:02d}", job="export-17") for n in range(9)],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from tests.harness.values import json_values
-from workflows.similarity import ALIKE, distance, sketch_of
+from workflows.similarity import ALIKE, distance, meant, sketch_of
 
 Pair = tuple[Any, Any]
 MARGIN = 2  # bits between what is alike, the limit, and what is not
@@ -44,6 +44,13 @@ REWORDED: list[Pair] = [
     ({"path": "a/b.txt", "page": 1}, {"path": "a/b.txt", "page": 2}),
     ({"job": "export-17", "attempt": 3}, {"job": "export-17", "attempt": 4}),
     ({"query": "VPN"}, {"query": "vpn"}),
+    ({"query": "printers"}, {"query": "printer"}),
+    ({"query": "printing"}, {"query": "printed"}),
+    (
+        {"to": "bo", "cents": 500, "idempotency_key": "1b9d6bcd"},
+        {"to": "bo", "cents": 500, "idempotency_key": "9b2c33"},
+    ),
+    ({"to": "bo", "clientToken": "a"}, {"to": "bo", "clientToken": "b"}),
     ({"query": "open tickets of the team", "limit": 10}, {"query": "open tickets of the team", "limit": 50}),
 ]
 
@@ -65,6 +72,9 @@ OTHERS: list[Pair] = [
     ({"path": "src/a.py"}, {"path": "src/b.py"}),
     ({"cursor": "eyJhIjoxfQ"}, {"cursor": "eyJhIjoyfQ"}),
     ({"name": "apple"}, {"name": "pear"}),
+    ({"nonce": "1b9d6bcd"}, {"nonce": "9b2c33"}),
+    ({"request_id": "1b9d6bcd", "verdict": "yes"}, {"request_id": "9b2c33", "verdict": "yes"}),
+    ({"job": "x", "trace_id": "1b9d6bcd"}, {"job": "x", "trace_id": "9b2c33"}),
     ({"status": "open"}, {"status": "closed"}),
     ({"deep": {"list": ["a", "b"]}}, {"deep": {"list": ["a", "c"]}}),
     ({"active": True}, {"active": False}),
@@ -91,6 +101,14 @@ def test_the_same_in_other_words_is_alike(pair: Pair) -> None:
 @pytest.mark.parametrize("pair", OTHERS, ids=str)
 def test_what_is_about_something_else_is_not(pair: Pair) -> None:
     assert apart(pair) >= ALIKE + MARGIN
+
+
+@given(arguments=json_values)
+def test_only_what_tells_one_attempt_from_another_is_left_out_and_never_everything(arguments: Any) -> None:
+    assert meant(arguments) == arguments
+    if isinstance(arguments, dict) and arguments:
+        assert meant(arguments | {"Idempotency-Key": "x"}) == arguments
+    assert meant({"nonce": 1}) == {"nonce": 1}
 
 
 def test_a_number_is_what_a_write_is_about_and_where_a_read_looks() -> None:

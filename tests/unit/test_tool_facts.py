@@ -87,6 +87,10 @@ async def _never_awaited(value: Any) -> None:
         *((_structured, {"watch": ("total", p)}, "no number") for p in ("totl", "items", "items.name", "items.exact")),
         *((_structured, {"watch": (p,)}, "no number") for p in ("total.x", "items.parts.prise", "by_name.a.b")),
         (_good, {"watch": ("stock",)}, "no number"),
+        (_structured, {"varies": "total"}, "sequence of paths"),
+        (_structured, {"varies": ("total", "total")}, "twice"),
+        (_structured, {"varies": ("items..price",)}, "such as"),
+        *((_structured, {"varies": (p,)}, "nothing") for p in ("totl", "items", "items.parts.prise")),
         (_good, {"timeout": 0}, "timeout"),
         (_good, {"timeout": -1}, "timeout"),
         (_good, {"timeout": 86_401}, "timeout"),
@@ -105,6 +109,12 @@ def test_a_declaration_that_cannot_be_meant_is_refused(function: Any, facts: dic
 )
 def test_a_number_in_the_result_can_be_watched_wherever_it_is(path: str) -> None:
     assert spec_of(tool(effect="read", watch=[path])(_structured)).watch == (path,)
+
+
+@pytest.mark.parametrize("path", ["total", "items.price", "items.name", "by_name.apples", "free.x"])
+def test_whatever_is_no_structure_itself_can_be_declared_to_vary(path: str) -> None:
+    spec = spec_of(tool(effect="read", varies=[path])(_structured))
+    assert spec.varies == (path,) and spec.pinned_hash != spec_of(tool(effect="read")(_structured)).pinned_hash
 
 
 def test_what_is_not_declared_counts_as_the_strictest() -> None:

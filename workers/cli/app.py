@@ -491,14 +491,19 @@ CapKey = Annotated[str, typer.Option("--key", help="One agent, requester or dest
 CapClass = Annotated[str, typer.Option("--class", help="A class of calls such as send or money, tool:NAME, '*'.")]
 CapPeriod = Annotated[str, typer.Option("--per", help="action, run, hour, day, month or total.")]
 CapUnit = Annotated[
-    str, typer.Argument(metavar="UNIT", help="calls, minor, recipients, bytes-out, micro-usd, tokens, minutes, slots.")
+    str,
+    typer.Argument(
+        metavar="UNIT",
+        help="calls; recipients; bytes-out; minor (money that tools move, in cents of each currency, minor:JPY of "
+        "one); usd or micro-usd (what models cost); tokens; minutes; slots (runs at once).",
+    ),
 ]
 
 
 @caps.command("set")
 def caps_set(
     unit: CapUnit,
-    most: Annotated[int, typer.Argument(metavar="MOST", min=0, help="Minor units for money, micro-USD for models.")],
+    most: Annotated[str, typer.Argument(metavar="MOST", help="A whole number; for the unit usd an amount like 5.00.")],
     tenant: CapTenant = "default",
     scope: CapScope = "tenant",
     key: CapKey = "*",
@@ -507,7 +512,13 @@ def caps_set(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Set a cap, from the next call on. A tenant's only tightens; the operator's stands in for a default."""
+    """Set a cap, from the next call on. A tenant's only tightens; the operator's stands in for a default.
+
+    \b
+    caps set usd 25.00 --scope agent --tenant acme         models: 25.00 a day for each agent of acme
+    caps set minor 2000000 --class money --tenant acme     20,000.00 of each currency a day, all agents of acme
+    caps set calls 50 --scope run --per run --tenant '*'   50 tool calls for every run, whatever its agent says
+    """
     from workers.cli import caps as body
 
     body.set_cap(tenant, scope, key, unit, call_class, per, most, by, json)
@@ -532,12 +543,13 @@ def caps_rm(
 @caps.command("ls")
 def caps_ls(
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only what counts for this tenant.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="What counts for this agent, and who said so.")] = None,
     json: Json = False,
 ) -> None:
-    """List the caps that were set, and those the platform ships with."""
+    """List the caps that were set, and those the platform ships with; or what counts for one agent."""
     from workers.cli import caps as body
 
-    body.ls(tenant, json)
+    body.ls(tenant, agent, json)
 
 
 @app.command()

@@ -48,7 +48,7 @@ CREATE TABLE caps (
     scope  text NOT NULL CHECK (scope IN ('run', 'agent', 'tenant', 'requester', 'destination')),
     key    text NOT NULL DEFAULT '*',        -- one agent, requester or destination; '*': each of them
     unit   text NOT NULL CHECK (unit IN ('micro-usd', 'tokens', 'calls', 'minor', 'recipients', 'bytes-out', 'minutes',
-                                         'slots')),
+                                         'slots') OR unit ~ '^minor:[A-Z]{3}$'),
     class  text NOT NULL DEFAULT '*',
     period text NOT NULL CHECK (period IN ('action', 'run', 'hour', 'day', 'month', 'total')),
     cap    bigint NOT NULL CHECK (cap BETWEEN 0 AND 1000000000000000000),
