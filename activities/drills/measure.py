@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from activities.drills.decoy import Hit
+from activities.drills.decoy import TICK_SECONDS, Hit
 from workflows.contracts.drills import HARD_SECONDS
 
 
@@ -50,3 +50,8 @@ def is_late(hit: Hit, ordered: float, committed: float, begun: frozenset[tuple[s
 def quantile(ordered: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of them does not exceed; 0 of none."""
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0
+
+
+def in_words(seconds: float) -> str:
+    """A figure for people, no finer than what was measured: a decoy acts once a tick."""
+    return f"less than {TICK_SECONDS} s" if seconds < TICK_SECONDS else f"{seconds:.2f} s"
