@@ -5,7 +5,9 @@ from dataclasses import replace
 from workers.demo_summary import Attack, Install, Reset, Summary
 from workflows.contracts.drills import DrillReport
 
-RESET = Reset("r", "completed", 6.0, claimed=2, witness=2, repeats=1, approvals=1, history_bytes_per_step=1, web_ui=None)
+RESET = Reset(
+    "r", "completed", 6.0, claimed=2, witness=2, repeats=1, approvals=1, history_bytes_per_step=1, web_ui=None
+)
 INSTALL = Install("i", "completed", "lee@acme.example", signed=True, witness=1)
 ATTACK = Attack("a", "completed", "provenance.unanchored", "only seen in untrusted data", refused=1, witness=0)
 DRILL = DrillReport(
