@@ -47,6 +47,11 @@ def is_late(hit: Hit, ordered: float, committed: float, begun: frozenset[tuple[s
     return hit.at > committed and hit.call_id != "model" and (hit.run_id, hit.call_id) not in begun
 
 
+def is_of(run_id: str, decoy: str) -> bool:
+    """Whether it is this decoy, or a run that this decoy started under its own name."""
+    return run_id == decoy or run_id.startswith(f"{decoy}/")
+
+
 def quantile(ordered: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of them does not exceed; 0 of none."""
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0

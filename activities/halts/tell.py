@@ -19,7 +19,7 @@ from workflows.search import AGENT_NAME, AGENT_TENANT
 from workflows.state import order_of
 
 BATCH = 50  # signals under way at once: a server on a laptop takes them without slowing down
-CALL_SECONDS = timedelta(seconds=10)
+CALL_SECONDS = timedelta(seconds=10)  # a server that takes connections and answers nothing holds nobody up for longer
 
 
 async def tell_halted(client: Client, halt: HaltNotice) -> int:
@@ -50,7 +50,7 @@ async def catch_up(client: Client, database: Database) -> int:
 
 async def _signal_all(client: Client, halt: HaltNotice, name: str, payload: dict[str, Any]) -> int:
     told, batch = 0, list[str]()
-    async for found in client.list_workflows(_query(halt), page_size=BATCH):
+    async for found in client.list_workflows(_query(halt), page_size=BATCH, rpc_timeout=CALL_SECONDS):
         batch.append(found.id)
         if len(batch) == BATCH:
             told, batch = told + await _signal_batch(client, batch, name, payload), []
