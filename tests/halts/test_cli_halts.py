@@ -9,6 +9,7 @@ from temporalio.client import WorkflowExecutionStatus
 from activities.halts.halts import Halts
 from activities.identity.principals import Principals
 from tests.halts.test_halts import at_work, halt, word
+from tests.halts.test_reaper import reap
 from tests.harness.checks import assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.typed import Terminal
@@ -225,7 +226,7 @@ async def test_a_temporal_that_takes_connections_and_answers_nothing_holds_up_no
     server.close()
 
 
-async def test_a_run_that_is_killed_while_temporal_is_away_is_closed_and_ends_when_it_next_moves(
+async def test_a_run_that_is_killed_while_temporal_is_away_is_closed_and_the_reaper_ends_it_there(
     stanchion: Stanchion, typed: Terminal
 ) -> None:
     handle = await stanchion.start(await stanchion.publish(SENDS, "send"))
@@ -233,10 +234,12 @@ async def test_a_run_that_is_killed_while_temporal_is_away_is_closed_and_ends_wh
     answer = await typed("kill", handle.id, "--by", "lee", "--json", TEMPORAL_ADDRESS=NOWHERE)
     assert (answer.code, answer.data["terminated"], answer.data["reason"]) == (5, False, "killed: by lee")
     assert await stanchion.value("SELECT state FROM approvals WHERE run_id = $1", handle.id) == "withdrawn"
-    await handle.signal("message", {"text": "are you there?", "by": "lee"})
-    await handle.signal("decision", {"approval_id": answer.data["halt"], "verdict": "approve", "by": "kim"})
-    assert (await stanchion.outcome(handle))["reason"] == "killed: by lee"
+    assert (await typed("halts", "--json")).data == []  # nobody has to lift it
     assert await stanchion.results(handle.id) == {"1.0": "Not performed: the run ended first."}
+    assert "ended" not in await reap(stanchion)  # one that ends by itself at this moment is left alone
+    await stanchion.rows("UPDATE runs SET closed_at = now() - interval '2 minutes' WHERE run_id = $1", handle.id)
+    assert ((await reap(stanchion))["ended"], (await handle.describe()).status) == (1, TERMINATED)
+    assert await stanchion.value("SELECT count(*) FROM halts WHERE lifted_at IS NULL") == 0
 
 
 async def test_with_postgres_away_a_run_is_terminated_by_its_whole_name(stanchion: Stanchion, typed: Terminal) -> None:
@@ -246,3 +249,15 @@ async def test_with_postgres_away_a_run_is_terminated_by_its_whole_name(stanchio
     assert (await handle.describe()).status == TERMINATED
     short = await typed("halt", "run-1", "--by", "lee", DATABASE_URL=NO_POSTGRES)
     assert short.code == 5 and "the end of a name is not enough now" in short.err
+
+
+async def test_a_run_that_stood_still_when_it_was_halted_with_temporal_away_is_ended_by_the_reaper(
+    stanchion: Stanchion, typed: Terminal
+) -> None:
+    handle = await stanchion.start(await stanchion.publish(SENDS, "send"))
+    await stanchion.approval(handle)
+    assert (await typed("halt", handle.id, "--by", "lee", TEMPORAL_ADDRESS=NOWHERE)).code == 5
+    await stanchion.rows("UPDATE halts SET at = now() - interval '2 minutes'")
+    assert (await reap(stanchion))["ended"] == 1
+    assert (await stanchion.outcome(handle))["reason"] == "halted: by lee"
+    assert "ended" not in await reap(stanchion)

@@ -219,6 +219,7 @@ async def _run_id(database: Database, name: str) -> str:
 
 
 def checked(what: Aim, reason: str | None, by: str | None) -> dict[str, Any]:
+    """The fields of a HaltOrder; what is no order fails as a mistake."""
     given = {"scope": what.scope, "target": what.target, "by": by or getpass.getuser(), "reason": reason or ""}
     try:
         HaltOrder.model_validate(given)
@@ -242,6 +243,7 @@ def _unsigned_count() -> bool:
 
 
 def in_words(data: dict[str, Any]) -> str:
+    """What `halt` and `kill` came to, for people."""
     lines = [f"{data['status']}: {data['reason']}"] if "status" in data else []
     lines += [f"in flight: {e['run_id']} {e['call_id']} {e['tool']}: {e['outcome']}" for e in data.get("in_flight", ())]
     reached = f"{data['told']} runs told" if "told" in data else f"terminated: {'yes' if data['terminated'] else 'no'}"

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.agents.versions import Agents
 from activities.halts.halts import HaltOrder, Halts
-from activities.halts.tell import CALL_SECONDS
+from activities.halts.tell import terminate
 from activities.runs.lifecycle import Runs
 from activities.runs.reaper import Reaper
 from activities.storage.database import Database, StoreUnavailable
@@ -53,7 +53,8 @@ async def _kill(database: Database, order: HaltOrder) -> tuple[dict[str, Any], E
     terminated = await _terminate(run_id, str(halted.notice))
     ending = Ending(status="stopped", rule="killed", reason=_why(order))
     outcome = await Reaper(database).bury(run_id, ending, Runs(database, Agents(database), QueueLayout()).close)
-    await halts.retire()
+    if terminated is not None:
+        await halts.retire()  # else it stays, and the reaper knows by it what is left running
     left = [asdict(each) for each in await halts.in_flight(halted.notice.halt_id)]
     data = outcome.model_dump(mode="json") | _data(halted.notice.halt_id, run_id, terminated, left)
     return data, Exit.UNREACHABLE if terminated is None and not earlier else Exit.OK
@@ -73,11 +74,7 @@ def _why(order: HaltOrder) -> str:
 async def _terminate(run_id: str, reason: str) -> bool | None:
     """Whether it was terminated; False if it had ended by itself, None if Temporal is away."""
     try:
-        client = await temporal(TEMPORAL_SECONDS)
-        await client.get_workflow_handle(run_id).terminate(reason=reason, rpc_timeout=CALL_SECONDS)
+        return bool(await terminate(await temporal(TEMPORAL_SECONDS), run_id, reason))
     except (TemporalUnreachable, RPCError) as error:
-        if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
-            return False
-        say(f"stanchion: Temporal did not terminate it ({error}); it is closed here, and ends when it next moves")
+        say(f"stanchion: Temporal did not terminate it ({error}); nothing of it starts, and the reaper ends it there")
         return None
-    return True
