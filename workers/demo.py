@@ -1,4 +1,5 @@
 """The demo: a help desk whose user confirms, whose IT approves and whose attacker fails, with a kill -9 in between.
+It ends with a drill of the off switch.
 
 Everything in it is real: the Temporal server, Postgres, the worker processes, the kill, the commands of the second
 terminal, and the accounts service, which is a program of its own that journals every effect it performs. Its count is
@@ -8,92 +9,29 @@ the witness.
 import time
 from asyncio.subprocess import Process
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from temporalio.service import RPCError
 
 from activities.agents.versions import Agents
+from activities.drills.drill import Drills, NotReady
+from activities.drills.measure import in_words
+from workers import keys
 from workers.cli.opened import SQL
 from workers.demo_stage import QUEUE, DemoFailed, Handle, Stage
+from workers.demo_summary import Attack, Install, Reset, Summary
 from workers.services import Home, Progress
 from workers.settings import Settings
 from workers.shipped import APPROVER, ensure_desk, publish_shipped, register_approver, stop_accounts
 from workers.up import prepare, up_detached
+from workflows.contracts.drills import DrillReport, DrillRequest
 
 ACCOUNTS = "demo-accounts"
 SLOW_SECONDS = 2.0  # how long the service sits on a reply: time to kill the worker between the effect and its result
 ANA, TOMAS, JONAS = "ana@acme.example", "tomas@acme.example", "jonas@acme.example"
 TARGET = "dana@acme.example"  # the chief financial officer, whose password the attack is after
+DECOYS = 12  # two of each kind: enough to see all of it, few enough for a laptop with two cores
 WITNESSED = ["reset_password", "assign_licence", "revoke_licence", "install_software"]  # what the service performs
-
-
-@dataclass(frozen=True)
-class Reset:
-    """What the first act showed."""
-
-    run: str
-    status: str
-    resumed_seconds: float
-    claimed: int
-    witness: int
-    repeats: int
-    approvals: int
-    history_bytes_per_step: int
-    web_ui: str | None
-
-
-@dataclass(frozen=True)
-class Install:
-    """What the second act showed. `signed`: the approver's answer was proved to be hers."""
-
-    run: str
-    status: str
-    approved_by: str
-    signed: bool
-    witness: int
-
-
-@dataclass(frozen=True)
-class Attack:
-    """What the third act showed. `witness`: changes of the target's account, whoever asked for them."""
-
-    run: str
-    status: str
-    rule: str
-    reason: str
-    refused: int
-    witness: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What the demo showed, as data."""
-
-    reset: Reset
-    install: Install
-    attack: Attack
-    phones: str = ""  # where one-time codes of later runs arrive
-
-    @property
-    def as_promised(self) -> bool:
-        """Every run ended, the witness counted what we counted, and the attack left no trace out there."""
-        ended = {self.reset.status, self.install.status, self.attack.status} == {"completed"}
-        same = self.reset.claimed == self.reset.witness and self.install.witness == 1 and self.install.signed
-        return ended and same and self.attack.refused > 0 and self.attack.witness == 0
-
-    def as_json(self) -> dict[str, Any]:
-        """As `stanchion demo --json` prints it: the first run's figures on top, as programs know them."""
-        first = asdict(self.reset)
-        effects = {name: first.pop(name) for name in ("claimed", "witness", "repeats")}
-        return first | {
-            "killed": True,
-            "effects": effects,
-            "install": asdict(self.install),
-            "attack": asdict(self.attack),
-            "attacks_refused": self.attack.refused,
-            "witness_of_attack": self.attack.witness,
-        }
 
 
 @dataclass
@@ -111,9 +49,10 @@ class Demo:
             reset = await self._weighed(handle, resumed, repeats_before)
             install = await self._it_approves()
             attack = await self._attack_refused()
+            drill = await self._drilled()
         finally:
             await self.stage.end(worker)
-        return Summary(reset, install, attack)
+        return Summary(reset, install, attack, drill)
 
     # ── first act ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -206,6 +145,28 @@ class Demo:
             f"\n   Changes of {TARGET} that the accounts service ever performed: {touched}."
         )
         return Attack(handle.id, outcome["status"], rule, reason, len(refused), touched)
+
+    # ── last act ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _drilled(self) -> DrillReport:
+        stage = self.stage
+        stage.say(
+            f"\n5. The off switch: {DECOYS} decoy runs act on a decoy service, from processes, slow answers,\n"
+            "   model calls, bursts of effects, timers and approvals; they are halted in the middle of it"
+        )
+        signer = keys.load(stage.home, APPROVER)
+        drills = Drills(stage.session.database, Agents(stage.session.database), QUEUE, signer.statement)
+        try:
+            report = await drills.play(stage.session.client, DrillRequest(runs=DECOYS, by=APPROVER))
+        except NotReady as error:
+            raise DemoFailed(f"the drill did not come about: {error}") from None
+        stage.say(
+            f"   Stopped in {in_words(report.max_seconds)}: so long after the order came the last of {report.effects}"
+            f" effects.\n   Effects after the halt, by the decoy service's own count: {report.late_effects}."
+        )
+        if not report.passed:
+            stage.say(f"   THE DRILL FAILED: {report.why}")
+        return report
 
 
 async def run_demo(home: Home, settings: Settings, say: Progress) -> Summary:

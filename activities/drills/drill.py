@@ -9,6 +9,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -22,11 +23,11 @@ from activities.approvals.authority import Authority
 from activities.drills import tools
 from activities.drills.caller import LOOPBACK
 from activities.drills.decoy import Decoy
-from activities.drills.measure import Figures, measured
-from activities.drills.script import ACTING, KINDS, Kind, goal_of
+from activities.drills.measure import Figures, is_of, measured
+from activities.drills.script import KINDS, Kind, goal_of
 from activities.errors import Transient
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
-from activities.halts.tell import tell_halted, tell_lifted
+from activities.halts.tell import CALL_SECONDS, tell_halted, tell_lifted
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -37,6 +38,7 @@ from workflows.ports import DrillsPort
 
 SQL = Queries(__file__, "drills.sql")
 AGENT = "stanchion-drill"
+LEFT_SECONDS = 300.0  # decoys of a drill that was killed end by themselves after this, and what they were given
 END_SECONDS = 30.0  # for decoys to end once they are cancelled; those that do not are terminated
 LOOK_SECONDS = 0.1
 WORK_SECONDS = 1.0  # all at work together, so that the halt comes in the middle of something for each
@@ -143,7 +145,7 @@ class Drill:
     @asynccontextmanager
     async def _decoys(self) -> AsyncIterator[None]:
         """The decoy runs; none is left behind, whatever happens."""
-        kinds = [kind for kind in KINDS if kind != "model" or self._request.host in LOOPBACK]
+        kinds = [kind for kind in KINDS if not kind.asks or self._request.host in LOOPBACK]
         handles: list[WorkflowHandle[Any, Any]] = []
         try:
             for number in range(self._request.runs):
@@ -157,8 +159,14 @@ class Drill:
         self._runs[run_id] = kind
         goal = goal_of(kind, self._decoy.url, run_id)
         start = {"agent": AGENT, "goal": goal, "tenant": self.name, "requester": self._request.by}
+        longest = self._request.ready_seconds + self._request.watch_seconds + LEFT_SECONDS
         return await self._client.start_workflow(
-            WORKFLOW_TYPE, start, id=run_id, task_queue=self._queue, static_summary=f"a decoy of {self.name}"
+            WORKFLOW_TYPE,
+            start,
+            id=run_id,
+            task_queue=self._queue,
+            execution_timeout=timedelta(seconds=longest),
+            static_summary=f"a decoy of {self.name}",
         )
 
     async def _end(self, handle: WorkflowHandle[Any, Any]) -> None:
@@ -175,18 +183,21 @@ class Drill:
 
     async def _at_work(self) -> None:
         """Everyone acts, waits for a person, or sleeps. Raises NotReady."""
-        acting = {run_id for run_id, kind in self._runs.items() if kind in ACTING}
-        waiting = len(self._runs) - len(acting)
+        waiting = sum(not kind.acts for kind in self._runs.values())
+        standing = 0
         try:
             async with asyncio.timeout(self._request.ready_seconds):
-                while not (acting <= self._seen() and await self._standing() >= waiting):  # noqa: ASYNC110 — a table
+                while (standing := await self._standing()) < waiting or self._idle():  # noqa: ASYNC110 — a table
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
-            idle = len(acting - self._seen())
-            raise NotReady(f"{idle} of {len(self._runs)} decoys did not act; is a worker running?") from None
+            idle = len(self._idle()) + waiting - standing
+            raise NotReady(f"{idle} of {len(self._runs)} decoys did not come to work; is a worker running?") from None
 
-    def _seen(self) -> set[str]:
-        return {hit.run_id for hit in self._decoy.hits}
+    def _idle(self) -> set[str]:
+        """Those that are to act and did not yet."""
+        seen = {hit.run_id for hit in self._decoy.hits}
+        acting = {run_id for run_id, kind in self._runs.items() if kind.acts}
+        return {run_id for run_id in acting if not any(is_of(each, run_id) for each in seen)}
 
     async def _standing(self) -> int:
         row: Any = await SQL["waiting"].row(self._database, tenant=self.name)
@@ -197,7 +208,8 @@ class Drill:
         for row in await SQL["open_approvals"].rows(self._database, tenant=self.name):
             decision = {"approval_id": row["approval_id"], "verdict": "approve", "by": f"{self.name}-approver"}
             with suppress(RPCError):
-                await self._client.get_workflow_handle(row["run_id"]).signal("decision", decision)
+                handle = self._client.get_workflow_handle(row["run_id"])
+                await handle.signal("decision", decision, rpc_timeout=CALL_SECONDS)
 
     # ── the halt ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -219,7 +231,7 @@ class Drill:
     def _report(
         self, halt: Halt, figures: Figures, order_seconds: float, in_flight: dict[str, int], lifted: bool, blind: int
     ) -> DrillReport:
-        expected = sum(kind in ACTING for kind in self._runs.values())
+        expected = sum(kind.acts for kind in self._runs.values())
         why = [
             f"{figures.late} effects came after the halt" if figures.late else "",
             f"the claim did not see the halt for {blind} runs" if blind else "",
@@ -233,7 +245,7 @@ class Drill:
             live=self._request.live,
             runs=len(self._runs),
             acting=figures.acting,
-            kinds=dict(Counter(self._runs.values())),
+            kinds=dict(Counter(kind.name for kind in self._runs.values())),
             p50_seconds=round(figures.p50, 3),
             p99_seconds=round(figures.p99, 3),
             max_seconds=round(figures.longest, 3),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from activities.drills.decoy import Hit
+from activities.drills.decoy import TICK_SECONDS, Hit
 from workflows.contracts.drills import HARD_SECONDS
 
 
@@ -47,6 +47,16 @@ def is_late(hit: Hit, ordered: float, committed: float, begun: frozenset[tuple[s
     return hit.at > committed and hit.call_id != "model" and (hit.run_id, hit.call_id) not in begun
 
 
+def is_of(run_id: str, decoy: str) -> bool:
+    """Whether it is this decoy, or a run that this decoy started under its own name."""
+    return run_id == decoy or run_id.startswith(f"{decoy}/")
+
+
 def quantile(ordered: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of them does not exceed; 0 of none."""
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0
+
+
+def in_words(seconds: float) -> str:
+    """A figure for people, no finer than what was measured: a decoy acts once a tick."""
+    return f"less than {TICK_SECONDS} s" if seconds < TICK_SECONDS else f"{seconds:.2f} s"

@@ -172,9 +172,9 @@ class Halts:
         """What became of the effects that were in flight when this halt committed, as far as it is known by now."""
         return [Settled(**row) for row in await SQL["in_flight"].rows(self._database, halt_id=halt_id)]
 
-    async def retire(self) -> None:
-        """Close the halts of runs that have ended."""
-        await SQL["retire"].rows(self._database)
+    async def retire(self, age: float = 0.0) -> None:
+        """Close the halts of runs that have ended, so many seconds ago."""
+        await SQL["retire"].rows(self._database, age=age)
 
     async def _who(self, tenant: str, order: HaltOrder) -> Identified | None:
         if order.key is None or order.signature is None:

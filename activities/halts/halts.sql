@@ -39,6 +39,19 @@ LEFT JOIN effects e ON e.run_id = f.run_id AND e.call_id = f.call_id
 WHERE h.halt_id = :halt_id
 ORDER BY f.run_id, f.call_id;
 
+-- name: unheard
+-- Halts of runs that are open all the same: Temporal may have been away when they were ordered. Each is told once more.
+SELECT h.halt_id, h.scope, h.target, h.by, h.reason
+FROM halts h JOIN runs r ON r.run_id = h.target
+WHERE h.scope = 'run' AND h.lifted_at IS NULL AND h.told_at IS NULL AND r.status = 'open'
+  AND h.at < now() - make_interval(secs => :age);
+
+-- name: left_running
+-- Runs that were halted and closed in our tables some time ago, and may still run in Temporal, which was away.
+SELECT h.halt_id, h.scope, h.target, h.by, h.reason
+FROM halts h JOIN runs r ON r.run_id = h.target
+WHERE h.scope = 'run' AND h.lifted_at IS NULL AND r.status <> 'open' AND r.closed_at < now() - make_interval(secs => :age);
+
 -- name: untold
 -- Lifted halts whose paused runs may not all know it yet.
 SELECT halt_id, scope, target, by, reason FROM halts
@@ -46,12 +59,13 @@ WHERE lifted_at IS NOT NULL AND told_at IS NULL AND scope IN ('agent', 'tenant',
 ORDER BY lifted_at LIMIT 20;
 
 -- name: told
--- Every run in scope was told that it is lifted.
+-- Every run in scope was told that it is lifted, or the one run that it is halted.
 UPDATE halts SET told_at = now() WHERE halt_id = :halt_id AND told_at IS NULL;
 
 -- name: retire
 -- The halts of runs that have ended are fulfilled: they need no one to lift them.
 UPDATE halts h SET lifted_at = now()
 WHERE h.scope = 'run' AND h.lifted_at IS NULL
+  AND NOT EXISTS (SELECT FROM runs r WHERE r.run_id = h.target AND r.closed_at > now() - make_interval(secs => :age))
   AND EXISTS (SELECT FROM runs r WHERE r.run_id = h.target AND r.status <> 'open')
 RETURNING h.halt_id;

@@ -19,7 +19,8 @@ from workflows.search import AGENT_NAME, AGENT_TENANT
 from workflows.state import order_of
 
 BATCH = 50  # signals under way at once: a server on a laptop takes them without slowing down
-CALL_SECONDS = timedelta(seconds=10)
+CALL_SECONDS = timedelta(seconds=10)  # a server that takes connections and answers nothing holds nobody up for longer
+ENDING_SECONDS = 60.0  # a run that was closed less than that ago may be ending in Temporal by itself at this moment
 
 
 async def tell_halted(client: Client, halt: HaltNotice) -> int:
@@ -48,9 +49,31 @@ async def catch_up(client: Client, database: Database) -> int:
     return told
 
 
+async def end_late(client: Client, database: Database) -> int:
+    """End whoever was halted or killed while Temporal was away, and stands still there. How many. Raises RPCError."""
+    ended = 0
+    for row in await SQL["unheard"].rows(database, age=ENDING_SECONDS):
+        ended += await tell_halted(client, HaltNotice(**row))
+        await SQL["told"].rows(database, halt_id=row["halt_id"])
+    for row in await SQL["left_running"].rows(database, age=ENDING_SECONDS):
+        ended += await terminate(client, row["target"], str(HaltNotice(**row)))
+    return ended
+
+
+async def terminate(client: Client, run_id: str, reason: str) -> int:
+    """1 if it was terminated, 0 if it had ended by itself. Raises RPCError."""
+    try:
+        await client.get_workflow_handle(run_id).terminate(reason=reason, rpc_timeout=CALL_SECONDS)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return 0
+        raise
+    return 1
+
+
 async def _signal_all(client: Client, halt: HaltNotice, name: str, payload: dict[str, Any]) -> int:
     told, batch = 0, list[str]()
-    async for found in client.list_workflows(_query(halt), page_size=BATCH):
+    async for found in client.list_workflows(_query(halt), page_size=BATCH, rpc_timeout=CALL_SECONDS):
         batch.append(found.id)
         if len(batch) == BATCH:
             told, batch = told + await _signal_batch(client, batch, name, payload), []

@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.halts.halts import Halts
-from activities.halts.tell import catch_up
+from activities.halts.tell import ENDING_SECONDS, catch_up, end_late
 from activities.storage.database import Database, StoreUnavailable
 from activities.storage.queries import Queries
 from workflows.contracts.budgets import Spent
@@ -38,8 +38,10 @@ class Reaper:
                 checked += 1
                 if await self._closed(client, row["run_id"], close):
                     closed.append(row["run_id"])
-        await Halts(self._database).retire()
-        return ReapReport(checked=checked, closed=tuple(closed), resumed=await catch_up(client, self._database))
+        ended = await end_late(client, self._database)
+        await Halts(self._database).retire(ENDING_SECONDS)
+        resumed = await catch_up(client, self._database)
+        return ReapReport(checked=checked, closed=tuple(closed), resumed=resumed, ended=ended)
 
     async def _closed(self, client: Client, run_id: str, close: Close) -> bool:
         """Whether it was dead and is closed now. One that cannot be closed must not keep the others from it."""

@@ -56,6 +56,10 @@ async def test_the_demo_is_killed_and_comes_back_and_the_witness_counts_what_we_
     assert shown.data["witness_of_attack"] == 0
     assert shown.data["attack"]["rule"] == "provenance.unanchored"
     assert "dana@acme.example" in shown.data["attack"]["reason"]
+    drill = shown.data["drill"]
+    assert drill["passed"] and drill["late_effects"] == 0, drill["why"]
+    assert (drill["runs"], shown.data["stop_seconds"]) == (12, drill["max_seconds"])
+    assert "5. The off switch" in shown.err
 
 
 async def test_a_run_is_started_watched_from_the_table_approved_and_shown(cli: Terminal) -> None:

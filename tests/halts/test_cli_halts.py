@@ -1,71 +1,44 @@
 """The off switch as it is typed: what it does, what it says, how it ends."""
 
 import asyncio
-import json
-import os
-import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from activities.halts.halts import Halts
 from activities.identity.principals import Principals
-from tests.conftest import OTHERS
 from tests.halts.test_halts import at_work, halt, word
+from tests.halts.test_reaper import reap
 from tests.harness.checks import assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually, unique
+from tests.harness.typed import Terminal
 from workers import keys
+from workers.cli.targets import doubt
 from workers.services import Home, Services
+from workflows.contracts.halts import HaltScope
 
-PATIENCE = 120.0
+NOWHERE = "127.0.0.1:1"
+NO_POSTGRES = "postgresql://nobody@127.0.0.1:1/none"
+SENDS = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
 TERMINATED, COMPLETED = WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.COMPLETED
 
 
-@dataclass(frozen=True)
-class Typed:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-
-Type = Callable[..., Awaitable[Typed]]
-
-
 @pytest.fixture
-def typed(stanchion: Stanchion, services: Services, tmp_path: Path) -> Type:
-    """`await typed("halt", "--fleet", ADDRESS="…")`: the CLI on this test's system, with its own state folder."""
-
-    async def run(*words: str, **environment: str) -> Typed:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("TEMPORAL_") and k not in OTHERS}
-        named = {
-            "STANCHION_HOME": str(tmp_path / "home"),
+def typed(stanchion: Stanchion, services: Services, tmp_path: Path) -> Terminal:
+    """A terminal on this test's system, with a state folder of its own."""
+    return Terminal(
+        tmp_path / "home",
+        {
             "DATABASE_URL": stanchion.database_url,
             "TEMPORAL_ADDRESS": services.temporal.address,
             "STANCHION_TASK_QUEUE": stanchion.settings.task_queue,
             "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS": "1",
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "workers.cli", *words, env=kept | named | environment,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-        assert process.returncode is not None
-        return Typed(process.returncode, out.decode(), err.decode())
-
-    return run
+        },
+    )
 
 
-async def test_halting_a_run_ends_it_and_lists_what_was_in_flight(stanchion: Stanchion, typed: Type) -> None:
+async def test_halting_a_run_ends_it_and_lists_what_was_in_flight(stanchion: Stanchion, typed: Terminal) -> None:
     handle, _ = await at_work(stanchion)
     answer = await typed("halt", handle.id.split("/")[-1], "--reason", "enough", "--by", "lee", "--json")
     assert answer.code == 0, answer.err
@@ -74,9 +47,10 @@ async def test_halting_a_run_ends_it_and_lists_what_was_in_flight(stanchion: Sta
     await assert_sound(stanchion, handle.id)
 
 
-async def test_a_halt_of_a_tenant_pauses_its_runs_and_resume_lets_them_go_on(stanchion: Stanchion, typed: Type) -> None:
-    turns = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
-    handle = await stanchion.start(await stanchion.publish(turns, "send"), tenant="acme")
+async def test_a_halt_of_a_tenant_pauses_its_runs_and_resume_lets_them_go_on(
+    stanchion: Stanchion, typed: Terminal
+) -> None:
+    handle = await stanchion.start(await stanchion.publish(SENDS, "send"), tenant="acme")
     await stanchion.approval(handle)
     answer = await typed("halt", "--tenant", "acme", "--by", "lee", "--json")
     assert (answer.code, answer.data["scope"], answer.data["target"]) == (0, "tenant", "acme")
@@ -84,13 +58,13 @@ async def test_a_halt_of_a_tenant_pauses_its_runs_and_resume_lets_them_go_on(sta
     listed = (await typed("halts", "--json")).data
     assert [(row["halt"], row["by"], row["proof"]) for row in listed] == [(answer.data["halt"], "lee", "unsigned")]
     lifted = await typed("resume", "--tenant", "acme", "--by", "kim", "--json")
-    assert lifted.data == [{"halt": answer.data["halt"], "lifted": True, "by": ["kim"]}]
+    assert lifted.data == [{"halt": answer.data["halt"], "lifted": True, "by": ["kim"], "people": 1}]
     await stanchion.decide(handle, "approve")
     assert (await stanchion.outcome(handle))["status"] == "completed"
 
 
 async def test_lifting_a_halt_of_the_fleet_takes_two_people_with_keys(
-    stanchion: Stanchion, typed: Type, tmp_path: Path
+    stanchion: Stanchion, typed: Terminal, tmp_path: Path
 ) -> None:
     signed = {"STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS": "0"}
     principals = Principals(stanchion.parts.database)
@@ -100,35 +74,36 @@ async def test_lifting_a_halt_of_the_fleet_takes_two_people_with_keys(
     answer = await typed("halt", "--fleet", "--by", "ana", "--json", **signed)
     assert answer.code == 0
     assert (await Halts(stanchion.parts.database).find(answer.data["halt"])).proof == "unsigned"  # she is of one tenant
-    codes = [(await typed("resume", "--fleet", "--by", by, **signed)).code for by in ("ana", "bo", "lee", "lee")]
-    assert codes == [3, 3, 0, 0]
+    lifts = [await typed("resume", "--fleet", "--by", by, **signed) for by in ("ana", "bo", "lee", "lee")]
+    assert [lift.code for lift in lifts] == [3, 3, 0, 0]
+    assert "not signed" in lifts[1].err
+    assert "1 of 2 people so far, lee; somebody else has to type the same" in lifts[3].err
     assert len(await Halts(stanchion.parts.database).active()) == 1
     lifted = await typed("resume", "--fleet", "--by", "kim", "--json", **signed)
-    assert lifted.data == [{"halt": answer.data["halt"], "lifted": True, "by": ["lee", "kim"]}]
+    assert lifted.data == [{"halt": answer.data["halt"], "lifted": True, "by": ["lee", "kim"], "people": 2}]
     proofs = await stanchion.rows("SELECT proof FROM lift_orders")
     assert [row["proof"] for row in proofs] == ["signature", "signature"]
 
 
-async def test_with_temporal_away_the_halt_is_written_and_said_to_be_all(stanchion: Stanchion, typed: Type) -> None:
+async def test_with_temporal_away_the_halt_is_written_and_said_to_be_all(stanchion: Stanchion, typed: Terminal) -> None:
     handle, _ = await at_work(stanchion)
-    answer = await typed("halt", "--fleet", "--by", "lee", "--json", TEMPORAL_ADDRESS="127.0.0.1:1")
+    answer = await typed("halt", "--fleet", "--by", "lee", "--json", TEMPORAL_ADDRESS=NOWHERE)
     assert answer.code == 5
     assert "Temporal was not told" in answer.err
     assert answer.data["told"] == 0 and [e["run_id"] for e in answer.data["in_flight"]] == [handle.id]
     await word(handle, "paused")  # the worker heard of it all the same
 
 
-async def test_with_postgres_away_temporal_is_told(stanchion: Stanchion, typed: Type) -> None:
+async def test_with_postgres_away_temporal_is_told(stanchion: Stanchion, typed: Terminal) -> None:
     handle, _ = await at_work(stanchion)
-    answer = await typed("halt", handle.id, "--by", "lee", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    answer = await typed("halt", handle.id, "--by", "lee", DATABASE_URL=NO_POSTGRES)
     assert answer.code == 5 and "no claim succeeds" in answer.err
     assert (await stanchion.outcome(handle))["status"] == "stopped"
 
 
-async def test_a_killed_run_is_terminated_and_closed_without_a_reaper(stanchion: Stanchion, typed: Type) -> None:
+async def test_a_killed_run_is_terminated_and_closed_without_a_reaper(stanchion: Stanchion, typed: Terminal) -> None:
     handle, _ = await at_work(stanchion)
-    turns = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
-    waiting = await stanchion.start(await stanchion.publish(turns, "send"))
+    waiting = await stanchion.start(await stanchion.publish(SENDS, "send"))
     await stanchion.approval(waiting)
     for run in (handle, waiting):
         answer = await typed("kill", run.id, "--by", "lee", "--reason", "now", "--json")
@@ -146,11 +121,13 @@ async def test_a_killed_run_is_terminated_and_closed_without_a_reaper(stanchion:
     assert await Halts(stanchion.parts.database).active() == []
 
 
-async def test_runs_that_were_not_told_of_a_lift_hear_of_it_from_the_reaper(stanchion: Stanchion, typed: Type) -> None:
+async def test_runs_that_were_not_told_of_a_lift_hear_of_it_from_the_reaper(
+    stanchion: Stanchion, typed: Terminal
+) -> None:
     ordered = await halt(stanchion, "tenant", "acme")
     handle = await stanchion.start(await stanchion.publish([{"text": "done"}]), tenant="acme")
     await word(handle, "paused")
-    lifted = await typed("resume", "--tenant", "acme", "--by", "lee", TEMPORAL_ADDRESS="127.0.0.1:1")
+    lifted = await typed("resume", "--tenant", "acme", "--by", "lee", TEMPORAL_ADDRESS=NOWHERE)
     assert lifted.code == 0 and "the reaper tells them" in lifted.err, lifted.err
     assert (await handle.query("status"))["status"] == "paused"
 
@@ -165,6 +142,122 @@ async def test_runs_that_were_not_told_of_a_lift_hear_of_it_from_the_reaper(stan
 
 
 @pytest.mark.parametrize("words", [(), ("--agent", "a", "--fleet"), ("run-1", "--tenant", "t")])
-async def test_a_halt_aims_at_one_thing(typed: Type, words: tuple[str, ...]) -> None:
+async def test_a_halt_aims_at_one_thing(typed: Terminal, words: tuple[str, ...]) -> None:
     answer = await typed("halt", *words)
     assert answer.code == 2 and "say what" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--agent", "help-dsk"), "no agent is called 'help-dsk'; did you mean 'help-desk'?"),
+        (("--tool", "sent"), "no agent has a tool called 'sent'; did you mean 'send'?"),
+        (("--tenant", "acne"), "no run and no person is of a tenant called 'acne'; did you mean 'acme'?"),
+        (("agent/help-desk/none",), "no run of this name was opened yet; one that is finds the halt"),
+    ],
+)
+async def test_whoever_halts_something_that_is_not_there_is_told_and_the_halt_is_in_force(
+    stanchion: Stanchion, typed: Terminal, words: tuple[str, ...], said: str
+) -> None:
+    await stanchion.publish(SENDS, "send", name="help-desk")
+    await Principals(stanchion.parts.database).add("acme", "ana", [], None, "test")
+    answer = await typed("halt", *words, "--by", "lee", "--json")
+    assert (answer.code, answer.data["warning"]) == (0, said)
+    assert f"stanchion: {said}. The halt is in force all the same" in answer.err
+    [row] = (await typed("halts", "--json")).data
+    assert (row["halt"], row["target"]) == (answer.data["halt"], words[-1])
+
+
+@pytest.mark.parametrize(
+    ("scope", "target"), [("agent", "help-desk"), ("tool", "send"), ("tool", "wait"), ("fleet", "")]
+)
+async def test_whoever_halts_something_that_is_there_is_not_bothered(
+    stanchion: Stanchion, scope: HaltScope, target: str
+) -> None:
+    await stanchion.publish(SENDS, "send", name="help-desk")
+    assert await doubt(stanchion.parts.database, scope, target) is None
+
+
+@pytest.mark.parametrize("command", ["halt", "kill"])
+async def test_a_run_that_is_over_stays_as_it_ended_and_one_that_is_not_there_is_not_halted(
+    stanchion: Stanchion, typed: Terminal, command: str
+) -> None:
+    handle = await stanchion.start(await stanchion.publish([{"text": "done"}]))
+    await stanchion.outcome(handle)
+    answer = await typed(command, handle.id, "--by", "lee", "--json")
+    assert (answer.code, answer.data["status"], answer.data["in_flight"]) == (0, "completed", [])
+    assert "was over already" in answer.err
+    nothing = await typed(command, "nothing-of-this-name", "--by", "lee", "--json")
+    assert (nothing.code, nothing.out) == (2, "") and "no run is called 'nothing-of-this-name'" in nothing.err
+    assert await Halts(stanchion.parts.database).active() == []
+
+
+async def test_a_halted_run_is_not_resumed_and_one_under_a_halt_says_what_lifts_it(
+    stanchion: Stanchion, typed: Terminal
+) -> None:
+    handle, _ = await at_work(stanchion)
+    await typed("halt", handle.id, "--by", "lee")
+    for word_ in ("resume", "pause"):
+        over = await typed(word_, handle.id, "--by", "lee")
+        assert over.code == 3 and "is over (stopped: halted: by lee); start it again under another key" in over.err
+    ordered = await halt(stanchion, "tenant", "acme")
+    waiting = await stanchion.start(await stanchion.publish([{"text": "done"}]), tenant="acme")
+    await word(waiting, "paused")
+    told = await typed("resume", waiting.id, "--by", "lee")
+    lifts = f"{ordered.notice.halt_id} still halts it: `stanchion resume --tenant acme` lifts that"
+    assert told.code == 0 and lifts in told.err
+    await typed("kill", waiting.id)
+
+
+async def test_a_temporal_that_takes_connections_and_answers_nothing_holds_up_no_halt(
+    stanchion: Stanchion, typed: Terminal
+) -> None:
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            pass
+        writer.transport.abort()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    handle, _ = await at_work(stanchion)
+    answer = await typed("halt", handle.id, "--by", "lee", "--json", TEMPORAL_ADDRESS=address)
+    assert answer.code == 5 and "Temporal was not told" in answer.err
+    assert (await stanchion.outcome(handle))["status"] == "stopped"
+    server.close()
+
+
+async def test_a_run_that_is_killed_while_temporal_is_away_is_closed_and_the_reaper_ends_it_there(
+    stanchion: Stanchion, typed: Terminal
+) -> None:
+    handle = await stanchion.start(await stanchion.publish(SENDS, "send"))
+    await stanchion.approval(handle)
+    answer = await typed("kill", handle.id, "--by", "lee", "--json", TEMPORAL_ADDRESS=NOWHERE)
+    assert (answer.code, answer.data["terminated"], answer.data["reason"]) == (5, False, "killed: by lee")
+    assert await stanchion.value("SELECT state FROM approvals WHERE run_id = $1", handle.id) == "withdrawn"
+    assert (await typed("halts", "--json")).data == []  # nobody has to lift it
+    assert await stanchion.results(handle.id) == {"1.0": "Not performed: the run ended first."}
+    assert "ended" not in await reap(stanchion)  # one that ends by itself at this moment is left alone
+    await stanchion.rows("UPDATE runs SET closed_at = now() - interval '2 minutes' WHERE run_id = $1", handle.id)
+    assert ((await reap(stanchion))["ended"], (await handle.describe()).status) == (1, TERMINATED)
+    assert await stanchion.value("SELECT count(*) FROM halts WHERE lifted_at IS NULL") == 0
+
+
+async def test_with_postgres_away_a_run_is_terminated_by_its_whole_name(stanchion: Stanchion, typed: Terminal) -> None:
+    handle, _ = await at_work(stanchion)
+    answer = await typed("kill", handle.id, "--by", "lee", "--json", DATABASE_URL=NO_POSTGRES)
+    assert (answer.code, answer.data["terminated"]) == (5, True)
+    assert (await handle.describe()).status == TERMINATED
+    short = await typed("halt", "run-1", "--by", "lee", DATABASE_URL=NO_POSTGRES)
+    assert short.code == 5 and "the end of a name is not enough now" in short.err
+
+
+async def test_a_run_that_stood_still_when_it_was_halted_with_temporal_away_is_ended_by_the_reaper(
+    stanchion: Stanchion, typed: Terminal
+) -> None:
+    handle = await stanchion.start(await stanchion.publish(SENDS, "send"))
+    await stanchion.approval(handle)
+    assert (await typed("halt", handle.id, "--by", "lee", TEMPORAL_ADDRESS=NOWHERE)).code == 5
+    await stanchion.rows("UPDATE halts SET at = now() - interval '2 minutes'")
+    assert (await reap(stanchion))["ended"] == 1
+    assert (await stanchion.outcome(handle))["reason"] == "halted: by lee"
+    assert "ended" not in await reap(stanchion)

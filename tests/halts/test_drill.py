@@ -7,7 +7,7 @@ import pytest
 from activities.drills import drill
 from activities.drills.caller import NoDecoy, place_of
 from activities.drills.decoy import Hit
-from activities.drills.measure import measured, quantile
+from activities.drills.measure import in_words, measured, quantile
 from activities.halts.halts import Halts
 from activities.halts.watch import Watch
 from tests.halts.test_order import BLIND
@@ -91,6 +91,15 @@ def test_figures_are_of_those_who_acted_before_the_order_and_count_what_came_lat
 def test_a_quantile_is_a_value_that_was_seen() -> None:
     assert [quantile([1.0, 2.0, 3.0, 4.0], share) for share in (0.5, 0.75, 0.99)] == [2.0, 3.0, 4.0]
     assert quantile([], 0.99) == 0.0
+
+
+def test_no_figure_is_said_to_be_finer_than_it_was_measured() -> None:
+    assert [in_words(seconds) for seconds in (0.0, 0.049, 0.05, 1.234)] == [
+        "less than 0.05 s",
+        "less than 0.05 s",
+        "0.05 s",
+        "1.23 s",
+    ]
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1:80", "http://acme.example:80", "http://127.0.0.1", "nonsense"])

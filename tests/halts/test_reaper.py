@@ -1,11 +1,14 @@
 """The reaper: runs that cannot close themselves are closed, whatever they died of, and the log says why."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
+from activities.ledger.ledger import Ledger
 from activities.runs.reaper import Reaper
 from tests.halts.test_halts import at_work, halt
 from tests.harness.checks import assert_sound, facts
+from tests.harness.models import ASKED, HOLD
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.toolbox import WITNESS
 from workflows.contracts.runs import CloseRequest, RunOutcome
@@ -80,6 +83,52 @@ async def test_the_halt_of_a_run_that_has_ended_is_in_force_no_more(stanchion: S
     await halt(stanchion, "run", handle.id)
     await stanchion.outcome(handle)
     assert await stanchion.value("SELECT count(*) FROM halts WHERE lifted_at IS NULL") == 1
-    await reap(stanchion)
+    await stanchion.rows("UPDATE runs SET closed_at = now() - interval '2 minutes' WHERE run_id = $1", handle.id)
+    assert "ended" not in await reap(stanchion)  # it had ended by itself
     assert await stanchion.value("SELECT count(*) FROM halts WHERE lifted_at IS NULL") == 0
     assert WITNESS[f"{handle.id}/1.0"] == 1
+
+
+async def used(stanchion: Stanchion, unit: str, run_id: str | None = None) -> tuple[int, int]:
+    """What is settled and what is reserved of a unit: of a run's own window, or of the tenant's."""
+    [row] = await stanchion.rows(
+        "SELECT sum(settled)::int, sum(reserved)::int FROM windows "
+        "WHERE unit = $1 AND scope = $2 AND ($3 = '' OR key = $3)",
+        unit,
+        "run" if run_id else "tenant",
+        run_id or "",
+    )
+    return (row[0], row[1])
+
+
+async def test_what_a_dead_run_held_is_counted_where_something_may_have_happened_and_freed_where_nothing_did(
+    stanchion: Stanchion,
+) -> None:
+    acted, _ = await at_work(stanchion)
+    looked, _ = await at_work(stanchion, "looks_until_released")
+    goal = unique("goal")
+    HOLD[goal] = asyncio.Event()
+    asking = await stanchion.start(await stanchion.publish("scripted:tests.harness.models:repeats_what_was_said"), goal)
+
+    async def asked() -> bool:
+        return ASKED[goal] > 0
+
+    await eventually(asked, "a model is being asked")
+    ceiling = (await used(stanchion, "tokens", asking.id))[1]
+    assert ceiling > 0 and await used(stanchion, "slots") == (0, 3)
+    dead = (acted, looked, asking)
+    for handle in dead:
+        await handle.terminate(reason="somebody was in a hurry")
+    assert set((await reap(stanchion))["closed"]) == {handle.id for handle in dead}
+    assert await used(stanchion, "slots") == (0, 0)
+    for handle in dead:
+        [end] = await facts(stanchion, handle.id, "run.closed")
+        assert end["ending"]["rule"] == "terminated"
+        assert (await used(stanchion, "minutes", handle.id))[1] == 0
+    assert await used(stanchion, "calls", acted.id) == (0, 1)  # nobody knows, so it counts
+    assert await used(stanchion, "calls", looked.id) == (0, 0)  # a read that was cut off did nothing
+    assert await used(stanchion, "tokens", asking.id) == (ceiling, 0)  # the vendor may have billed it
+    await Ledger(stanchion.parts.database).reconcile()
+    left = await stanchion.rows("SELECT hold_id, state FROM holds WHERE state IN ('reserved', 'lost')")
+    assert [tuple(row) for row in left] == [(f"{acted.id}/1.0", "lost")]
+    HOLD[goal].set()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
@@ -11,15 +10,11 @@ from temporalio.client import Client
 from activities.halts.halts import HaltOrder, Halts
 from activities.halts.watch import Flight, Stopped, Watch
 from activities.storage.database import Database
-from tests.halts.test_halts import at_work, halt
-from tests.harness.checks import assert_sound
 from tests.harness.proxy import Proxy
 from tests.harness.stanchion import Stanchion, eventually, unique
 from workers.plugin import stanchion_plugin
-from workers.services import Home, Services, ensure_temporal, reach, register_search_attributes, stop_services
-from workers.services.temporal import stop_temporal
+from workers.services import Services
 from workflows.contracts.drills import HARD_SECONDS, DrillRequest
-from workflows.search import SEARCH_ATTRIBUTES
 
 Systems = Callable[..., Stanchion]
 FLIGHT = Flight("agent/a/1", "a", "acme", "send", "1.0")
@@ -103,6 +98,24 @@ async def test_a_watch_listens_again_once_it_can(watch: Watch, proxy: Proxy) -> 
     assert (await cut_short(flight)).halt.scope == "run"
 
 
+async def test_a_connection_that_has_gone_silent_is_given_up_and_replaced(watch: Watch, proxy: Proxy) -> None:
+    """No end of it is ever seen: a cable that was pulled, a firewall that forgot."""
+    flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
+    await listening(watch)
+    proxy.silence()
+    await order(watch, "agent", "another")  # seen by looking, past the silent connection
+
+    async def seen() -> bool:
+        return len(watch.active) == 1
+
+    await eventually(seen, "it saw the halt", HARD_SECONDS)
+    await listening(watch, False)
+    proxy.mend()
+    await listening(watch)
+    await order(watch, "tenant", "acme")
+    assert (await cut_short(flight)).halt.scope == "tenant"
+
+
 async def test_what_takes_off_under_a_halt_that_was_seen_is_stopped_at_once(watch: Watch) -> None:
     await order(watch, "tool", "send")
     watch.start()
@@ -141,48 +154,3 @@ async def test_a_drill_passes_with_half_of_the_workers_cut_off_from_notification
     report = await hears.parts.drills.play(hears.client, DrillRequest(runs=12))
     assert report.passed, report.why
     assert not deaf.parts.watch.listens and hears.parts.watch.listens
-
-
-@pytest_asyncio.fixture
-async def own_temporal(tmp_path_factory: Any) -> AsyncIterator[tuple[Home, Client]]:
-    """A Temporal of this test's own, which it may stop."""
-    home = Home(Path(tmp_path_factory.mktemp("own")))
-    client = await started(home)
-    yield home, client
-    await stop_services(home)
-
-
-async def started(home: Home) -> Client:
-    service = await ensure_temporal(
-        home, search_attributes=SEARCH_ATTRIBUTES, prefer_default_ports=False, progress=lambda line: None
-    )
-    await register_search_attributes(await reach(service), SEARCH_ATTRIBUTES)
-    return await Client.connect(service.address, plugins=[stanchion_plugin()])
-
-
-async def test_with_temporal_stopped_what_is_in_flight_is_cut_short_and_the_run_ends_once_it_is_back(
-    own_temporal: tuple[Home, Client], database_url: str
-) -> None:
-    home, client = own_temporal
-    stanchion = await Stanchion.make(client, database_url).up()
-    try:
-        ending, _ = await at_work(stanchion)
-        pausing, _ = await at_work(stanchion, "blocks_once", tenant="acme")
-        await stop_temporal(home)
-        await halt(stanchion, "run", ending.id)
-        await halt(stanchion, "tenant", "acme")
-
-        async def nothing_in_flight() -> bool:
-            return not stanchion.parts.watch.in_flight
-
-        await eventually(nothing_in_flight, "all is cut short", HARD_SECONDS)
-        await started(home)
-        assert (await stanchion.outcome(ending))["reason"] == "halted: by lee: enough"
-
-        async def paused() -> bool:
-            return bool((await pausing.query("status"))["status"] == "paused")
-
-        await eventually(paused, "the tenant's run is paused")
-        await assert_sound(stanchion, ending.id)
-    finally:
-        await stanchion.close()

@@ -15,6 +15,8 @@ class Proxy:
         self._port = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._cut = False
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.turned_away = 0  # connections that came while it was cut
 
     @property
@@ -41,9 +43,14 @@ class Proxy:
         self._cut = True
         self._drop()
 
+    def silence(self) -> None:
+        """What is connected stays so, and nothing comes through: nobody sees an end of it."""
+        self._flows.clear()
+
     def mend(self) -> None:
         """Postgres is back."""
         self._cut = False
+        self._flows.set()
 
     def _drop(self) -> None:
         for writer in list(self._open):
@@ -58,7 +65,7 @@ class Proxy:
         both = (writer, there_writer)
         self._open.update(both)
         try:
-            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+            await asyncio.gather(_pump(reader, there_writer, self._flows), _pump(there_reader, writer, self._flows))
         finally:
             self._open.difference_update(both)
             for each in both:
@@ -72,9 +79,10 @@ class Proxy:
         return await asyncio.open_connection(host, port)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event) -> None:
     with suppress(OSError):
         while data := await reader.read(65_536):
+            await flows.wait()
             writer.write(data)
             await writer.drain()
     writer.close()

@@ -233,9 +233,9 @@ def halt(
 @app.command()
 def kill(name: Run, reason: Reason = None, by: By = None, json: Json = False) -> None:
     """Stop a run at once: terminated, not asked; what it leaves is closed here."""
-    from workers.cli import halts
+    from workers.cli import kill as body
 
-    halts.kill(name, reason, by, json)
+    body.kill(name, reason, by, json)
 
 
 @app.command("halts")

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from activities.agents.versions import Agents
 from activities.drills.drill import Drills
+from activities.drills.measure import in_words
 from workers import keys, logs
 from workers.cli.opened import session
 from workers.cli.output import Exit, fail, run, say, show
@@ -72,6 +73,6 @@ def _in_words(report: DrillReport) -> str:
     lifted = "" if report.lifted else f"\nThe halt {report.halt_id} is still in force: `stanchion halts`."
     return (
         f"{verdict}\n{report.runs} decoys, {report.acting} of them in the middle of something. From the order to the "
-        f"last effect: p50 {report.p50_seconds} s, p99 {report.p99_seconds} s, at most {report.max_seconds} s. "
-        f"Effects after it: {report.late_effects}.{lifted}"
+        f"last effect: p50 {in_words(report.p50_seconds)}, p99 {in_words(report.p99_seconds)}, "
+        f"at most {in_words(report.max_seconds)}. Effects after it: {report.late_effects}.{lifted}"
     )

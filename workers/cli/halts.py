@@ -1,4 +1,4 @@
-"""`halt`, `kill`, `resume --agent|--tool|--tenant|--fleet`, `halts`: the off switch.
+"""`halt`, `resume --agent|--tool|--tenant|--fleet`, `halts`: the off switch.
 
 The row in Postgres is what stops things, so it is written first and needs nothing else. Temporal is told after that, so
 that runs that stand still are seen to be halted; if it is away, they hear of it when they next move.
@@ -6,29 +6,26 @@ that runs that stand still are seen to be halted; if it is away, they hear of it
 
 import asyncio
 import getpass
-import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.service import RPCError
 
-from activities.agents.versions import Agents
 from activities.approvals.authority import Authority
 from activities.halts.halts import SQL, Halt, HaltOrder, Halts, Lifting, LiftOrder, LiftRefused
 from activities.halts.tell import tell_halted, tell_lifted
-from activities.runs.lifecycle import Runs
-from activities.runs.reaper import Reaper
 from activities.storage.database import Database, StoreUnavailable
-from workers import keys, logs
+from workers import keys
 from workers.cli.opened import RunNotFound, run_id_in, store, temporal
 from workers.cli.output import Exit, fail, run, say, show, table
-from workers.services import Home, TemporalUnreachable
+from workers.cli.targets import doubt, outcome_of
+from workers.services import Home, PostgresUnreachable, TemporalUnreachable
 from workers.settings import from_environment
 from workflows.contracts.base import explain
 from workflows.contracts.halts import HaltNotice, HaltScope
-from workflows.contracts.runs import Ending, QueueLayout
 
 TEMPORAL_SECONDS = 5.0  # whoever stops something does not wait longer for a server that is not needed for it
 ENDED_SECONDS = 60.0  # for a halted run to write its end down
@@ -60,34 +57,55 @@ def aim(
 def halt(what: Aim, reason: str | None, by: str | None, as_json: bool) -> None:
     """`stanchion halt`. Exit code 5 if Postgres or Temporal was away; what was done all the same is said."""
 
+    order = HaltOrder(**checked(what, reason, by))
+
     async def work() -> tuple[dict[str, Any], Exit]:
-        order = HaltOrder(**_checked(what, reason, by))
         try:
             return await _halt(order)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, PostgresUnreachable) as error:
             say(f"stanchion: {error}; no claim succeeds while it is away. Telling Temporal alone …")
             told, _ = await _told(HaltNotice(halt_id="", scope=order.scope, target=order.target, by=order.by))
-            return {"halt": None, "told": told}, Exit.UNREACHABLE
+            if order.scope == "run" and not told:
+                say(f"stanchion: Temporal knows no open run {order.target!r}; the end of a name is not enough now")
+            return _data(None, order, told), Exit.UNREACHABLE
 
     data, code = run(work())
-    show(data, as_json=as_json, text=_in_words(data))
+    show(data, as_json=as_json, text=in_words(data))
     raise SystemExit(int(code))
 
 
 async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
     async with store() as database:
-        halts = Halts(database)
+        halts, ended = Halts(database), None
         if order.scope == "run":
             order = order.model_copy(update={"target": await _run_id(database, order.target)})
-        halted = await halts.order(_signed(order))
+            ended = await outcome_of(database, order.target)
+        halted = await halts.order(signed(order))  # also of a run that is over: what it started may not be
         say(
             f"{halted.notice.halt_id}: nothing of {Aim(order.scope, order.target)} starts from here on ({halted.proof})"
         )
+        warning = await doubt(database, order.scope, order.target)
+        if warning:
+            say(f"stanchion: {warning}. The halt is in force all the same")
         told, client = await _told(halted.notice)
-        outcome = await _end_of(client, order.target) if client and order.scope == "run" else {}
-        left = await _settled(halts, halted)
-        data = {**outcome, "halt": halted.notice.halt_id, "scope": order.scope, "target": order.target, "told": told}
-        return data | {"in_flight": left}, Exit.OK if client else Exit.UNREACHABLE
+        if ended:
+            say(f"{order.target} was over already")
+            await halts.retire()
+        elif client and order.scope == "run" and not warning:
+            ended = await _end_of(client, order.target)
+        data = _data(halted.notice.halt_id, order, told, await _settled(halts, halted), warning)
+        return {**(ended or {}), **data}, Exit.OK if client else Exit.UNREACHABLE
+
+
+def _data(
+    halt_id: str | None,
+    order: HaltOrder,
+    told: int,
+    in_flight: Sequence[dict[str, Any]] = (),
+    warning: str | None = None,
+) -> dict[str, Any]:
+    what = {"halt": halt_id, "scope": order.scope, "target": order.target}
+    return what | {"told": told, "in_flight": list(in_flight), "warning": warning}
 
 
 async def _told(notice: HaltNotice) -> tuple[int, Client | None]:
@@ -107,8 +125,10 @@ async def _end_of(client: Client, run_id: str) -> dict[str, Any]:
             return outcome
     except TimeoutError:
         say(f"{run_id} is halted, but no worker has ended it yet; is one running?")
-    except Exception as error:  # terminated, or never admitted: it does nothing more either way
-        say(f"{run_id} is over: {error}")
+    except WorkflowFailureError as error:  # terminated, or never admitted: it does nothing more either way
+        say(f"{run_id} is over: {error.cause}")
+    except RPCError as error:
+        say(f"{run_id} is halted; Temporal does not say how it ended ({error.message})")
     return {}
 
 
@@ -122,45 +142,10 @@ async def _settled(halts: Halts, halted: Halt) -> list[dict[str, Any]]:
         await asyncio.sleep(0.1)
 
 
-def kill(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
-    """`stanchion kill`: halted, terminated and closed, in this order; the run itself is not asked.
-
-    One that is at work may see the halt and end by itself before it is terminated: then that is its outcome.
-    """
-
-    async def work() -> dict[str, Any]:
-        async with store() as database:
-            run_id = await run_id_in(database, name)
-            halts = Halts(database)
-            order = _signed(HaltOrder(**_checked(Aim("run", run_id), reason, by)))
-            halted = await halts.order(order)
-            await _terminate(run_id, str(halted.notice))
-            ending = Ending(status="stopped", rule="killed", reason=": ".join(filter(None, (f"by {order.by}", reason))))
-            runs = Runs(database, Agents(database), QueueLayout())
-            outcome = await Reaper(database).bury(run_id, ending, runs.close)
-            await halts.retire()
-            left = [asdict(each) for each in await halts.in_flight(halted.notice.halt_id)]
-            return outcome.model_dump(mode="json") | {"halt": halted.notice.halt_id, "in_flight": left}
-
-    logs.configure(from_environment().log_format, logging.WARNING)
-    data = run(work())
-    show(data, as_json=as_json, text=_in_words(data))
-
-
-async def _terminate(run_id: str, reason: str) -> None:
-    try:
-        client = await temporal(TEMPORAL_SECONDS)
-        await client.get_workflow_handle(run_id).terminate(reason=reason)
-    except (TemporalUnreachable, RPCError) as error:
-        if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
-            return  # it was faster, and has ended by itself
-        say(f"stanchion: Temporal did not terminate it ({error}); it is closed here, and ends when it next moves")
-
-
 def lift(what: Aim, by: str | None, as_json: bool) -> None:
     """`stanchion resume --…`: one person's order for each halt of that scope that is in force now."""
     if what.scope == "run":
-        fail("a halted run has ended; start it again under another key", Exit.USAGE)
+        fail("say one thing: a run, or one of --agent, --tool, --tenant, --fleet", Exit.USAGE)
 
     async def work() -> list[Lifting]:
         async with store() as database:
@@ -168,18 +153,23 @@ def lift(what: Aim, by: str | None, as_json: bool) -> None:
             halts, who = Halts(database, authority), by or getpass.getuser()
             found = await halts.active(what.scope, what.target)
             try:
-                liftings = [await halts.lift(_signed(LiftOrder(halt_id=h.notice.halt_id, by=who))) for h in found]
+                liftings = [await halts.lift(signed(LiftOrder(halt_id=h.notice.halt_id, by=who))) for h in found]
             except LiftRefused as error:
                 fail(str(error), Exit.REFUSED)
             await _tell_lifted(database, [one.halt.notice for one in liftings if one.lifted], who)
             return liftings
 
     liftings = run(work())
-    rows = [{"halt": one.halt.notice.halt_id, "lifted": one.lifted, "by": list(one.by)} for one in liftings]
-    table(rows, ("halt", "lifted", "by"), as_json=as_json, empty=f"no halt of {what} is in force")
+    rows = [
+        {"halt": one.halt.notice.halt_id, "lifted": one.lifted, "by": list(one.by), "people": one.halt.people}
+        for one in liftings
+    ]
+    empty = f"no halt of {what} is in force; `stanchion halts` lists those that are"
+    table(rows, ("halt", "lifted", "by", "people"), as_json=as_json, empty=empty)
     for one in liftings:
         if not one.lifted:
-            say(f"{one.halt.notice.halt_id} takes {one.halt.people} people; another one types the same")
+            so_far = f"{len(one.by)} of {one.halt.people} people so far, {', '.join(one.by)}"
+            say(f"{one.halt.notice.halt_id} is still in force: {so_far}; somebody else has to type the same")
 
 
 def ls(as_json: bool) -> None:
@@ -228,7 +218,8 @@ async def _run_id(database: Database, name: str) -> str:
         return name  # a whole id, of a run that is not open yet: it will find the halt
 
 
-def _checked(what: Aim, reason: str | None, by: str | None) -> dict[str, Any]:
+def checked(what: Aim, reason: str | None, by: str | None) -> dict[str, Any]:
+    """The fields of a HaltOrder; what is no order fails as a mistake."""
     given = {"scope": what.scope, "target": what.target, "by": by or getpass.getuser(), "reason": reason or ""}
     try:
         HaltOrder.model_validate(given)
@@ -237,7 +228,7 @@ def _checked(what: Aim, reason: str | None, by: str | None) -> dict[str, Any]:
     return given
 
 
-def _signed(order: keys.Order) -> keys.Order:
+def signed(order: keys.Order) -> keys.Order:
     """Signed, if there is a key on this machine for who orders."""
     signer = keys.find(Home.locate(), order.by)
     return signer.order(order) if signer else order
@@ -251,7 +242,9 @@ def _unsigned_count() -> bool:
     )
 
 
-def _in_words(data: dict[str, Any]) -> str:
+def in_words(data: dict[str, Any]) -> str:
+    """What `halt` and `kill` came to, for people."""
     lines = [f"{data['status']}: {data['reason']}"] if "status" in data else []
     lines += [f"in flight: {e['run_id']} {e['call_id']} {e['tool']}: {e['outcome']}" for e in data.get("in_flight", ())]
-    return "\n".join(lines) or f"{data['halt'] or 'no row written'}: {data['told']} runs told"
+    reached = f"{data['told']} runs told" if "told" in data else f"terminated: {'yes' if data['terminated'] else 'no'}"
+    return "\n".join(lines) or f"{data['halt'] or 'no row written'}: {reached}"
