@@ -1,12 +1,12 @@
 """What a call would use: the windows of the ledger that it needs, from what was judged and the caps in force. Pure."""
 
 import json
+from functools import lru_cache
 
 from activities.gateway.checks import Judged
-from activities.ledger.caps import DEFAULTS, budget_rules, class_of, grant_rule, stored_rules
+from activities.ledger.caps import DEFAULTS, AgentCap, Rule, class_of, grant_rule, rules_of_run
 from activities.ledger.windows import Spender, Window, call_use, windows_for
 from activities.tools.registry import BUILTIN
-from workflows.contracts.budgets import Budget
 
 
 def windows_of(judged: Judged) -> list[Window]:
@@ -15,16 +15,23 @@ def windows_of(judged: Judged) -> list[Window]:
     assert call.spec
     if call.spec.name in BUILTIN:
         return []  # they look at the run itself and touch nothing
-    facts, definition, grant = call.facts, call.agent.definition, judged.judgement.grant
-    arguments = json.loads(facts.effective_arguments)
+    facts, grant = call.facts, judged.judgement.grant
     use = call_use(
-        facts.tool, class_of(call.spec.facts.effect, judged.tier), call.spec.facts, arguments, call.spec.schema
+        facts.tool,
+        class_of(call.spec.facts.effect, judged.tier),
+        call.spec.facts,
+        json.loads(facts.effective_arguments),
+        call.spec.schema,
     )
-    rules = [
-        *DEFAULTS,
-        *stored_rules(facts.caps),
-        *(cap.rule for cap in definition.caps),
-        *([grant_rule(facts.tool, grant.per_day)] if grant and grant.per_day is not None else []),
-        *budget_rules(Budget.model_validate_json(facts.budget)),
-    ]
+    per_day = grant.per_day if grant else None
+    rules = _rules(use.classes, facts.caps, facts.budget, call.agent.definition.caps, facts.tool, per_day)
     return windows_for(Spender(facts.run_id, facts.agent, facts.tenant, facts.requester), use, rules)
+
+
+@lru_cache(maxsize=512)  # of a run they are the same at every call, until someone sets a cap
+def _rules(
+    classes: tuple[str, ...], caps: str | None, budget: str, own: tuple[AgentCap, ...], tool: str, per_day: int | None
+) -> tuple[Rule, ...]:
+    """The rules that a call of these classes counts against."""
+    granted = () if per_day is None else (grant_rule(tool, per_day),)
+    return tuple(rule for rule in (*DEFAULTS, *rules_of_run(caps, own, budget), *granted) if rule.call_class in classes)

@@ -6,6 +6,7 @@ The operator of the platform speaks for tenant '*' and stands in for a default; 
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -186,6 +187,12 @@ def budget_rules(budget: Budget) -> tuple[Rule, ...]:
         Rule("run", "tokens", "run", budget.tokens, level="request", refusal="budget.tokens"),
         Rule("run", "minutes", "run", budget.minutes, level="request", refusal="budget.minutes"),
     )
+
+
+@lru_cache(maxsize=512)  # of a run they are the same at every step and call, until someone sets a cap
+def rules_of_run(caps: str | None, own: tuple[AgentCap, ...], budget: str) -> tuple[Rule, ...]:
+    """What was set for a run: by its operator and its tenant, by its agent, and as its budget (JSON)."""
+    return (*stored_rules(caps), *(cap.rule for cap in own), *budget_rules(Budget.model_validate_json(budget)))
 
 
 def grant_rule(tool: str, per_day: int) -> Rule:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from activities.agents.versions import AgentVersion
-from activities.ledger.caps import budget_rules, stored_rules
+from activities.ledger.caps import rules_of_run
 from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
 from activities.model import errors
 from activities.model.ceiling import LEAST_OUTPUT, Ceiling
-from workflows.contracts.budgets import Budget
 
 # After so long a hold is looked after: the longest model call and the pauses between its attempts.
 SECONDS = 1_800
@@ -34,20 +33,20 @@ class Purse:
     """Whose budgets a model call is paid from, as the row of its run and the run's agent say."""
 
     spender: Spender
-    budget: Budget
-    caps: str | None
+    budget: str  # as JSON
+    caps: str | None  # rows of the table, as JSON
     agent: AgentVersion
 
     @classmethod
     def of(cls, run_id: str, row: Any, agent: AgentVersion) -> "Purse":
         """From a row with agent, tenant, requester, budget and caps."""
         spender = Spender(run_id, row["agent"], row["tenant"], row["requester"])
-        return cls(spender, Budget.model_validate_json(row["budget"]), row["caps"], agent)
+        return cls(spender, row["budget"], row["caps"], agent)
 
     def windows(self, amounts: dict[str, int]) -> list[Window]:
         """The windows for these amounts. Raises CapReached: one call needs more than one call may use."""
-        own = [cap.rule for cap in self.agent.definition.caps]
-        return windows_for(self.spender, Use(amounts), [*stored_rules(self.caps), *own, *budget_rules(self.budget)])
+        rules = rules_of_run(self.caps, self.agent.definition.caps, self.budget)
+        return windows_for(self.spender, Use(amounts), rules)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ CREATE TABLE holds (
     run_id     text NOT NULL,
     window_ids uuid[] NOT NULL,              -- ascending
     units      text[] NOT NULL,              -- of each window
-    reserved   bigint[] NOT NULL,            -- of each window
+    reserved   bigint[] NOT NULL CHECK (coalesce(0 <= ALL (reserved), false)), -- of each window
     settled    bigint[] NOT NULL,            -- what was used of each, overrun included
     state      text NOT NULL DEFAULT 'reserved' CHECK (state IN ('reserved', 'settled', 'released', 'lost')),
     expires_at timestamptz NOT NULL,         -- from then on it is looked after: counted all the same
@@ -87,85 +87,118 @@ $$;
 
 -- Reserve from all windows of a hold, or from none: a window with too little left raises SL001 with what is left in
 -- DETAIL, and the caller's statement with everything in it is undone.
--- `wanted`: [{n, tenant, scope, key, unit, class, period, cap, amount, members?}]; members are counted once each.
+-- `wanted`: [{n, tenant, scope, key, unit, class, period, cap, amount, members?}], each window once; members are counted
+-- once each.
 -- Idempotent by hold: one that is there already keeps what it has, counts as owned again, and is returned by unit.
 CREATE FUNCTION ledger_reserve(
     hold text, run text, wanted jsonb, seconds double precision, moment timestamptz DEFAULT now()
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     held holds;
-    w record;
+    until timestamptz := moment + make_interval(secs => seconds);
     needed bigint;
-    ids uuid[] := '{}';
-    names text[] := '{}';
-    amounts bigint[] := '{}';
+    taken uuid[];
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(hold, 7305412203));
-    SELECT * INTO held FROM holds h WHERE h.hold_id = hold FOR UPDATE;
-    IF FOUND AND held.state <> 'released' THEN
-        UPDATE holds h SET state = 'reserved', expires_at = moment + make_interval(secs => seconds)
+    IF wanted @? '$[*].members' THEN
+        wanted := ledger_members(hold, wanted, moment);
+    END IF;
+    -- The hold's own row comes first: another attempt at the same one waits there, and finds it. Then its windows, in
+    -- the one order in which everyone locks them.
+    WITH w AS MATERIALIZED (
+        SELECT ledger_window(x.tenant, x.scope, x.key, x.unit, x.class, x.period, s.starts_at) AS id, s.starts_at, x.*
+        FROM jsonb_to_recordset(wanted) AS x (tenant text, scope text, key text, unit text, class text, period text,
+                                              cap bigint, amount bigint),
+             LATERAL (SELECT ledger_start(x.period, moment) AS starts_at) s
+        ORDER BY 1
+    ), made AS (
+        INSERT INTO holds (hold_id, run_id, window_ids, units, reserved, settled, expires_at)
+        SELECT hold, run, coalesce(array_agg(w.id), '{}'), coalesce(array_agg(w.unit), '{}'),
+               coalesce(array_agg(w.amount), '{}'), coalesce(array_agg(0::bigint), '{}'), until
+        FROM w
+        ON CONFLICT (hold_id) DO NOTHING
+        RETURNING cardinality(window_ids) AS needed
+    ), reserving AS (
+        INSERT INTO windows AS v (window_id, tenant, scope, key, unit, class, period, starts_at, cap, reserved)
+        SELECT w.id, w.tenant, w.scope, w.key, w.unit, w.class, w.period, w.starts_at, w.cap, w.amount
+        FROM made CROSS JOIN w WHERE w.amount <= w.cap
+        ORDER BY w.id
+        ON CONFLICT (window_id) DO UPDATE SET reserved = v.reserved + excluded.reserved,
+            cap = CASE excluded.reserved WHEN 0 THEN v.cap ELSE excluded.cap END
+            WHERE excluded.reserved = 0 OR v.settled + v.reserved + v.overrun + excluded.reserved <= excluded.cap
+        RETURNING window_id
+    )
+    SELECT (SELECT made.needed FROM made), array_agg(r.window_id) INTO needed, taken FROM reserving r;
+    IF needed > coalesce(cardinality(taken), 0) THEN
+        PERFORM ledger_breach(wanted, moment, coalesce(taken, '{}'));
+    ELSIF needed IS NULL THEN
+        SELECT * INTO STRICT held FROM holds h WHERE h.hold_id = hold FOR UPDATE;
+        IF held.state = 'released' THEN -- it held nothing
+            DELETE FROM holds h WHERE h.hold_id = hold;
+            RETURN ledger_reserve(hold, run, wanted, seconds, moment);
+        END IF;
+        UPDATE holds h SET state = 'reserved', expires_at = until
         WHERE h.hold_id = hold AND h.state IN ('reserved', 'lost');
         RETURN (SELECT jsonb_object_agg(u.unit, u.least)
                 FROM (SELECT unit, min(amount) AS least
                       FROM unnest(held.units, held.reserved) AS x (unit, amount) GROUP BY unit) u);
     END IF;
-    FOR w IN
-        SELECT ledger_window(x.tenant, x.scope, x.key, x.unit, x.class, x.period, s.starts_at) AS id, s.starts_at, x.*
-        FROM jsonb_to_recordset(wanted) AS x (n integer, tenant text, scope text, key text, unit text, class text,
-                                              period text, cap bigint, amount bigint, members text[]),
-             LATERAL (SELECT ledger_start(x.period, moment) AS starts_at) s
-        ORDER BY 1
-    LOOP
-        needed := w.amount;
-        IF w.members IS NOT NULL THEN
-            needed := ledger_members(hold, w.id, w.members, jsonb_populate_record(NULL::windows, to_jsonb(w)));
-        END IF;
-        IF needed > 0 THEN
-            INSERT INTO windows AS v (window_id, tenant, scope, key, unit, class, period, starts_at, cap, reserved)
-            SELECT w.id, w.tenant, w.scope, w.key, w.unit, w.class, w.period, w.starts_at, w.cap, needed
-            WHERE needed <= w.cap
-            ON CONFLICT (window_id) DO UPDATE SET reserved = v.reserved + excluded.reserved, cap = excluded.cap
-                WHERE v.settled + v.reserved + v.overrun + excluded.reserved <= excluded.cap;
-            IF NOT FOUND THEN
-                RAISE EXCEPTION 'a budget is used up' USING ERRCODE = 'SL001', DETAIL = (
-                    SELECT jsonb_build_object('n', w.n, 'cap', w.cap, 'amount', needed,
-                                              'used', coalesce(max(v.settled + v.overrun), 0),
-                                              'reserved', coalesce(max(v.reserved), 0))::text
-                    FROM windows v WHERE v.window_id = w.id);
-            END IF;
-        END IF;
-        ids := ids || w.id;
-        names := names || w.unit;
-        amounts := amounts || needed;
-    END LOOP;
-    INSERT INTO holds AS h (hold_id, run_id, window_ids, units, reserved, settled, expires_at)
-    VALUES (hold, run, ids, names, amounts, array_fill(0::bigint, ARRAY[cardinality(ids)]),
-            moment + make_interval(secs => seconds))
-    ON CONFLICT (hold_id) DO UPDATE
-        SET window_ids = excluded.window_ids, units = excluded.units, reserved = excluded.reserved,
-            settled = excluded.settled, state = 'reserved', expires_at = excluded.expires_at, closed_at = NULL;
     RETURN NULL;
 END $$;
 
--- How many of these members the window has not counted yet; from here on they are counted by this hold. The window is
--- locked first, so that two holds never both think that a member is new.
-CREATE FUNCTION ledger_members(hold text, id uuid, named text[], fresh windows) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-    added bigint;
+-- Raises SL001 for the first window that was not taken.
+CREATE FUNCTION ledger_breach(wanted jsonb, moment timestamptz, taken uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO windows AS v (window_id, tenant, scope, key, unit, class, period, starts_at, cap)
-    VALUES (id, fresh.tenant, fresh.scope, fresh.key, fresh.unit, fresh.class, fresh.period, fresh.starts_at, fresh.cap)
-    ON CONFLICT (window_id) DO UPDATE SET cap = v.cap;
-    WITH new AS (
-        INSERT INTO window_members (window_id, member, hold_id, counted)
-        SELECT id, x.member, hold,
-               NOT EXISTS (SELECT FROM window_members m WHERE m.window_id = id AND m.member = x.member)
-        FROM (SELECT DISTINCT member FROM unnest(named) AS y (member)) x
-        ON CONFLICT DO NOTHING
-        RETURNING counted
-    )
-    SELECT count(*) INTO added FROM new WHERE counted;
-    RETURN added;
+    RAISE EXCEPTION 'a budget is used up' USING ERRCODE = 'SL001', DETAIL = (
+        SELECT jsonb_build_object('n', w.n, 'cap', w.cap, 'amount', w.amount,
+                                  'used', coalesce(v.settled + v.overrun, 0), 'reserved', coalesce(v.reserved, 0))::text
+        FROM (SELECT ledger_window(x.tenant, x.scope, x.key, x.unit, x.class, x.period,
+                                   ledger_start(x.period, moment)) AS id, x.n, x.cap, x.amount
+              FROM jsonb_to_recordset(wanted) AS x (n integer, tenant text, scope text, key text, unit text, class text,
+                                                    period text, cap bigint, amount bigint)) w
+        LEFT JOIN windows v ON v.window_id = w.id
+        WHERE w.id <> ALL (taken) ORDER BY w.id LIMIT 1);
+END $$;
+
+-- What is wanted, where each window with members reserves as many of them as it has not counted yet; from here on they
+-- are counted by this hold. All windows are locked first, in the one order, so that two holds never both think that a
+-- member is new. A hold that is there already changes nothing.
+CREATE FUNCTION ledger_members(hold text, wanted jsonb, moment timestamptz) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    w record;
+    added bigint;
+    asked jsonb := '[]';
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(hold, 7305412203));
+    IF EXISTS (SELECT FROM holds h WHERE h.hold_id = hold AND h.state <> 'released') THEN
+        RETURN wanted;
+    END IF;
+    FOR w IN
+        SELECT ledger_window(x.tenant, x.scope, x.key, x.unit, x.class, x.period, s.starts_at) AS id, s.starts_at, e.said, x.*
+        FROM jsonb_array_elements(wanted) AS e (said),
+             LATERAL jsonb_to_record(e.said) AS x (tenant text, scope text, key text, unit text, class text, period text,
+                                                   cap bigint, members text[]),
+             LATERAL (SELECT ledger_start(x.period, moment) AS starts_at) s
+        ORDER BY 1
+    LOOP
+        INSERT INTO windows AS v (window_id, tenant, scope, key, unit, class, period, starts_at, cap)
+        VALUES (w.id, w.tenant, w.scope, w.key, w.unit, w.class, w.period, w.starts_at, w.cap)
+        ON CONFLICT (window_id) DO UPDATE SET cap = v.cap;
+        IF w.members IS NOT NULL THEN
+            WITH new AS (
+                INSERT INTO window_members (window_id, member, hold_id, counted)
+                SELECT w.id, y.member, hold,
+                       NOT EXISTS (SELECT FROM window_members m WHERE m.window_id = w.id AND m.member = y.member)
+                FROM (SELECT DISTINCT member FROM unnest(w.members) AS z (member)) y
+                ON CONFLICT DO NOTHING
+                RETURNING counted
+            )
+            SELECT count(*) INTO added FROM new WHERE new.counted;
+            asked := asked || jsonb_build_array(w.said || jsonb_build_object('amount', added));
+        ELSE
+            asked := asked || jsonb_build_array(w.said);
+        END IF;
+    END LOOP;
+    RETURN asked;
 END $$;
 
 -- A hold lets go of its members. Those that another hold names too go on being counted: how many, is returned.
@@ -198,19 +231,22 @@ BEGIN
     IF NOT FOUND OR held.state = 'settled' OR held.state = new_state THEN
         RETURN false;
     END IF;
-    FOR i IN 1 .. cardinality(held.window_ids) LOOP
+    FOR i IN 1 .. cardinality(held.window_ids) LOOP -- one by one in their order: cheaper than to lock them all first
         -- A hold that was released before and turns out to have been used is added to what is settled.
         freed := CASE WHEN held.state = 'released' THEN 0 ELSE held.reserved[i] END;
-        spent := least(greatest(coalesce(used ->> held.units[i], used ->> '*', held.reserved[i]::text)::numeric, 0), 1e18);
-        IF held.units[i] = 'recipients' AND spent = 0 THEN
+        spent := CASE WHEN used IS NULL THEN held.reserved[i] ELSE
+            least(greatest(coalesce(used ->> held.units[i], used ->> '*', held.reserved[i]::text)::numeric, 0), 1e18) END;
+        IF spent = 0 AND held.units[i] = 'recipients' THEN
             PERFORM FROM windows v WHERE v.window_id = held.window_ids[i] FOR UPDATE;
             spent := ledger_forget_members(hold, held.window_ids[i]);
         END IF;
-        UPDATE windows v
-        SET reserved = v.reserved - freed,
-            settled = v.settled + least(spent, v.cap - v.settled - v.reserved + freed),
-            overrun = least(v.overrun + greatest(spent - (v.cap - v.settled - v.reserved + freed), 0), 4e18)
-        WHERE v.window_id = held.window_ids[i] AND (freed <> 0 OR spent <> 0);
+        IF freed <> 0 OR spent <> 0 THEN
+            UPDATE windows v
+            SET reserved = v.reserved - freed,
+                settled = v.settled + least(spent, v.cap - v.settled - v.reserved + freed),
+                overrun = least(v.overrun + greatest(spent - (v.cap - v.settled - v.reserved + freed), 0), 4e18)
+            WHERE v.window_id = held.window_ids[i];
+        END IF;
         spents := spents || spent;
     END LOOP;
     UPDATE holds h SET state = new_state, settled = spents, closed_at = now() WHERE h.hold_id = hold;
