@@ -6,6 +6,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.agents.versions import Agents, AgentVersion
+from activities.budgets.typical import FEWEST, LOOKED_AT, Factors, with_alarms
 from activities.errors import Permanent, clip
 from activities.ledger.ledger import Ledger, naming_breaches, wanted
 from activities.model.provider import Text, ToolResult
@@ -25,6 +26,7 @@ from workflows.contracts.runs import (
     INPUTS_LIMIT,
     CloseRequest,
     Mode,
+    OnBudget,
     OpenRequest,
     QueueLayout,
     RolloverCaps,
@@ -60,12 +62,18 @@ class Runs(RunsPort):
     """Runs in Postgres."""
 
     def __init__(
-        self, database: Database, agents: Agents, queues: QueueLayout, rollover: RolloverCaps | None = None
+        self,
+        database: Database,
+        agents: Agents,
+        queues: QueueLayout,
+        rollover: RolloverCaps | None = None,
+        alarms: Factors | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._queues = queues
         self._rollover = rollover or RolloverCaps()
+        self._alarms = alarms or Factors()
         self._reaper = Reaper(database)
         self._ledger = Ledger(database)
 
@@ -87,6 +95,7 @@ class Runs(RunsPort):
             rollover=self._rollover,
             next_seq=1,
             finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
+            on_budget=row["on_budget"],
         )
         if opened.finished is None:
             await self._write_goal(request)
@@ -135,7 +144,10 @@ class Runs(RunsPort):
 
     async def _admit(self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode) -> Any:
         asked, goal = request.request, text_digest(_goal_text(request.request))
-        caps: Any = await SQL["caps"].row(self._database, tenant=asked.tenant)
+        caps: Any = await SQL["caps"].row(
+            self._database, tenant=asked.tenant, agent=asked.agent, most=LOOKED_AT, least=FEWEST
+        )
+        budget = with_alarms(budget, caps["typical"], self._alarms.of(agent.definition.alarms))
         windows = run_windows(request, agent, budget, caps["caps"])
         with naming_breaches(windows):
             row = await SQL["admit"].row(
@@ -148,6 +160,7 @@ class Runs(RunsPort):
                 requester=asked.requester,
                 goal_digest=goal,
                 mode=mode,
+                on_budget=_on_budget(agent, asked),
                 budget=budget.model_dump_json(),
                 policy_version=sha256_hex([POLICY, mode, budget.model_dump(mode="json")])[:16],
                 wanted=wanted(windows),
@@ -188,6 +201,11 @@ def _tightened(agent: AgentVersion, request: RunRequest) -> tuple[Budget, Mode]:
     if STRICTNESS.index(mode) > STRICTNESS.index(agent.definition.mode):
         raise ModeLoosened(f"{agent.definition.name} runs in mode {agent.definition.mode}; {mode} would be looser")
     return budget, mode
+
+
+def _on_budget(agent: AgentVersion, request: RunRequest) -> OnBudget:
+    """A run pauses only if both its agent and who asked for it think that somebody is there to let it go on."""
+    return "stop" if "stop" in (agent.definition.on_budget, request.on_budget) else "pause"
 
 
 def _goal_text(request: RunRequest) -> str:
