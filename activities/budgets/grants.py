@@ -96,16 +96,6 @@ class Given:
     again: bool = False
 
 
-@dataclass(frozen=True)
-class Breach:
-    """The budget that an open run was last paused for. `added`: it was added to since."""
-
-    rule: str
-    reason: str
-    told: str
-    added: bool
-
-
 @dataclass
 class Grants:
     """Grants in Postgres."""
@@ -136,14 +126,6 @@ class Grants:
         if given:
             _trace(grant, who).emit()
         return Given(grant, Budget.model_validate_json(row["budget"]), who.proof, again=not given)
-
-    async def breach(self, run_id: str) -> Breach | None:
-        """The budget that an open run was last paused for, if it ever was. Raises StoreUnavailable."""
-        row: Any = await SQL["breach"].row(self.database, run_id=run_id)
-        if row is None:
-            return None
-        now = Budget.model_validate_json(row["budget"]).cap_of(row["rule"])
-        return Breach(row["rule"], row["reason"], row["told"] or row["reason"], added=now > row["cap"])
 
     async def _who(self, grant: Grant, run: Any) -> Identified:
         who = await self.authority.identify(

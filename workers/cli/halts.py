@@ -15,16 +15,16 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agents.versions import Agents
-from activities.approvals.authority import Authority
 from activities.halts.halts import SQL, Halt, HaltOrder, Halts, Lifting, LiftOrder, LiftRefused
 from activities.halts.tell import tell_halted, tell_lifted
 from activities.runs.lifecycle import Runs
 from activities.runs.reaper import Reaper
 from activities.storage.database import Database, StoreUnavailable
-from workers import keys, logs
+from workers import logs
 from workers.cli.opened import RunNotFound, run_id_in, store, temporal
+from workers.cli.orders import authority, signed
 from workers.cli.output import Exit, fail, run, say, show, table
-from workers.services import Home, TemporalUnreachable
+from workers.services import TemporalUnreachable
 from workers.settings import from_environment
 from workflows.contracts.base import explain
 from workflows.contracts.halts import HaltNotice, HaltScope
@@ -79,7 +79,7 @@ async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
         halts = Halts(database)
         if order.scope == "run":
             order = order.model_copy(update={"target": await _run_id(database, order.target)})
-        halted = await halts.order(_signed(order))
+        halted = await halts.order(signed(order))
         say(
             f"{halted.notice.halt_id}: nothing of {Aim(order.scope, order.target)} starts from here on ({halted.proof})"
         )
@@ -132,7 +132,7 @@ def kill(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
         async with store() as database:
             run_id = await run_id_in(database, name)
             halts = Halts(database)
-            order = _signed(HaltOrder(**_checked(Aim("run", run_id), reason, by)))
+            order = signed(HaltOrder(**_checked(Aim("run", run_id), reason, by)))
             halted = await halts.order(order)
             await _terminate(run_id, str(halted.notice))
             ending = Ending(status="stopped", rule="killed", reason=": ".join(filter(None, (f"by {order.by}", reason))))
@@ -164,11 +164,10 @@ def lift(what: Aim, by: str | None, as_json: bool) -> None:
 
     async def work() -> list[Lifting]:
         async with store() as database:
-            authority = Authority(database, dangerously_accept_unsigned_decisions=_unsigned_count())
-            halts, who = Halts(database, authority), by or getpass.getuser()
+            halts, who = Halts(database, authority(database)), by or getpass.getuser()
             found = await halts.active(what.scope, what.target)
             try:
-                liftings = [await halts.lift(_signed(LiftOrder(halt_id=h.notice.halt_id, by=who))) for h in found]
+                liftings = [await halts.lift(signed(LiftOrder(halt_id=h.notice.halt_id, by=who))) for h in found]
             except LiftRefused as error:
                 fail(str(error), Exit.REFUSED)
             await _tell_lifted(database, [one.halt.notice for one in liftings if one.lifted], who)
@@ -235,20 +234,6 @@ def _checked(what: Aim, reason: str | None, by: str | None) -> dict[str, Any]:
     except ValidationError as error:
         fail(explain(error), Exit.USAGE)
     return given
-
-
-def _signed(order: keys.Order) -> keys.Order:
-    """Signed, if there is a key on this machine for who orders."""
-    signer = keys.find(Home.locate(), order.by)
-    return signer.order(order) if signer else order
-
-
-def _unsigned_count() -> bool:
-    """Whether unsigned orders to lift count: where decisions do, which is development only."""
-    settings, home = from_environment(), Home.locate()
-    return settings.dangerously_accept_unsigned_decisions or (
-        settings.database_url is None and home.living("worker") is not None  # `stanchion up` is a development mode
-    )
 
 
 def _in_words(data: dict[str, Any]) -> str:
