@@ -64,7 +64,7 @@ BEGIN
     SELECT * INTO r FROM runs WHERE runs.run_id = of_run FOR UPDATE; -- two grants at once add up
     SELECT * INTO g FROM budget_grants b WHERE b.grant_id = new_id;
     IF FOUND THEN
-        outcome := CASE WHEN g.run_id = of_run AND g.by = who AND to_jsonb(g) @> added THEN 'again' ELSE 'taken' END;
+        outcome := CASE WHEN g.run_id = of_run AND g."by" = who AND to_jsonb(g) @> added THEN 'again' ELSE 'taken' END;
         raised := r.budget;
         RETURN NEXT;
         RETURN;
@@ -76,7 +76,7 @@ BEGIN
     END IF;
     SELECT jsonb_build_object('usd_micros', sum(b.usd_micros), 'tokens', sum(b.tokens), 'minutes', sum(b.minutes),
                               'tool_calls', sum(b.tool_calls), 'steps', sum(b.steps)) INTO sums
-    FROM budget_grants b WHERE b.run_id = of_run AND b.by = who;
+    FROM budget_grants b WHERE b.run_id = of_run AND b."by" = who;
     raised := r.budget;
     FOREACH name IN ARRAY ARRAY['usd_micros', 'tokens', 'tool_calls', 'minutes', 'steps'] LOOP
         IF coalesce((sums ->> name)::bigint, 0) + (added ->> name)::bigint > (most ->> name)::bigint
