@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from activities.budgets.grants import Grant
 from activities.errors import Permanent
 from activities.halts.halts import HaltOrder, LiftOrder
 from activities.identity.proof import canonical_name
@@ -31,7 +32,7 @@ from workflows.contracts.approvals import Decision
 from workflows.contracts.messages import MessageReceived
 
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,199}")  # one file of one folder, whatever someone calls a key
-Order = TypeVar("Order", HaltOrder, LiftOrder)
+Order = TypeVar("Order", HaltOrder, LiftOrder, Grant)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -83,7 +84,7 @@ class Signer:
         return dated.model_copy(update={"signature": sign(self.private, message_statement(run_id, dated))})
 
     def order(self, order: Order) -> Order:
-        """The order to halt or to lift, signed as of now. Raises NotSignable."""
+        """The order to halt or to lift, or the grant, signed as of now. Raises NotSignable."""
         dated = order.model_copy(update={"key": self.key_id, "at": datetime.now(UTC)})
         return dated.model_copy(update={"signature": sign(self.private, dated.statement())})
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from activities.budgets.typical import Factors
 from activities.errors import Permanent
 from workers.slack.config import SLACK_API, SlackSettings
 from workflows.contracts.runs import TASK_QUEUE, QueueLayout, RolloverCaps
@@ -31,6 +32,7 @@ class Settings:
     anthropic_base_url: str | None = None
     forbid_real_model_calls: bool = False
     prices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    alarms: Factors = field(default_factory=Factors)
     dangerously_accept_unsigned_decisions: bool = False
     otlp_endpoint: str | None = None
     log_format: str = "json"
@@ -53,6 +55,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         anthropic_base_url=env.get("ANTHROPIC_BASE_URL") or None,
         forbid_real_model_calls=_switch(env, "STANCHION_FORBID_REAL_MODEL_CALLS"),
         prices=_prices(env),
+        alarms=_alarms(env),
         dangerously_accept_unsigned_decisions=_switch(env, "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"),
         otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
         log_format=env.get("STANCHION_LOG_FORMAT") or "json",
@@ -87,6 +90,15 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
     if value and not value.isdecimal():
         raise SettingInvalid(f"{name} is a whole number, not {value!r}")
     return int(value) if value else default
+
+
+def _alarms(env: Mapping[str, str]) -> Factors:
+    default = Factors()
+    warn = _number(env, "STANCHION_ALARM_WARN", default.warn)
+    stop = _number(env, "STANCHION_ALARM_STOP", max(default.stop, warn))
+    if not 1 <= warn <= stop:
+        raise SettingInvalid("STANCHION_ALARM_WARN and STANCHION_ALARM_STOP: whole numbers from 1, warn before stop")
+    return Factors(warn, stop)
 
 
 def _prices(env: Mapping[str, str]) -> dict[str, Any]:

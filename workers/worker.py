@@ -13,6 +13,7 @@ from temporalio.worker import Worker
 from activities.agents.versions import Agents
 from activities.approvals.authority import Authority
 from activities.approvals.record import Approvals
+from activities.budgets.weigh import Budgets
 from activities.drills.drill import Drills
 from activities.gateway.call import Checkpoint, Gateway, no_checkpoint
 from activities.halts.watch import Watch
@@ -50,6 +51,7 @@ class Parts:
     reviews: Reviews
     gateway: Gateway
     approvals: Approvals
+    budgets: Budgets
     authority: Authority
     watch: Watch
     drills: Drills
@@ -70,7 +72,8 @@ class Parts:
             case "tools":
                 return [self.gateway.call]
             case "operations":
-                return [self.runs.open, self.runs.close, self.runs.reap, self.approvals.record, self.drills.run]
+                runs = self.runs
+                return [runs.open, runs.close, runs.reap, self.budgets.weigh, self.approvals.record, self.drills.run]
 
 
 def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_checkpoint) -> Parts:
@@ -91,13 +94,14 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         database=database,
         providers=providers,
         agents=agents,
-        runs=Runs(database, agents, settings.queues, settings.rollover),
+        runs=Runs(database, agents, settings.queues, settings.rollover, settings.alarms),
         models=Models(
             database, agents, providers, settings.prices, authority=authority, transcripts=transcripts, watch=watch
         ),
         reviews=Reviews(database, agents, providers, settings.prices, watch),
         gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch),
         approvals=Approvals(database, authority),
+        budgets=Budgets(database),
         authority=authority,
         watch=watch,
         drills=Drills(database, agents, settings.task_queue),

@@ -6,6 +6,7 @@ No arguments and no secrets: goal line, step, cost, and the exact command that a
 from datetime import datetime
 from typing import Any
 
+from workflows.alarms import continue_with
 from workflows.contracts.approvals import OpenApproval
 from workflows.contracts.budgets import micros_to_usd
 from workflows.state import RunState, active_seconds, status_word
@@ -76,6 +77,7 @@ def details(state: RunState) -> str:
         lines.append(f"sleeping until {state.timer.until.isoformat(timespec='seconds')}")
     if state.pause:
         reason = " ".join((state.pause.reason or "").split())[:REASON_SHOWN]
-        how = "" if state.pause.halt else f": `stanchion resume {state.run_id}`"  # by lifting the halt
+        command = continue_with(state.run_id, state.breach) if state.breach else f"stanchion resume {state.run_id}"
+        how = "" if state.pause.halt else f": `{command}`"  # by lifting the halt
         lines.append(f"paused ({reason}){how}" if reason else f"paused{how}")
     return "\n\n".join(lines)

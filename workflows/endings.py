@@ -1,8 +1,13 @@
 """How a failed activity ends a run. The failure's type decides; its text is only shown."""
 
+from datetime import datetime
+
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutError
 
+from workflows.alarms import breach, used_of
+from workflows.contracts.alarms import OWN_RULES, BudgetBreached
 from workflows.contracts.runs import Ending
+from workflows.state import RunState
 
 REASON_LIMIT = 1_000  # characters
 BUDGET_REACHED = "BudgetReached"  # the type of a failure whose first detail is the rule, such as budget.tokens
@@ -23,6 +28,14 @@ def ending_after(error: ActivityError) -> Ending:
             return Ending(status="stopped", rule="budget.minutes", reason=_clipped(reason))
         return Ending(status="failed", rule="failed.timeout", reason=_clipped(reason))
     return Ending(status="failed", rule="failed.activity", reason=_clipped(f"{error.activity_type}: {cause or error}"))
+
+
+def breach_in(error: ActivityError, state: RunState, now: datetime) -> BudgetBreached | None:
+    """The budget of the run's own that a model call had no room in; None if it failed of anything else."""
+    ending = ending_after(error)
+    if ending.rule not in OWN_RULES:
+        return None
+    return breach(ending.rule, state, used_of(ending.rule, state, now), ending.reason)
 
 
 def refusal_to_open(error: ActivityError) -> ApplicationError:

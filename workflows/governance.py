@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workflows.contracts.budgets import Budget, micros_to_usd
+from workflows.alarms import breach_of
+from workflows.alarms import note_on as note_on_alarm
+from workflows.contracts.alarms import Alarm, BudgetBreached
+from workflows.contracts.budgets import Budget
 from workflows.contracts.calls import Refusal
 from workflows.contracts.messages import PauseOrdered
 from workflows.contracts.model import PlannedCall
@@ -43,11 +46,18 @@ class Stop:
     ending: Ending
 
 
-Verdict = Go | Pause | Intervene | Stop
+@dataclass(frozen=True)
+class Weigh:
+    """A budget is used up, as far as the run knows: see whether somebody added to it, and pause if nobody did."""
+
+    breach: BudgetBreached
+
+
+Verdict = Go | Pause | Intervene | Weigh | Stop
 
 
 def govern(state: RunState, now: datetime, loops_pause: Callable[[], bool] = lambda: True) -> Verdict:
-    """What the limits say before the next move. A person's halt comes first, a spent budget before a pause.
+    """What the limits say before the next move. A person's halt comes first, a budget that ends it before a pause.
 
     `loops_pause` is asked only if it matters: whether this run pauses in a loop, or is of the days when it stopped.
     """
@@ -56,12 +66,25 @@ def govern(state: RunState, now: datetime, loops_pause: Callable[[], bool] = lam
     if state.ending:
         return Stop(ending=state.ending)
     if over := _over_budget(state, now):
-        return Stop(ending=over)
+        return over
     if looping := _looping(state, loops_pause):
         return looping
     if state.pause:
         return Pause(reason=state.pause.reason or "paused")
     return Go()
+
+
+def _over_budget(state: RunState, now: datetime) -> Weigh | Stop | None:
+    assert state.opened is not None
+    pauses = state.opened.on_budget == "pause"
+    if pauses and state.pause:
+        return None  # it begins nothing; once someone lets it go on, its budget is looked at anew
+    breach = (state.breach if pauses else None) or breach_of(state, now)
+    if breach is None:
+        return None
+    if pauses:
+        return Weigh(breach)
+    return Stop(ending=Ending(status="stopped", rule=breach.rule, reason=breach.reason))
 
 
 def _looping(state: RunState, loops_pause: Callable[[], bool]) -> Intervene | Stop | None:
@@ -93,9 +116,9 @@ def refusal_of(state: RunState, call: PlannedCall) -> Refusal | None:
     return None
 
 
-def notes_for(state: RunState) -> tuple[str, ...]:
+def notes_for(state: RunState, alarms: tuple[Alarm, ...] = ()) -> tuple[str, ...]:
     """What the model is told before its next step."""
-    return tuple(note_on(evidence) for evidence in state.loops.due)
+    return (*map(note_on, state.loops.due), *filter(None, map(note_on_alarm, alarms)))
 
 
 def time_left(state: RunState, now: datetime) -> timedelta:
@@ -107,28 +130,6 @@ def time_left(state: RunState, now: datetime) -> timedelta:
 def _budget(state: RunState) -> Budget:
     assert state.opened is not None
     return state.opened.budget
-
-
-def _over_budget(state: RunState, now: datetime) -> Ending | None:
-    budget, spent = _budget(state), state.spent
-    seconds = active_seconds(state, now)
-    if state.pending and spent.tool_calls >= budget.tool_calls:
-        return _breach("tool_calls", f"{spent.tool_calls} of {budget.tool_calls} tool calls used")
-    if seconds >= budget.minutes * 60:
-        return _breach("minutes", f"{seconds / 60:.1f} of {budget.minutes} active minutes used")
-    if state.pending:
-        return None  # the caps below guard the next model call; results that are owed are still fetched
-    if state.step >= budget.steps:
-        return _breach("steps", f"{state.step} of {budget.steps} steps used")
-    if spent.tokens >= budget.tokens:
-        return _breach("tokens", f"{spent.tokens} of {budget.tokens} tokens used")
-    if spent.usd_micros and spent.usd_micros >= budget.usd_micros:
-        return _breach("usd", f"{micros_to_usd(spent.usd_micros)} of {micros_to_usd(budget.usd_micros)} USD used")
-    return None
-
-
-def _breach(cap: str, reason: str) -> Ending:
-    return Ending(status="stopped", rule=f"budget.{cap}", reason=reason)
 
 
 def stopped_before_pauses(state: RunState) -> Ending | None:

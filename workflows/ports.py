@@ -5,6 +5,7 @@ The workflow worker imports these classes only, so it needs no driver and no sec
 
 from temporalio import activity
 
+from workflows.contracts.alarms import BudgetWeighed, WeighRequest
 from workflows.contracts.approvals import DecisionReceipt, RecordRequest
 from workflows.contracts.calls import CallRequest, CallResult
 from workflows.contracts.drills import DrillReport, DrillRequest
@@ -30,6 +31,15 @@ class RunsPort:
     @activity.defn(name="runs.reap")
     async def reap(self) -> ReapReport:
         """Close in our tables every run that Temporal no longer runs."""
+        raise NotImplementedError
+
+
+class BudgetsPort:
+    """What a run may still use."""
+
+    @activity.defn(name="budgets.weigh")
+    async def weigh(self, request: WeighRequest) -> BudgetWeighed:
+        """The run's budget as it is now. People are told once of a breach that still is one. Safe to repeat."""
         raise NotImplementedError
 
 

@@ -7,12 +7,14 @@ deadlines, open approvals and the memory of the loop; never a message, an argume
 from datetime import datetime
 from typing import Literal, assert_never
 
+from workflows.contracts.alarms import AlarmsTold, BudgetBreached, BudgetMarked, BudgetWeighed, CostAlarm
 from workflows.contracts.approvals import OpenApproval
 from workflows.contracts.base import Frozen
 from workflows.contracts.budgets import Spent
 from workflows.contracts.events import (
     ApprovalExpired,
     ApprovalRequested,
+    BudgetGranted,
     CallClaimed,
     CallFinished,
     CallObserved,
@@ -92,6 +94,9 @@ class RunState(Frozen):
     pause: PauseOrdered | None = None
     halt: HaltOrdered | None = None
 
+    breach: BudgetBreached | None = None  # a budget that is used up, until it is found to have been added to
+    told: tuple[str, ...] = ()  # keys of the alarms that were told
+
     loops: LoopMemory = LoopMemory()
     mistakes: int = 0  # calls in a row that were the model's own mistake
     refusals_in_a_row: int = 0
@@ -151,11 +156,19 @@ def apply(state: RunState, event: StepEvent) -> RunState:
             return state
         case ResumeOrdered():
             return _resumed(state, event)
+        case BudgetBreached():
+            return _with(state, breach=event)
+        case BudgetWeighed():
+            return _weighed(state, event)
+        case AlarmsTold():
+            return _with(state, told=(*state.told, *event.keys))
         case RolledOver():
             return _with(state, rollovers=state.rollovers + 1)
         case RunClosed():
             return _with(state, ending=event.ending)
         case VerdictGiven() | CallClaimed() | CallObserved() | OutcomeUnknown() | LateResult():
+            return state
+        case BudgetMarked() | CostAlarm() | BudgetGranted():
             return state
         case _:
             assert_never(event)
@@ -247,6 +260,21 @@ def _resumed(state: RunState, order: ResumeOrdered) -> RunState:
     """A person let it go on: what it was paused for, refusals or a loop, is forgiven."""
     journal = _noted(state, order)
     return _with(state, pause=None, refusals=0, refusals_in_a_row=0, loops=state.loops.forgave(), journal=journal)
+
+
+def _weighed(state: RunState, event: BudgetWeighed) -> RunState:
+    """The budget as it is now. One that nobody added to pauses the run; with what was added it goes on."""
+    if state.opened is None:
+        return state
+    before, now = state.opened.budget, event.budget
+    state = _with(
+        state,
+        opened=state.opened.model_copy(update={"budget": now}),
+        told=tuple(key for key in state.told if before.cap_of(name := key.partition(":")[0]) == now.cap_of(name)),
+    )
+    if now.cap_of(event.breach.rule) > event.breach.cap:
+        return _with(state, breach=None)
+    return apply(_with(state, breach=event.breach), PauseOrdered(reason=event.breach.told[:REASON_LIMIT]))
 
 
 def _approval_expired(state: RunState, event: ApprovalExpired) -> RunState:

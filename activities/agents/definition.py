@@ -11,7 +11,9 @@ from activities.errors import Permanent
 from activities.ledger.caps import AgentCap
 from activities.policy.grants import GrantsField
 from workflows.contracts.budgets import BudgetRequest
-from workflows.contracts.runs import Mode
+from workflows.contracts.runs import Mode, OnBudget
+
+MOST_TIMES = 1_000_000  # a run that may cost a million times what others do has no such limit
 
 
 class DefinitionInvalid(Permanent):
@@ -87,6 +89,19 @@ class ApprovalRules(Strict):
         return self.tools.get(tool, ApprovalRule())
 
 
+class AlarmRules(Strict):
+    """How many times the typical cost of its runs one may cost; what is not said, the platform says."""
+
+    warn: int | None = Field(default=None, ge=1, le=MOST_TIMES, description="From here on people are told")
+    stop: int | None = Field(default=None, ge=1, le=MOST_TIMES, description="From here on nothing more is begun")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.warn and self.stop and self.warn > self.stop:
+            raise ValueError("warn comes before stop")
+        return self
+
+
 class AgentDefinition(Strict):
     """A versioned agent: instructions, model, tools, mode, budget."""
 
@@ -105,6 +120,11 @@ class AgentDefinition(Strict):
     tools: tuple[ToolSource, ...] = ()
     mode: Mode = "tiered"
     budget: BudgetRequest = BudgetRequest()
+    on_budget: OnBudget = Field(
+        default="pause",
+        description="When a budget of the run is used up: pause until someone adds to it, or stop, where nobody can",
+    )
+    alarms: AlarmRules = Field(default=AlarmRules(), description="When a run costs far more than its agent's runs do")
     caps: tuple[AgentCap, ...] = Field(
         default=(), description="What it may use, in each run or in all together; platform and tenant may allow less"
     )
@@ -180,6 +200,7 @@ def _fields_at(path: tuple[Any, ...]) -> list[str]:
         "budget": BudgetRequest,
         "approvals": ApprovalRules,
         "caps": AgentCap,
+        "alarms": AlarmRules,
     }
     model = models.get(str(path[0]), AgentDefinition) if path else AgentDefinition
     return list(model.model_fields)

@@ -180,8 +180,11 @@ def stored_rules(text: str | None) -> tuple[Rule, ...]:
 
 
 def budget_rules(budget: Budget) -> tuple[Rule, ...]:
-    """A run's budget: the agent's, tightened by the request."""
+    """A run's budget: the agent's, tightened by the request; and no more than many times what such runs cost."""
+    stop = budget.stop_usd_micros
+    typical = (Rule("run", "micro-usd", "run", stop, level="request", refusal="budget.typical"),) if stop else ()
     return (
+        *typical,
         Rule("run", "calls", "run", budget.tool_calls, level="request", refusal="budget.tool_calls"),
         Rule("run", "micro-usd", "run", budget.usd_micros, level="request", refusal="budget.usd"),
         Rule("run", "tokens", "run", budget.tokens, level="request", refusal="budget.tokens"),

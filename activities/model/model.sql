@@ -1,10 +1,13 @@
 -- name: begin_step
 -- What a model call needs to know: the run and its budgets, the plan if this step was answered before, the halt that
--- stands against it, and what the step before used.
+-- stands against it, what the step before used, and what an attempt that came to nothing has put into the transcript.
 SELECT r.agent, r.agent_version, r.tenant, r.requester, r.status, s.plan, r.budget::text AS budget,
        (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
        halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,
-       b.seq AS seq_before, b.usage::text AS usage_before
+       b.seq AS seq_before, b.usage::text AS usage_before,
+       (SELECT json_agg(json_build_object('kind', t.kind, 'content', coalesce(t.content::text, o.text)) ORDER BY t.seq)
+        FROM transcript t LEFT JOIN blobs o ON o.digest = t.blob
+        WHERE t.run_id = r.run_id AND t.seq >= :next_seq::int)::text AS written
 FROM runs r
 LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = :step::int
 LEFT JOIN steps b ON b.run_id = r.run_id AND b.step = :step::int - 1

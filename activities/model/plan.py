@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.versions import Agents, AgentVersion
 from activities.approvals.authority import Authority
 from activities.boundary import attempt, beats, heartbeating
+from activities.budgets.alarms import Alarms
 from activities.errors import Permanent, clip
 from activities.halts.watch import Flight, Stopped, Watch
 from activities.ledger.ledger import Ledger
@@ -23,7 +24,7 @@ from activities.model.errors import ModelAnswerGarbled
 from activities.model.pricing import Prices
 from activities.model.provider import Completion, Message, OfferedTool, Prompt, Provider, Text, ToolCall, Usage
 from activities.model.providers import Providers
-from activities.model.said import Said
+from activities.model.said import Said, Written
 from activities.model.spending import Purse, Spending
 from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
 from activities.storage.database import Database
@@ -67,6 +68,7 @@ class Models(ModelPort):
         self._prices = Prices(prices)
         self._spending = Spending(Ledger(database))
         self._watch = watch or Watch(database)
+        self._alarms = Alarms(database)
         self._transcripts = transcripts or Transcripts(database)
         self._said = Said(database, authority or Authority(database))
 
@@ -80,7 +82,9 @@ class Models(ModelPort):
                 return Plan(next="halted", next_seq=request.next_seq, halt=stopped.halt)
 
     async def _plan(self, request: PlanRequest) -> Plan:
-        run = await SQL["begin_step"].row(self._database, run_id=request.run_id, step=request.step)
+        run = await SQL["begin_step"].row(
+            self._database, run_id=request.run_id, step=request.step, next_seq=request.next_seq
+        )
         if run is None or run["status"] != "open":
             raise RunNotOpen(f"{request.run_id} is not open")
         if run["plan"]:
@@ -92,7 +96,8 @@ class Models(ModelPort):
 
     async def _planned(self, request: PlanRequest, run: Any) -> Plan:
         agent = await self._agents.version(run["agent_version"])
-        seq = await self._said.write(request, run["tenant"])
+        await self._alarms.tell(request.run_id, request.alarms, request.step)
+        seq = await self._said.write(request, run["tenant"], Written.of(run["written"]))
         prompt, unseen = await self._prompt(request, agent, seq, run["seq_before"])
         before = Usage.model_validate_json(run["usage_before"]) if run["usage_before"] else None
         bound = prompt_bound(prompt.system, prompt.tools, unseen, before)

@@ -1,5 +1,6 @@
 """What people say to a run, put into its transcript: as their own words if proved, else as untrusted. And its notes."""
 
+import json
 from dataclasses import dataclass
 
 from activities.approvals.authority import Authority, Identified
@@ -17,23 +18,42 @@ SQL = Queries(__file__, "model.sql")
 
 
 @dataclass(frozen=True)
+class Written:
+    """What an attempt at the same step, which came to nothing, has put into the transcript already."""
+
+    messages: int = 0
+    notes: frozenset[str] = frozenset()  # their content
+    rows: int = 0
+
+    @classmethod
+    def of(cls, text: str | None) -> "Written":
+        """From the column `written`."""
+        rows = json.loads(text) if text else []
+        notes = [row["content"] for row in rows if row["kind"] == "note"]
+        return cls(sum(row["kind"] == "message" for row in rows), frozenset(notes), len(rows))
+
+
+@dataclass(frozen=True)
 class Said:
     """Messages and endorsed values in Postgres."""
 
     database: Database
     authority: Authority
 
-    async def write(self, request: PlanRequest, tenant: str) -> int:
+    async def write(self, request: PlanRequest, tenant: str, written: Written) -> int:
         """Put what people said, then what the run itself has to say, into the transcript; returns the seq after it.
 
-        Safe to repeat. A note of the run is evidence for nothing: no value is traced to it.
+        Safe to repeat, also when more was said since the attempt before: rows that are there stay, and count.
+        A note of the run is evidence for nothing: no value is traced to it.
         """
-        seq = request.next_seq
-        for message in request.messages:
+        seq = request.next_seq + written.rows
+        for message in request.messages[written.messages :]:
             await self._write(request.run_id, tenant, seq, message)
             seq += 1
         for note in request.notes:
             columns = vars(stored((Text(text=clean_text(note)),)))
+            if (columns["content"] or columns["blob_text"]) in written.notes:
+                continue
             await TRANSCRIPT["append"].row(
                 self.database, run_id=request.run_id, seq=seq, kind="note", origin="trusted", **columns
             )

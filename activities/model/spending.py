@@ -11,6 +11,7 @@ from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
 from activities.model import errors
 from activities.model.ceiling import LEAST_OUTPUT, Ceiling
+from workflows.contracts.budgets import micros_to_usd
 
 # After so long a hold is looked after: the longest model call and the pauses between its attempts.
 SECONDS = 1_800
@@ -71,7 +72,8 @@ class Spending:
                 fitting = ceiling.within(left)
                 if fitting is None:
                     least = ceiling.of(min(LEAST_OUTPUT, ceiling.most_output)).get(reached.unit, 0)
-                    reason = f"{reached} at most, {least} for the shortest answer worth asking for"
+                    shortest = micros_to_usd(least) if reached.unit == "micro-usd" else least
+                    reason = f"{reached} at most, {shortest} for the shortest answer worth asking for"
                     raise CapReached(reached.rule, reason, left=reached.left, unit=reached.unit) from None
                 output, amounts = fitting, _clipped(ceiling.of(fitting), left)
                 continue

@@ -6,6 +6,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.agents.versions import Agents, AgentVersion
+from activities.budgets.typical import FEWEST, LOOKED_AT, Factors, with_alarms
 from activities.errors import Permanent, clip
 from activities.ledger.caps import Rule, stored_rules
 from activities.ledger.in_force import budget_within, default_budget
@@ -27,6 +28,7 @@ from workflows.contracts.runs import (
     INPUTS_LIMIT,
     CloseRequest,
     Mode,
+    OnBudget,
     OpenRequest,
     QueueLayout,
     RolloverCaps,
@@ -62,12 +64,18 @@ class Runs(RunsPort):
     """Runs in Postgres."""
 
     def __init__(
-        self, database: Database, agents: Agents, queues: QueueLayout, rollover: RolloverCaps | None = None
+        self,
+        database: Database,
+        agents: Agents,
+        queues: QueueLayout,
+        rollover: RolloverCaps | None = None,
+        alarms: Factors | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._queues = queues
         self._rollover = rollover or RolloverCaps()
+        self._alarms = alarms or Factors()
         self._reaper = Reaper(database)
         self._ledger = Ledger(database)
 
@@ -78,9 +86,12 @@ class Runs(RunsPort):
         Raises CapReached while no running slot is left.
         """
         agent = await self._agents.current(request.request.agent)
-        row: Any = await SQL["caps"].row(self._database, tenant=request.request.tenant)
-        budget, mode = _tightened(agent, request.request, stored_rules(row["caps"]))
-        row = await self._admit(request, agent, budget, mode, row["caps"])
+        known: Any = await SQL["caps"].row(
+            self._database, tenant=request.request.tenant, agent=request.request.agent, most=LOOKED_AT, least=FEWEST
+        )
+        budget, mode = _tightened(agent, request.request, stored_rules(known["caps"]))
+        budget = with_alarms(budget, known["typical"], self._alarms.of(agent.definition.alarms))
+        row = await self._admit(request, agent, budget, mode, known["caps"])
         opened = RunOpened(
             agent_version=row["agent_version"],
             policy_version=row["policy_version"],
@@ -90,6 +101,7 @@ class Runs(RunsPort):
             rollover=self._rollover,
             next_seq=1,
             finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
+            on_budget=row["on_budget"],
         )
         if opened.finished is None:
             await self._write_goal(request)
@@ -152,6 +164,7 @@ class Runs(RunsPort):
                 requester=asked.requester,
                 goal_digest=goal,
                 mode=mode,
+                on_budget=_on_budget(agent, asked),
                 budget=budget.model_dump_json(),
                 policy_version=sha256_hex([POLICY, mode, budget.model_dump(mode="json")])[:16],
                 wanted=wanted(windows),
@@ -197,6 +210,11 @@ def _tightened(agent: AgentVersion, request: RunRequest, caps: tuple[Rule, ...])
     if STRICTNESS.index(mode) > STRICTNESS.index(agent.definition.mode):
         raise ModeLoosened(f"{agent.definition.name} runs in mode {agent.definition.mode}; {mode} would be looser")
     return budget, mode
+
+
+def _on_budget(agent: AgentVersion, request: RunRequest) -> OnBudget:
+    """A run pauses only if both its agent and who asked for it think that somebody is there to let it go on."""
+    return "stop" if "stop" in (agent.definition.on_budget, request.on_budget) else "pause"
 
 
 def _goal_text(request: RunRequest) -> str:

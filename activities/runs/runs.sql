@@ -3,24 +3,29 @@
 -- there is none left, this raises, and the run is not there.
 WITH new AS (
     INSERT INTO runs (run_id, chain_id, agent, agent_version, tenant, requester, goal_digest, mode, budget,
-                      policy_version)
+                      on_budget, policy_version)
     VALUES (:run_id, :chain_id, :agent, :agent_version, :tenant, :requester, :goal_digest, :mode, :budget,
-            :policy_version)
+            :on_budget, :policy_version)
     ON CONFLICT (run_id) DO UPDATE SET chain_id = excluded.chain_id
         WHERE runs.status = 'open' AND runs.goal_digest = excluded.goal_digest AND runs.agent = excluded.agent
-    RETURNING run_id, agent, agent_version, goal_digest, mode, budget, policy_version, status, outcome
+    RETURNING run_id, agent, agent_version, goal_digest, mode, budget, on_budget, policy_version, status, outcome
 ), held AS (
     SELECT ledger_reserve(new.run_id || '/slot', new.run_id, :wanted::jsonb, :hold_seconds::float8)
     FROM new WHERE :wanted::jsonb IS NOT NULL
 )
 SELECT *, (SELECT count(*) FROM held) AS holds FROM new
 UNION ALL
-SELECT run_id, agent, agent_version, goal_digest, mode, budget, policy_version, status, outcome, 0
+SELECT run_id, agent, agent_version, goal_digest, mode, budget, on_budget, policy_version, status, outcome, 0
 FROM runs WHERE run_id = :run_id AND NOT EXISTS (SELECT FROM new);
 
 -- name: caps
--- The caps that the operator and a tenant set.
-SELECT json_agg(k)::text AS caps FROM caps k WHERE k.tenant IN ('*', :tenant);
+-- The caps that the operator and a tenant set; and what the last completed runs of an agent cost, the median in
+-- micro-USD, NULL while there are fewer than `least`.
+SELECT (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', :tenant))::text AS caps,
+       (SELECT CASE WHEN count(*) >= :least::int THEN percentile_disc(0.5) WITHIN GROUP (ORDER BY c.cost) END
+        FROM (SELECT ((r.outcome -> 'spent' ->> 'usd')::numeric * 1000000)::bigint AS cost FROM runs r
+              WHERE r.agent = :agent AND r.status = 'completed'
+              ORDER BY r.closed_at DESC LIMIT :most::int) c) AS typical;
 
 -- name: log
 -- Write trace events by themselves, where no other statement carries them.

@@ -1,5 +1,6 @@
 """The trace log: each fact is one StepEvent, one row in the statement that made it true, and one JSON log line."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,11 +35,11 @@ class Trace:
             "trace_id": trace_id(),
         }
 
-    def emit(self) -> None:
+    def emit(self, level: int = logging.INFO) -> None:
         """One log line per event; call it once the statement has committed."""
         for event, body in zip(self.events, self._bodies, strict=True):
             ids = {"run_id": self.run_id, "step": self.step, "call_id": self.call_id, "trace_id": trace_id()}
-            log.info(kind_of(event), **{k: v for k, v in (ids | body).items() if v is not None})
+            log.log(level, kind_of(event), **{k: v for k, v in (ids | body).items() if v is not None})
 
     @cached_property
     def _bodies(self) -> list[dict[str, Any]]:

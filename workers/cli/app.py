@@ -126,6 +126,7 @@ def run(
     tokens: Annotated[int | None, typer.Option(help="Cap in tokens; only tighter.")] = None,
     tool_calls: Annotated[int | None, typer.Option(help="Cap on tool calls; only tighter.")] = None,
     minutes: Annotated[int | None, typer.Option(help="Cap in active minutes; only tighter.")] = None,
+    on_budget: Annotated[str | None, typer.Option(help="stop: do not pause when a budget is used up.")] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow it to the end; Ctrl-C detaches.")] = False,
     json: Json = False,
 ) -> None:
@@ -134,6 +135,7 @@ def run(
 
     caps: dict[str, Any] = {"usd": usd, "tokens": tokens, "tool_calls": tool_calls, "minutes": minutes}
     request = {"agent": agent, "goal": goal, "requester": requester, "tenant": tenant, "mode": mode, "budget": caps}
+    request["on_budget"] = on_budget
     runs.start(request, key, watch, json)
 
 
@@ -200,15 +202,24 @@ def resume(
     tool: HaltTool = None,
     tenant: HaltTenant = None,
     fleet: HaltFleet = False,
+    add_usd: Annotated[str | None, typer.Option(help="Add this to its budget, such as 1.00.")] = None,
+    add_tokens: Annotated[int | None, typer.Option(help="Add tokens to its budget.")] = None,
+    add_tool_calls: Annotated[int | None, typer.Option(help="Add tool calls to its budget.")] = None,
+    add_minutes: Annotated[int | None, typer.Option(help="Add active minutes to its budget.")] = None,
+    add_steps: Annotated[int | None, typer.Option(help="Add steps to its budget.")] = None,
+    grant: Annotated[str | None, typer.Option(help="Idempotency key; the same one adds once.")] = None,
     reason: Reason = None,
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Let a paused run go on, or lift the halts of an agent, a tool, a tenant or (two people) everything."""
-    from workers.cli import halts, runs
+    """Let a paused run go on, with more budget; or lift the halts of an agent, a tool, a tenant, or everything."""
+    from workers.cli import grants, halts
 
+    added = {"usd": add_usd, "tokens": add_tokens, "tool_calls": add_tool_calls}
+    added |= {"minutes": add_minutes, "steps": add_steps}
     if name is not None and not (agent or tool or tenant or fleet):
-        return runs.signal(name, "resume", reason, by)
+        return grants.resume(name, added, grant, reason, by, json)
+    grants.refuse_amounts(added, grant)
     halts.lift(halts.aim(name, None, agent, tool, tenant, fleet), by, json)
 
 

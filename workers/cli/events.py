@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from workflows.contracts.budgets import micros_to_usd
+
 MARKS = {"allow": "+", "ask": "?", "deny": "x"}
 
 
@@ -32,7 +34,21 @@ def _words(kind: str, body: dict[str, Any]) -> str:
         case "halt.ordered" | "pause.ordered" | "resume.ordered":
             who = f" by {body['by']}" if body.get("by") else ""
             return f"{kind.partition('.')[0]:<10}{who}" + (f": {body['reason']}" if body.get("reason") else "")
+        case "budget.marked":
+            return f"budget     {body['percent']} % of {body['budget']} used: {_cap(body)}"
+        case "budget.breached":
+            return f"budget     {body['told']}"
+        case "cost.alarm":
+            return f"cost       {_cap(body)}, where runs of this agent cost {micros_to_usd(body['typical'])} USD"
+        case "budget.granted":
+            return f"budget     added by {body['by']}: {', '.join(f'{n} {name}' for name, n in body['added'].items())}"
         case "run.closed":
             return f"closed     {body['ending']['status']}: {body['ending']['rule']}"
         case _:
             return kind
+
+
+def _cap(body: dict[str, Any]) -> str:
+    if body.get("budget", "usd") == "usd":
+        return f"{micros_to_usd(body['used'])} of {micros_to_usd(body['cap'])} USD"
+    return f"{body['used']} of {body['cap']}"

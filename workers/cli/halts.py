@@ -14,16 +14,14 @@ from pydantic import ValidationError
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
-from activities.approvals.authority import Authority
 from activities.halts.halts import SQL, Halt, HaltOrder, Halts, Lifting, LiftOrder, LiftRefused
 from activities.halts.tell import tell_halted, tell_lifted
 from activities.storage.database import Database, StoreUnavailable
-from workers import keys
 from workers.cli.opened import RunNotFound, run_id_in, store, temporal
+from workers.cli.orders import authority, signed
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.targets import doubt, outcome_of
-from workers.services import Home, PostgresUnreachable, TemporalUnreachable
-from workers.settings import from_environment
+from workers.services import PostgresUnreachable, TemporalUnreachable
 from workflows.contracts.base import explain
 from workflows.contracts.halts import HaltNotice, HaltScope
 
@@ -149,8 +147,7 @@ def lift(what: Aim, by: str | None, as_json: bool) -> None:
 
     async def work() -> list[Lifting]:
         async with store() as database:
-            authority = Authority(database, dangerously_accept_unsigned_decisions=_unsigned_count())
-            halts, who = Halts(database, authority), by or getpass.getuser()
+            halts, who = Halts(database, authority(database)), by or getpass.getuser()
             found = await halts.active(what.scope, what.target)
             try:
                 liftings = [await halts.lift(signed(LiftOrder(halt_id=h.notice.halt_id, by=who))) for h in found]
@@ -226,20 +223,6 @@ def checked(what: Aim, reason: str | None, by: str | None) -> dict[str, Any]:
     except ValidationError as error:
         fail(explain(error), Exit.USAGE)
     return given
-
-
-def signed(order: keys.Order) -> keys.Order:
-    """Signed, if there is a key on this machine for who orders."""
-    signer = keys.find(Home.locate(), order.by)
-    return signer.order(order) if signer else order
-
-
-def _unsigned_count() -> bool:
-    """Whether unsigned orders to lift count: where decisions do, which is development only."""
-    settings, home = from_environment(), Home.locate()
-    return settings.dangerously_accept_unsigned_decisions or (
-        settings.database_url is None and home.living("worker") is not None  # `stanchion up` is a development mode
-    )
 
 
 def in_words(data: dict[str, Any]) -> str:

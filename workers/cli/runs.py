@@ -11,6 +11,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 
+from activities.budgets.alarms import Alarms
 from workers.cli.events import line_of
 from workers.cli.opened import SQL, handle_of, run_id_of, session
 from workers.cli.output import Exit, fail, run, say, show, table
@@ -95,9 +96,19 @@ async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: boo
     while not done:
         done = ending.done()  # looked at before the events are read, so that the last ones are not missed
         last = await _print_events(opened, handle.id, last, as_json=False)
+        if not done and (short := await _short_of(opened, handle.id)):
+            ending.cancel()
+            show({"run": handle.id, "status": "paused", "reason": short}, as_json=as_json, text=f"paused: {short}")
+            return Exit.BUDGET
         if not done:
             await asyncio.wait([ending], timeout=POLL_SECONDS)
     return _ended(ending, as_json)
+
+
+async def _short_of(opened: Session, run_id: str) -> str | None:
+    """The budget that the run is paused for: nothing happens until somebody decides, so nobody watches for that."""
+    breach = await Alarms(opened.database).breach(run_id)
+    return breach.told if breach and not breach.added else None
 
 
 def _ended(ending: "asyncio.Future[Any]", as_json: bool) -> Exit:

@@ -1,9 +1,9 @@
-"""The board: keeps Slack's messages in step with the approvals. What fails is tried again, from the rows alone."""
+"""The board: keeps Slack's messages in step with approvals and alarms. What fails is tried again from the rows."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import ClientError
@@ -15,7 +15,8 @@ from workers.slack.approval import Approval
 from workers.slack.cards import card, notice, unshowable
 from workers.slack.config import SlackSettings
 from workers.slack.messages import BATCH, Messages, Spot
-from workers.slack.text import Block
+from workers.slack.notices import Notice
+from workers.slack.text import Block, escaped
 from workers.slack.wake import Bell
 from workers.slack.web import FIX, GONE, TOO_MUCH, error_name, quiet_seconds
 
@@ -24,6 +25,7 @@ AGAIN_SECONDS = 15.0  # after a failure, so that a wrong channel does not fill t
 LITERAL: dict[str, Any] = {"parse": "none", "link_names": False}
 UNFURL_NOT: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False, "mrkdwn": False}
 
+T = TypeVar("T", Spot, Notice)
 log = structlog.get_logger("stanchion.slack")
 
 
@@ -71,6 +73,8 @@ class Board:
             well = await self._each(due, self._post)
             changed = await self._messages.changed()
             well = await self._each(changed, self._update) and well
+            notices = await self._messages.notices.due(self._settings.channel or "", self._settings.tenants)
+            well = await self._each(notices, self._notify) and well
         except _Quiet:
             return max(0.0, self._quiet_until - asyncio.get_running_loop().time())
         except _Away as away:
@@ -82,7 +86,7 @@ class Board:
         full = BATCH in (len(due), len(changed))
         return (0.0 if full else self._poll_seconds) if well else AGAIN_SECONDS
 
-    async def _each(self, spots: Sequence[Spot], act: Callable[[Spot], Awaitable[None]]) -> bool:
+    async def _each(self, spots: Sequence[T], act: Callable[[T], Awaitable[None]]) -> bool:
         """Whether all went well. One that fails keeps no other from its turn."""
         well = True
         for spot in spots:
@@ -96,9 +100,19 @@ class Board:
             except (_Away, Transient):
                 raise
             except Exception:
-                log.exception("slack.failed", approval_id=spot.approval_id)
+                log.exception("slack.failed", about=str(spot))
                 well = False
         return well
+
+    async def _notify(self, notice: Notice) -> None:
+        """Post an alarm. One whose posting could not be noted is posted again after a while: better twice than not."""
+        if not await self._messages.notices.take(notice):
+            return
+        with _naming_away():
+            sent = await self._web.chat_postMessage(
+                channel=notice.channel, text=escaped(notice.title), blocks=notice.blocks, **LITERAL, **UNFURL_NOT
+            )
+        await self._messages.notices.posted(notice, str(sent["ts"]))
 
     async def _post(self, spot: Spot) -> None:
         approval = await self._messages.approval(spot.approval_id)

@@ -8,6 +8,7 @@ from typing import Any
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from workers.slack.approval import Approval, approval_of
+from workers.slack.notices import Notices
 
 SQL = Queries(__file__, "slack.sql")
 BATCH = 50  # of a pass; the next pass follows at once
@@ -45,6 +46,7 @@ class Messages:
     def __init__(self, database: Database, owner: str) -> None:
         self._database = database
         self._owner = owner
+        self.notices = Notices(database, owner)
 
     async def approval(self, approval_id: str) -> Approval | None:
         """One approval, as it is now."""

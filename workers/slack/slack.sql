@@ -75,3 +75,26 @@ FROM approvals a
 JOIN runs r USING (run_id)
 LEFT JOIN reviews v USING (approval_id)
 WHERE a.approval_id = :approval_id;
+
+-- name: notices
+-- Alarms of the last day that a channel does not show yet: nobody took them, this replica did, or who did is gone.
+SELECT a.alarm_id, a.run_id, r.agent, a.kind, a.body::text AS body
+FROM alarms a
+JOIN runs r USING (run_id)
+LEFT JOIN slack_alarms m ON m.alarm_id = a.alarm_id AND m.channel = :channel
+WHERE a.at > now() - interval '1 day'
+  AND (m.alarm_id IS NULL OR m.ts IS NULL AND (m.owner = :owner OR m.taken_at < now() - interval '60 seconds'))
+  AND (cardinality(:tenants::text[]) = 0 OR r.tenant = ANY(:tenants))
+ORDER BY a.at LIMIT :most;
+
+-- name: take_notice
+-- Take the right to post one alarm to one channel. No row: another replica has it, or has posted already.
+INSERT INTO slack_alarms AS m (alarm_id, channel, owner)
+VALUES (:alarm_id, :channel, :owner)
+ON CONFLICT (alarm_id, channel) DO UPDATE SET owner = :owner, taken_at = now()
+    WHERE m.ts IS NULL AND (m.owner = :owner OR m.taken_at < now() - interval '60 seconds')
+RETURNING alarm_id;
+
+-- name: notice_posted
+-- Note the message that shows an alarm.
+UPDATE slack_alarms SET ts = :ts WHERE alarm_id = :alarm_id AND channel = :channel AND owner = :owner AND ts IS NULL;

@@ -62,6 +62,10 @@ class Budget(Whole):
     tool_calls: int = 20
     minutes: int = 30
     steps: int = 50
+    # Resolved as the run was opened, from what runs of this agent cost; 0: too few were completed to say.
+    typical_usd_micros: int = 0
+    alarm_usd_micros: int = 0  # from here on people are told
+    stop_usd_micros: int = 0  # from here on nothing more is begun
 
     def tightened(self, request: BudgetRequest) -> "Budget":
         """These caps with those of `request` where given. Raises ValueError naming every cap it would widen."""
@@ -70,6 +74,11 @@ class Budget(Whole):
         if wider:
             raise ValueError("a request may tighten the agent's budget, never widen it: " + ", ".join(wider))
         return self.model_copy(update=asked)
+
+    def cap_of(self, rule: str) -> int:
+        """The cap that a rule such as budget.tokens guards; 0 for what is no cap of a run."""
+        name = rule.removeprefix("budget.")
+        return int(getattr(self, {"usd": "usd_micros", "typical": "stop_usd_micros"}.get(name, name), 0))
 
 
 def requested_caps(request: BudgetRequest) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from workflows.contracts.alarms import AlarmsTold, BudgetBreached, BudgetMarked, BudgetWeighed, CostAlarm
 from workflows.contracts.approvals import Decision, DecisionReceipt, OpenApproval
 from workflows.contracts.base import Frozen
 from workflows.contracts.calls import Tier
@@ -151,6 +152,16 @@ class LateResult(Frozen):
     is_error: bool
 
 
+class BudgetGranted(Frozen):
+    """Somebody added to the run's budget. In the units of `Budget`."""
+
+    kind: Literal["budget.granted"] = "budget.granted"
+    grant_id: str
+    by: str
+    proof: str
+    added: dict[str, int]
+
+
 class RunClosed(Frozen):
     """The run is over."""
 
@@ -181,6 +192,12 @@ StepEvent = Annotated[
     | CallObserved
     | OutcomeUnknown
     | LateResult
+    | BudgetBreached
+    | BudgetMarked
+    | CostAlarm
+    | AlarmsTold
+    | BudgetWeighed
+    | BudgetGranted
     | RunClosed,
     Field(discriminator="kind"),
 ]

@@ -49,12 +49,16 @@ class PauseOrdered(Frozen):
 
 
 class ResumeOrdered(Frozen):
-    """Someone let the run go on. `halt`: that halt was lifted; a run that is paused by anything else stays paused."""
+    """Someone let the run go on. `halt`: that halt was lifted; a run that is paused by anything else stays paused.
+
+    `grant`: something was added to its budget. That is only noted: what the budget is now is read from the tables.
+    """
 
     kind: Literal["resume.ordered"] = "resume.ordered"
     by: str | None = Field(default=None, max_length=320, pattern=NAME)
     reason: str | None = Field(default=None, max_length=REASON_LIMIT)
     halt: str | None = Field(default=None, max_length=200)
+    grant: str | None = Field(default=None, max_length=200, pattern=NAME)
 
 
 Order = Annotated[HaltOrdered | PauseOrdered | ResumeOrdered, Field(discriminator="kind")]

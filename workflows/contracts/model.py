@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from workflows.contracts.alarms import Alarm
 from workflows.contracts.base import Frozen
 from workflows.contracts.halts import HaltNotice
 from workflows.contracts.messages import Journal, MessageReceived
@@ -16,6 +17,7 @@ class PlanRequest(Frozen):
     messages: tuple[MessageReceived, ...] = ()
     journal: Journal = ()
     notes: tuple[str, ...] = ()  # what the loop itself has to tell the model, written after the messages
+    alarms: tuple[Alarm, ...] = ()  # what people are told
 
 
 class PlannedCall(Frozen):

@@ -16,6 +16,7 @@ INPUTS_LIMIT = 32_000  # bytes of JSON
 ANSWER_LIMIT = 32_000  # characters of the answer in the result; the transcript holds all of it
 
 Mode = Literal["observe", "propose", "tiered", "autonomous"]
+OnBudget = Literal["pause", "stop"]  # what a run does whose own budget is used up
 RunStatus = Literal["completed", "stopped", "cancelled", "failed"]
 
 
@@ -28,6 +29,7 @@ class RunRequest(Frozen):
     tenant: str = Field(default="default", min_length=1, max_length=200, pattern=NAME)
     mode: Mode | None = None
     budget: BudgetRequest = BudgetRequest()
+    on_budget: OnBudget | None = None  # stop: nobody is there who could add to it
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
 
     @field_validator("inputs")
@@ -85,6 +87,7 @@ class RunOpened(Frozen):
     rollover: RolloverCaps = RolloverCaps()
     next_seq: int
     finished: RunOutcome | None = None
+    on_budget: OnBudget = "stop"  # as it was before runs could pause for their budget
 
 
 class Ending(Frozen):

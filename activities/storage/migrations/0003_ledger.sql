@@ -314,7 +314,10 @@ BEGIN
     WHERE v.window_id IN (SELECT unnest(h.window_ids) FROM holds h
                           WHERE h.run_id = run AND h.state IN ('reserved', 'lost'))
     ORDER BY v.window_id FOR UPDATE;
-    FOR open_one IN SELECT h.hold_id FROM holds h WHERE h.run_id = run AND h.state IN ('reserved', 'lost') LOOP
+    -- By name: minutes that were added to it (grant:…) are given back before what it used is settled (slot).
+    FOR open_one IN
+        SELECT h.hold_id FROM holds h WHERE h.run_id = run AND h.state IN ('reserved', 'lost') ORDER BY h.hold_id
+    LOOP
         PERFORM ledger_resolve(open_one.hold_id, true, minutes);
     END LOOP;
 END $$;

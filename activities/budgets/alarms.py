@@ -1,0 +1,59 @@
+"""Alarms in Postgres: each is written once, with its event, for every surface that tells people."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from activities.storage.trace import Trace
+from workflows.contracts.alarms import BudgetBreached, BudgetMarked, CostAlarm
+from workflows.contracts.budgets import Budget
+
+SQL = Queries(__file__, "budgets.sql")
+
+
+@dataclass(frozen=True)
+class Breach:
+    """The budget that an open run was last paused for. `added`: it was added to since."""
+
+    rule: str
+    reason: str
+    told: str
+    added: bool
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """The table `alarms`."""
+
+    database: Database
+
+    async def tell(
+        self, run_id: str, alarms: Sequence[BudgetMarked | CostAlarm | BudgetBreached], step: int | None = None
+    ) -> None:
+        """Tell people of these, unless they were told: a log line, an event, and a row that Slack posts.
+
+        Raises StoreUnavailable.
+        """
+        if not alarms:
+            return
+        trace = Trace(run_id, tuple(alarms), step=step)
+        keys = [_key(alarm) for alarm in alarms]
+        rows = await SQL["raise"].rows(self.database, run_id=run_id, keys=keys, step=step, **trace.columns)
+        new = {row["alarm_id"] for row in rows}
+        told = tuple(alarm for key, alarm in zip(keys, alarms, strict=True) if f"{run_id}/{key}" in new)
+        Trace(run_id, told, step=step).emit(logging.WARNING)
+
+    async def breach(self, run_id: str) -> Breach | None:
+        """The budget that an open run was last paused for, if it ever was. Raises StoreUnavailable."""
+        row: Any = await SQL["breach"].row(self.database, run_id=run_id)
+        if row is None:
+            return None
+        now = Budget.model_validate_json(row["budget"]).cap_of(row["rule"])
+        return Breach(row["rule"], row["reason"], row["told"] or row["reason"], added=now > row["cap"])
+
+
+def _key(alarm: BudgetMarked | CostAlarm | BudgetBreached) -> str:
+    return f"{alarm.rule}:{alarm.cap}" if isinstance(alarm, BudgetBreached) else alarm.key

@@ -1,0 +1,127 @@
+"""How far a run's budget is used up: what is told at 70 and 90 percent, and the breach that ends or pauses it. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from workflows.contracts.alarms import Alarm, BudgetBreached, BudgetMarked, BudgetName, CostAlarm
+from workflows.contracts.budgets import Budget, micros_to_usd
+from workflows.state import RunState, active_seconds
+
+PERCENTS = (90, 70)  # the first leaves room to change course, the second to come to an end
+NAMES: tuple[BudgetName, ...] = ("usd", "tokens", "tool_calls", "minutes", "steps")
+WORDS = {"usd": "USD", "tool_calls": "tool calls", "minutes": "active minutes"}
+
+
+def breach_of(state: RunState, now: datetime) -> BudgetBreached | None:
+    """The budget that stands against the next move, if one does."""
+    budget, spent = _budget(state), state.spent
+    if 0 < budget.stop_usd_micros <= spent.usd_micros:
+        times = f", {spent.usd_micros / max(budget.typical_usd_micros, 1):.0f} times what its runs cost"
+        reason = f"{micros_to_usd(spent.usd_micros)} of {micros_to_usd(budget.stop_usd_micros)} USD used{times}"
+        return breach("budget.typical", state, spent.usd_micros, reason)
+    if state.pending and spent.tool_calls >= budget.tool_calls:
+        return _used_up("tool_calls", state, spent.tool_calls)
+    seconds = active_seconds(state, now)
+    if seconds >= budget.minutes * 60:
+        reason = f"{seconds / 60:.1f} of {budget.minutes} active minutes used"
+        return breach("budget.minutes", state, int(seconds // 60), reason)
+    if state.pending:
+        return None  # the caps below guard the next model call; results that are owed are still fetched
+    if state.step >= budget.steps:
+        return _used_up("steps", state, state.step)
+    if spent.tokens >= budget.tokens:
+        return _used_up("tokens", state, spent.tokens)
+    if spent.usd_micros and spent.usd_micros >= budget.usd_micros:
+        return _used_up("usd", state, spent.usd_micros)
+    return None
+
+
+def breach(rule: str, state: RunState, used: int, reason: str) -> BudgetBreached:
+    """A breach of one of the run's own budgets, with the command that lets the run go on."""
+    cap = _budget(state).cap_of(rule)
+    found = BudgetBreached(rule=rule, used=used, cap=cap, reason=reason)
+    how = f"`{continue_with(state.run_id, found)}` lets it go on, `stanchion halt {state.run_id}` ends it"
+    return found.model_copy(update={"told": f"{rule}: {reason}; {how}"})
+
+
+def continue_with(run_id: str, found: BudgetBreached) -> str:
+    """The command that adds as much again as there was."""
+    name = found.rule.removeprefix("budget.").replace("typical", "usd")
+    more = found.cap or Budget().cap_of(f"budget.{name}")
+    amount = micros_to_usd(more) if name == "usd" else str(more)
+    return f"stanchion resume {run_id} --add-{name.replace('_', '-')} {amount}"
+
+
+def used_of(rule: str, state: RunState, now: datetime) -> int:
+    """How much of a budget is used, in its units; begun minutes do not count."""
+    spent = state.spent
+    match rule:
+        case "budget.tokens":
+            return spent.tokens
+        case "budget.tool_calls":
+            return spent.tool_calls
+        case "budget.steps":
+            return state.step
+        case "budget.minutes":
+            return int(active_seconds(state, now) // 60)
+        case _:
+            return spent.usd_micros
+
+
+def due(state: RunState, now: datetime) -> tuple[Alarm, ...]:
+    """What is to be told before the next step: of each budget the highest mark that it reached, once."""
+    return (*_marks(state, now), *_cost_alarm(state))
+
+
+def keys_of(alarms: tuple[Alarm, ...]) -> tuple[str, ...]:
+    """What counts as told with them: a mark takes the lower ones along."""
+    marks = [alarm for alarm in alarms if isinstance(alarm, BudgetMarked)]
+    below = [m.model_copy(update={"percent": p}).key for m in marks for p in PERCENTS if p < m.percent]
+    return (*(alarm.key for alarm in alarms), *below)
+
+
+def note_on(alarm: Alarm) -> str | None:
+    """What the model reads of it; what a run of its kind costs is for people to judge."""
+    if not isinstance(alarm, BudgetMarked):
+        return None
+    what = f"{_said(alarm.budget, alarm.cap)} {_words(alarm.budget)}"
+    ending = "Come to an end, and say what is left undone." if alarm.percent == PERCENTS[0] else "Plan what is left."
+    return f"[note from the run itself] {alarm.percent} % of this run's {what} are used. {ending}"
+
+
+def _marks(state: RunState, now: datetime) -> Iterator[BudgetMarked]:
+    budget = _budget(state)
+    for name in NAMES:
+        cap = budget.cap_of(name)
+        precise = active_seconds(state, now) / 60 if name == "minutes" else used_of(f"budget.{name}", state, now)
+        reached = next((percent for percent in PERCENTS if cap and precise * 100 >= percent * cap), None)
+        if reached is None:
+            continue
+        mark = BudgetMarked(budget=name, percent=reached, used=int(precise), cap=cap)
+        if mark.key not in state.told:
+            yield mark
+
+
+def _cost_alarm(state: RunState) -> Iterator[CostAlarm]:
+    budget, used = _budget(state), state.spent.usd_micros
+    alarm = CostAlarm(used=used, typical=budget.typical_usd_micros, cap=budget.alarm_usd_micros)
+    if 0 < budget.alarm_usd_micros <= used and alarm.key not in state.told:
+        yield alarm
+
+
+def _used_up(name: BudgetName, state: RunState, used: int) -> BudgetBreached:
+    cap = _budget(state).cap_of(name)
+    return breach(f"budget.{name}", state, used, f"{_said(name, used)} of {_said(name, cap)} {_words(name)} used")
+
+
+def _said(name: str, amount: int) -> str:
+    return micros_to_usd(amount) if name == "usd" else str(amount)
+
+
+def _words(name: str) -> str:
+    return WORDS.get(name, name)
+
+
+def _budget(state: RunState) -> Budget:
+    assert state.opened is not None
+    return state.opened.budget
