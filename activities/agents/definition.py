@@ -142,6 +142,9 @@ class AgentDefinition(Strict):
         used = {name for source in self.tools for name in source.use}
         if strange := sorted({*(self.grants or {}), *self.approvals.tools} - used):
             raise ValueError(f"grants or approvals name tools the agent does not use: {', '.join(strange)}")
+        capped = {cap.calls.removeprefix("tool:") for cap in self.caps if cap.calls.startswith("tool:")}
+        if strange := sorted(capped - used):
+            raise ValueError(f"caps name tools the agent does not use: {', '.join(strange)}")
         return self
 
 

@@ -259,6 +259,9 @@ def test_an_agents_caps_are_read_and_stay_as_written() -> None:
         ("{unit: calls, per: day, most: 1, class: send}", "class"),
         ("{unit: tokens, per: day, most: 1, calls: send}", "leave the class out"),
         ("{unit: slots, per: day, most: 1}", "per total"),
+        ("{unit: calls, per: day, most: 1, calls: 'tool:pya'}", "does not use: pya"),
+        ("{unit: 'minor:ZZZ', per: day, most: 1}", "no currency"),
+        ("{unit: 'minor:eur', per: day, most: 1}", "unit"),
         ("{unit: minutes, per: action, most: 1}", "whole runs"),
     ],
 )
@@ -276,6 +279,8 @@ def test_a_cap_that_would_limit_nothing_is_refused(cap: str, problem: str) -> No
         Rule("agent", "calls", "day", MOST + 1),
         Rule("agent", "calls", "day", 1, "sends"),
         Rule("destination", "tokens", "day", 1),
+        Rule("tenant", "calls", "day", 1, key="acme"),
+        Rule("agent", "minor:ABC", "day", 1, "money"),
     ],
 )
 def test_a_cap_of_a_tenant_that_would_limit_nothing_is_refused(rule: Rule) -> None:

@@ -2,12 +2,13 @@
 
 import difflib
 import getpass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from activities.agents.versions import Agents, AgentUnknown, AgentVersion
-from activities.ledger.caps import DEFAULTS, EVERY, Period, Rule, Scope, Unit, checked
+from activities.ledger.caps import DEFAULTS, EVERY, Period, Rule, Scope, Unit, checked, class_of
 from activities.ledger.in_force import InForce, in_force, rules_of_agent
 from activities.ledger.ledger import SQL
+from activities.tools.facts import Effect
 from workers.cli.opened import session
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.session import Session
@@ -76,10 +77,18 @@ def _ls_in_force(agent: str, tenant: str, as_json: bool) -> None:
     version, rows = run(work())
     definition, by = version.definition, {_rule_of(row): row["by"] for row in rows}
     said = rules_of_agent(definition.budget, definition.caps, definition.grants)
-    found = sorted(in_force([*said, *by], agent), key=_order)
+    classes = _classes(version)
+    found = sorted((each for each in in_force([*said, *by], agent) if each.rule.call_class in classes), key=_order)
     if not as_json:
         say(f"what counts for {agent} in tenant {tenant}; `stanchion cost {agent} --agent` shows what is left of it")
     table([_row_in_force(each, by) for each in found], FORCE_COLUMNS, as_json=as_json, empty="")
+
+
+def _classes(agent: AgentVersion) -> set[str]:
+    """The classes that calls of this agent's tools may count in; a cap on others says nothing about it."""
+    known = {EVERY, *(f"tool:{tool.name}" for tool in agent.tools)}
+    known |= {class_of(cast("Effect", tool.effect), tool.tier) for tool in agent.tools}
+    return known | ({"reach"} if any(tool.effect == "read" and tool.acts_outside for tool in agent.tools) else set())
 
 
 # ── what is remarked when a cap is set ──────────────────────────────────────────────────────────────────────────────
