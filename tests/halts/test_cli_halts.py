@@ -165,7 +165,7 @@ async def test_whoever_halts_something_that_is_not_there_is_told_and_the_halt_is
     await Principals(stanchion.parts.database).add("acme", "ana", [], None, "test")
     answer = await typed("halt", *words, "--by", "lee", "--json")
     assert (answer.code, answer.data["warning"]) == (0, said)
-    assert f"stanchion: {said}. The halt is in force all the same" in answer.err
+    assert f"stanchion: {said}\n  The halt is in force all the same." in answer.err
     [row] = (await typed("halts", "--json")).data
     assert (row["halt"], row["target"]) == (answer.data["halt"], words[-1])
 
