@@ -7,12 +7,14 @@ from activities.agents.versions import Agents, AgentVersion, shapes_of_all
 from activities.approvals.habits import with_warning
 from activities.approvals.record import SQL
 from activities.drills.drill import SQL as DRILLS
+from activities.drills.proof import proof_of
 from activities.identity.principals import Principals
 from activities.policy.store import PLATFORM, Policies
 from activities.storage.database import Database
 from workers.findings import Check
 
 HABIT_DAYS = 30
+PROOFS = {"unsigned": "unsigned", "unknown key": "signed with a key that is not registered here"}
 DRILL_DAYS = 8  # a weekly drill, and a day of grace
 
 
@@ -90,9 +92,12 @@ async def _drills(database: Database) -> Check:
     if last is None:
         return Check("drill", None, "the off switch was never drilled here", weekly)
     report = json.loads(last["report"])
+    proof = proof_of(last, await Principals(database).keys())
     said = f"{last['drill_id']}, {last['age'].days} days ago: p99 {report['p99_seconds']} s"
+    if proof == "forged":
+        return Check("drill", False, f"{said}; its report is not what was signed", "Find out why, then drill again.")
     if not last["passed"]:
         return Check("drill", False, f"{said}; FAILED: {report['why']}", "Find out why, then drill again.")
     if last["age"] > timedelta(days=DRILL_DAYS):
         return Check("drill", None, f"{said}, which is long ago", weekly)
-    return Check("drill", True, said if last["proof"] == "signature" else f"{said}, unsigned")
+    return Check("drill", True, said if proof == "signed" else f"{said}, {PROOFS[proof]}")

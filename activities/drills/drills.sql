@@ -7,7 +7,8 @@ VALUES (:drill_id, :passed, (:report::text)::json, :by, :proof, :key, :signature
 
 -- name: latest
 -- The last drill there was.
-SELECT drill_id, passed, report::text AS report, by, proof, at, now() - at AS age FROM drills ORDER BY at DESC LIMIT 1;
+SELECT drill_id, passed, report::text AS report, by, proof, key, signature, statement, at, now() - at AS age
+FROM drills ORDER BY at DESC LIMIT 1;
 
 -- name: waiting
 -- How many decoys stand where the halt is to find them: one that waits for a person, one that sleeps.

@@ -1,10 +1,12 @@
 """The off switch as it is typed: what it does, what it says, how it ends."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError
 
 from activities.halts.halts import Halts
 from activities.identity.principals import Principals
@@ -163,7 +165,7 @@ async def test_whoever_halts_something_that_is_not_there_is_told_and_the_halt_is
     await Principals(stanchion.parts.database).add("acme", "ana", [], None, "test")
     answer = await typed("halt", *words, "--by", "lee", "--json")
     assert (answer.code, answer.data["warning"]) == (0, said)
-    assert f"stanchion: {said}. The halt is in force all the same" in answer.err
+    assert f"stanchion: {said}\n  The halt is in force all the same." in answer.err
     [row] = (await typed("halts", "--json")).data
     assert (row["halt"], row["target"]) == (answer.data["halt"], words[-1])
 
@@ -261,3 +263,23 @@ async def test_a_run_that_stood_still_when_it_was_halted_with_temporal_away_is_e
     assert (await reap(stanchion))["ended"] == 1
     assert (await stanchion.outcome(handle))["reason"] == "halted: by lee"
     assert "ended" not in await reap(stanchion)
+
+
+async def test_a_drill_every_week_is_one_schedule_however_often_it_is_asked_for_and_none_once_it_is_off(
+    stanchion: Stanchion, typed: Terminal
+) -> None:
+    name = f"drill-{stanchion.settings.task_queue}"
+    for runs in ("6", "12"):
+        answer = await typed("drill", "--runs", runs, "--schedule", "weekly", "--json")
+        assert (answer.code, answer.data) == (0, {"schedule": name, "every": "weekly"}), answer.err
+    described = (await stanchion.client.get_schedule_handle(name).describe()).schedule
+    assert [interval.every for interval in described.spec.intervals] == [timedelta(weeks=1)]
+    assert b'"runs":12' in described.action.args[0].data  # the last one who asked
+    for word_ in ("off", "never"):
+        assert (await typed("drill", "--schedule", word_)).code == 0
+    with pytest.raises(RPCError, match="not found"):
+        await stanchion.client.get_schedule_handle(name).describe()
+    wrong = await typed("drill", "--schedule", "daily")
+    assert wrong.code == 2 and "--schedule takes weekly or off" in wrong.err
+    live = await typed("drill", "--schedule", "weekly", "--live", "--scope", "fleet")
+    assert live.code == 2 and "a live drill is not for a schedule" in live.err

@@ -1,5 +1,6 @@
 """The drill: it proves the off switch, and goes red as soon as one of its parts is broken."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from activities.drills.decoy import Hit
 from activities.drills.measure import in_words, measured, quantile
 from activities.halts.halts import Halts
 from activities.halts.watch import Watch
+from activities.identity.principals import Principals
 from tests.halts.test_order import BLIND
 from tests.harness.stanchion import Stanchion, unique
+from workers import keys
 from workers.controls import look_at_controls
+from workers.services import Home
 from workflows.contracts.drills import HARD_SECONDS, DrillReport, DrillRequest
 
 
@@ -71,6 +75,11 @@ async def test_a_drill_without_a_worker_says_so_and_leaves_no_run_behind(systems
     monkey.undo()
 
 
+REPORT = DrillReport(
+    drill_id="drill-1", halt_id="halt-1", scope="tenant", live=False, runs=6, acting=4, kinds={"burst": 1},
+    p50_seconds=0.0, p99_seconds=0.25, max_seconds=0.25, order_seconds=0.01, effects=10, late_effects=0, in_flight={},
+    lifted=True, passed=True,
+)  # fmt: skip
 NOBODY_SEES = """CREATE OR REPLACE FUNCTION halts_on(of_run text, of_agent text, of_tool text, of_tenant text)
 RETURNS SETOF halts LANGUAGE sql STABLE AS 'SELECT * FROM halts WHERE false'"""
 
@@ -131,6 +140,23 @@ async def test_doctor_warns_of_a_drill_that_failed_or_is_long_ago(
 async def test_doctor_says_that_the_off_switch_was_never_drilled(systems: Any) -> None:
     found = {check.name: check for check in await look_at_controls(systems().database_url, unsigned=False)}["drill"]
     assert found.ok is None and "never drilled" in found.detail and "--schedule weekly" in found.fix
+
+
+async def test_a_report_is_signed_and_doctor_sees_whether_it_is_what_was_signed(systems: Any, tmp_path: Path) -> None:
+    system, signer = systems(), keys.create(Home(tmp_path), "drill")
+
+    async def said() -> tuple[bool | None, str]:
+        found = {check.name: check for check in await look_at_controls(system.database_url, unsigned=False)}["drill"]
+        return found.ok, found.detail
+
+    system.parts.drills.sign_with(signer.statement)
+    await system.parts.drills._store(REPORT, "lee")
+    assert await said() == (True, "drill-1, 0 days ago: p99 0.25 s, signed with a key that is not registered here")
+    await Principals(system.parts.database).add_key(signer.public, "surface", "*", None, "test")
+    assert await said() == (True, "drill-1, 0 days ago: p99 0.25 s")
+    await system.rows("DROP TRIGGER drills_append_only ON drills")
+    await system.rows("""UPDATE drills SET report = replace(report::text, '0.25', '0.05')::json""")
+    assert await said() == (False, "drill-1, 0 days ago: p99 0.05 s; its report is not what was signed")
 
 
 async def test_a_drill_by_the_clock_is_the_same_drill(stanchion: Stanchion) -> None:

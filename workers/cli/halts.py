@@ -84,7 +84,7 @@ async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
         )
         warning = await doubt(database, order.scope, order.target)
         if warning:
-            say(f"stanchion: {warning}. The halt is in force all the same")
+            say(f"stanchion: {warning}\n  The halt is in force all the same.{_undoing(order)}")
         told, client = await _told(halted.notice)
         if ended:
             say(f"{order.target} was over already")
@@ -93,6 +93,11 @@ async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
             ended = await _end_of(client, order.target)
         data = _data(halted.notice.halt_id, order, told, await _settled(halts, halted), warning)
         return {**(ended or {}), **data}, Exit.OK if client else Exit.UNREACHABLE
+
+
+def _undoing(order: HaltOrder) -> str:
+    """What takes a mistyped halt back. One of a run needs nothing: no run of that name is there."""
+    return "" if order.scope == "run" else f" `stanchion resume --{order.scope} {order.target}` takes it back."
 
 
 def _data(
