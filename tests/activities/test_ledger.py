@@ -151,6 +151,33 @@ async def test_no_amount_that_was_used_makes_settling_fail(ledger: Ledger, amoun
     assert reserved == 0 and (settled, overrun) == ((10, 4 * MOST) if amount > 0 else (0, 0))
 
 
+NO_AMOUNTS = ["-1", "null", "1.5", "NaN", "Infinity", "1e999", str(10**30), "true", '"x"', "[1]"]
+
+
+@pytest.mark.parametrize("amount", NO_AMOUNTS)
+async def test_what_is_no_amount_reserves_nothing_even_if_the_windows_were_made_by_hand(
+    ledger: Ledger, amount: str
+) -> None:
+    """Python refuses these before (tests/unit/test_windows.py); the functions would take no such thing either."""
+    text = wanted([window("a", amount=7), window("b")])
+    assert text
+    with pytest.raises(asyncpg.PostgresError):
+        await run(ledger, "SELECT ledger_reserve('r/1', 'r', $1::jsonb, 60)", text.replace("7", amount))
+    assert await run(ledger, "SELECT FROM windows") == await run(ledger, "SELECT FROM holds") == []
+
+
+async def test_what_reserved_nothing_and_was_used_all_the_same_is_counted(ledger: Ledger) -> None:
+    name = await hold(ledger, window(amount=0))
+    await ledger.settle(name, {"calls": 6})
+    assert await used(ledger) == (6, 0, 0)
+
+
+async def test_the_same_window_twice_in_one_hold_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(asyncpg.CardinalityViolationError):
+        await hold(ledger, window(amount=6), window(amount=6))
+    assert await run(ledger, "SELECT FROM holds") == []
+
+
 # ── recipients ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

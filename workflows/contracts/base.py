@@ -1,6 +1,7 @@
 """What every contract shares: immutable, lenient when decoding what another version wrote, small on the wire."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer
@@ -22,11 +23,8 @@ class Frozen(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, encode: Callable[["Frozen"], dict[str, Any]]) -> dict[str, Any]:
-        return {name: value for name, value in encode(self).items() if name == "kind" or self._says_something(name)}
-
-    def _says_something(self, name: str) -> bool:
-        field, value = type(self).model_fields[name], getattr(self, name)
-        return field.is_required() or value != field.default or isinstance(value, Whole)
+        usual, own = _defaults(type(self)), self.__dict__
+        return {name: value for name, value in encode(self).items() if name not in usual or own[name] != usual[name]}
 
 
 class Whole(Frozen):
@@ -35,6 +33,16 @@ class Whole(Frozen):
     @model_serializer(mode="wrap")
     def _without_defaults(self, encode: Callable[["Frozen"], dict[str, Any]]) -> dict[str, Any]:
         return encode(self)
+
+
+@cache  # one entry for each contract
+def _defaults(model: type[Frozen]) -> dict[str, Any]:
+    """What each field holds that may be left out."""
+    return {
+        name: field.default
+        for name, field in model.model_fields.items()
+        if name != "kind" and not field.is_required() and not isinstance(field.default, Whole)
+    }
 
 
 def explain(error: ValidationError) -> str:
