@@ -16,9 +16,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows import options, patches
-from workflows.alarms import due, keys_of
 from workflows.approvals import expiry, judge, opened_by
-from workflows.contracts.alarms import AlarmsTold, BudgetBreached, WeighRequest
+from workflows.asking import planned, weighed
 from workflows.contracts.approvals import OpenApproval, RecordRequest
 from workflows.contracts.budgets import MICROS
 from workflows.contracts.calls import (
@@ -46,10 +45,10 @@ from workflows.contracts.events import (
     WaitStarted,
 )
 from workflows.contracts.messages import REASON_LIMIT, HaltOrdered
-from workflows.contracts.model import PlannedCall, PlanRequest
+from workflows.contracts.model import PlannedCall
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest
 from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, OpenRequest, QueueLayout, RunOutcome, RunRequest
-from workflows.endings import breach_in, ending_after, refusal_to_open
+from workflows.endings import ending_after, refusal_to_open
 from workflows.governance import (
     Go,
     Intervene,
@@ -58,14 +57,12 @@ from workflows.governance import (
     Weigh,
     final_ending,
     govern,
-    notes_for,
     refusal_of,
-    time_left,
 )
 from workflows.handlers import Handlers
 from workflows.intake import read_start
 from workflows.moves import AskModel, AwaitDecision, Perform, Record, Review, Sleep, next_move
-from workflows.ports import ApprovalsPort, BudgetsPort, GatewayPort, ModelPort, ReviewsPort, RunsPort
+from workflows.ports import ApprovalsPort, GatewayPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
 from workflows.search import AGENT_COST_USD, AGENT_NAME, AGENT_STATUS, AGENT_TENANT
 from workflows.state import OpenTimer, RunState, active_seconds, apply, order_of, status_word
@@ -112,7 +109,7 @@ class AgentWorkflow(Handlers):
                 case Intervene(order=order):
                     self._apply(order)
                 case Weigh(breach=breach):
-                    await self._weigh(breach)
+                    self._apply(await weighed(self._state.run_id, breach))
                 case Pause() if not self._state.inbox:
                     await self._roll_over_if_due()
                     await self._park(lambda: self._state.pause is None or bool(self._state.inbox))
@@ -157,47 +154,8 @@ class AgentWorkflow(Handlers):
 
     async def _ask_model(self) -> None:
         self._start_clock()
-        state = self._state
-        alarms = due(state, workflow.now())
-        request = PlanRequest(
-            run_id=state.run_id,
-            step=state.step + 1,
-            next_seq=state.next_seq,
-            messages=state.messages,
-            journal=state.journal,
-            notes=notes_for(state, alarms),
-            alarms=alarms,
-        )
-        try:
-            plan = await workflow.execute_activity_method(
-                ModelPort.plan,
-                request,
-                summary=f"step {request.step}",
-                **options.model(self._queues.model, time_left(state, workflow.now())),
-            )
-        except ActivityError as error:
-            return self._apply(self._breach_or_raise(error))
-        self._apply(plan)
-        if alarms and plan.next != "halted":
-            self._apply(AlarmsTold(keys=keys_of(alarms)))
-
-    def _breach_or_raise(self, error: ActivityError) -> BudgetBreached:
-        """A model call for which a budget of the run's own had no room, or no time, was not begun, or left no trace."""
-        assert self._state.opened
-        pauses = self._state.opened.on_budget == "pause" and not is_cancelled_exception(error)
-        breach = breach_in(error, self._state, workflow.now()) if pauses else None
-        if breach is None:
-            raise error
-        return breach
-
-    async def _weigh(self, breach: BudgetBreached) -> None:
-        weighed = await workflow.execute_activity_method(
-            BudgetsPort.weigh,
-            WeighRequest(run_id=self._state.run_id, breach=breach),
-            summary=breach.rule,
-            **options.bookkeeping(),
-        )
-        self._apply(weighed)
+        for event in await planned(self._state, self._queues.model):
+            self._apply(event)
 
     async def _perform(self, calls: tuple[PlannedCall, ...]) -> None:
         self._start_clock()

@@ -275,8 +275,9 @@ async def test_a_model_that_is_garbled_for_good_ends_the_run_with_the_reason(sta
 async def test_a_model_that_never_recovers_or_never_answers_uses_up_the_runs_minutes_and_no_more(
     stanchion: Stanchion,
 ) -> None:
-    garbled = await stanchion.publish([{"error": {"kind": "garbled", "times": 1_000}}], budget={"minutes": 1})
-    silent = await stanchion.publish([{"text": "too late", "delay": 600}], budget={"minutes": 1})
+    ends: Any = {"budget": {"minutes": 1}, "on_budget": "stop"}
+    garbled = await stanchion.publish([{"error": {"kind": "garbled", "times": 1_000}}], **ends)
+    silent = await stanchion.publish([{"text": "too late", "delay": 600}], **ends)
     handles = [await stanchion.start(agent) for agent in (garbled, silent)]
     for handle in handles:
         outcome = await asyncio.wait_for(handle.result(), 150)
@@ -366,10 +367,12 @@ async def paused_at(handle: Handle) -> int:
 @pytest.mark.parametrize(
     ("cap", "limit", "steps"), [("tool_calls", 2, 3), ("steps", 3, 3), ("tokens", 250, 3), ("minutes", 0, 0)]
 )
-async def test_a_run_stops_at_its_cap(stanchion: Stanchion, cap: str, limit: int, steps: int) -> None:
+async def test_a_run_that_may_not_pause_stops_at_its_cap(
+    stanchion: Stanchion, cap: str, limit: int, steps: int
+) -> None:
     usage = {"input_tokens": 90, "output_tokens": 10}
     turns = [calls("note", text=f"{number}") | {"usage": usage} for number in range(9)]
-    agent = await stanchion.publish(turns, "note", "take_back")
+    agent = await stanchion.publish(turns, "note", "take_back", on_budget="stop")
     handle = await stanchion.start(agent, budget={cap: limit})
     outcome = await ended(stanchion, handle, "stopped", f"budget.{cap}")
     assert outcome["steps"] == steps
@@ -384,7 +387,8 @@ async def test_a_run_stops_before_a_model_call_that_its_money_may_not_be_enough_
             call = tool_use("note", json.dumps({"text": f"{number}"}))
             api.will(Streamed((call,), "tool_use", {"input_tokens": 1_000, "output_tokens": 1}, {"output_tokens": 200}))
         stanchion = await systems(anthropic_api_key="k", anthropic_base_url=api.base_url).up()
-        agent = await stanchion.publish("anthropic:claude-haiku-4-5", "note", "take_back", budget={"usd": "0.0100"})
+        more: Any = {"budget": {"usd": "0.0100"}, "on_budget": "stop"}
+        agent = await stanchion.publish("anthropic:claude-haiku-4-5", "note", "take_back", **more)
         handle = await stanchion.start(agent)
         outcome = await ended(stanchion, handle, "stopped", "budget.usd")
         asked = [request.body["max_tokens"] for request in api.messages]

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle, WorkflowHistory
 
+from activities.budgets.grants import Grant, Grants
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
+from tests.harness.checks import events
 from tests.harness.stanchion import Stanchion, eventually
 from tests.harness.toolbox import RELEASE
 
@@ -137,6 +140,25 @@ async def halted(system: Stanchion) -> Handle:
     return handle
 
 
+async def budget_paused(system: Stanchion) -> Handle:
+    """A budget is used up; let go on without more it pauses again; somebody adds to it, and it comes to its end."""
+    turns = [ask(("note", {"text": f"{n}"})) for n in range(3)] + [DONE]
+    agent = await system.publish(turns, "note", "take_back", name="budget-paused")
+    handle = await system.start(agent, budget={"tool_calls": 1})
+    await _until(handle, "paused")
+    await handle.signal("resume", {"by": "lee"})
+
+    async def weighed_again() -> bool:
+        completed = await events(handle, EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
+        return sum("budget.weighed" in str(event) for event in completed) == 2
+
+    await eventually(weighed_again, "its budget was looked at again")
+    await _until(handle, "paused")
+    await Grants(system.parts.database, system.parts.authority).give(Grant(run_id=handle.id, by="lee", tool_calls=9))
+    await handle.signal("resume", {"by": "lee"})
+    return handle
+
+
 async def rollover(system: Stanchion) -> Handle:
     """Long enough to go on in a second history (the systems of these scenarios roll over at the least length)."""
     turns = [ask(("look", {"what": str(n)})) for n in range(4)] + [DONE]
@@ -145,7 +167,10 @@ async def rollover(system: Stanchion) -> Handle:
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
-    for scenario in (plain, approval, review, halt, cancel, wait, unknown, mistakes, looping, paused, halted, rollover)
+    for scenario in (
+        *(plain, approval, review, halt, cancel, wait, unknown, mistakes, looping, paused, halted, budget_paused),
+        rollover,
+    )
 }
 
 

@@ -118,10 +118,11 @@ async def test_a_poll_with_wait_between_is_let_be(stanchion: Stanchion) -> None:
 async def test_a_long_walk_through_different_things_is_let_be(stanchion: Stanchion) -> None:
     handle = await stanchion.start(
         await stanchion.publish("scripted:tests.harness.models:looks_for_ever", "look", budget={"tool_calls": 30}),
+        on_budget="stop",
     )
     outcome = await stanchion.outcome(handle)
     assert outcome["reason"].startswith("budget.tool_calls")
-    assert await notes(stanchion, handle.id) == {}
+    assert all("30 tool calls are used" in note for note in (await notes(stanchion, handle.id)).values())
 
 
 async def test_a_result_says_what_is_new_in_it(stanchion: Stanchion) -> None:

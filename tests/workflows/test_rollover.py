@@ -46,7 +46,7 @@ async def first_history_full(handle: Handle) -> None:
 
 async def test_a_long_run_goes_on_over_many_histories_and_misses_nothing(rolling: Stanchion) -> None:
     agent = await rolling.publish(
-        "scripted:tests.harness.models:looks_for_ever", "look", budget={"tool_calls": 20, "steps": 50}
+        "scripted:tests.harness.models:looks_for_ever", "look", budget={"tool_calls": 20, "steps": 50}, on_budget="stop"
     )
     handle = await rolling.start(agent)
     outcome = await ended(rolling, handle, "stopped")

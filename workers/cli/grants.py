@@ -5,6 +5,7 @@ tables. A signal alone adds nothing.
 """
 
 import getpass
+import logging
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,10 +14,12 @@ from temporalio.service import RPCError
 from activities.budgets.alarms import Alarms
 from activities.budgets.grants import Given, Grant, GrantRefused, Grants, new_grant_id
 from activities.storage.database import Database
+from workers import logs
 from workers.cli.opened import handle_of, run_id_in, session, store, temporal
 from workers.cli.orders import authority, signed
 from workers.cli.output import Exit, fail, run, say, show
 from workers.services import TemporalUnreachable
+from workers.settings import from_environment
 from workflows.contracts.base import explain
 from workflows.contracts.budgets import micros_to_usd
 
@@ -69,6 +72,7 @@ def _add(
             grant = signed(_checked({**plain, **added}))
             return await _give(database, grant)
 
+    logs.configure(from_environment().log_format, logging.WARNING)  # standard output is for data
     given, code = run(work())
     grant, now = given.grant, given.budget
     counts = f"{now.tokens} tokens, {now.tool_calls} tool calls, {now.minutes} minutes, {now.steps} steps"

@@ -1,0 +1,55 @@
+"""What the loop asks of the world for its next step: a plan from the model, or more budget to go on with.
+
+Does not touch the state: it returns events, and the loop applies them.
+"""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+from workflows import options
+from workflows.alarms import due, keys_of
+from workflows.contracts.alarms import AlarmsTold, BudgetBreached, BudgetWeighed, WeighRequest
+from workflows.contracts.events import StepEvent
+from workflows.contracts.model import PlanRequest
+from workflows.endings import breach_in
+from workflows.governance import notes_for, time_left
+from workflows.ports import BudgetsPort, ModelPort
+from workflows.state import RunState
+
+
+async def planned(state: RunState, queue: str | None) -> tuple[StepEvent, ...]:
+    """Ask the model for the next step. Raises ActivityError, unless a run that pauses is short of its own budget."""
+    alarms = due(state, workflow.now())
+    request = PlanRequest(
+        run_id=state.run_id,
+        step=state.step + 1,
+        next_seq=state.next_seq,
+        messages=state.messages,
+        journal=state.journal,
+        notes=notes_for(state, alarms),
+        alarms=alarms,
+    )
+    try:
+        plan = await workflow.execute_activity_method(
+            ModelPort.plan,
+            request,
+            summary=f"step {request.step}",
+            **options.model(queue, time_left(state, workflow.now())),
+        )
+    except ActivityError as error:
+        pauses = state.opened is not None and state.opened.on_budget == "pause"
+        breach = None if is_cancelled_exception(error) or not pauses else breach_in(error, state, workflow.now())
+        if breach is None:
+            raise
+        return (breach,)
+    return (plan, AlarmsTold(keys=keys_of(alarms))) if alarms and plan.next != "halted" else (plan,)
+
+
+async def weighed(run_id: str, breach: BudgetBreached) -> BudgetWeighed:
+    """Ask what the budget is now: a signal may claim what it likes."""
+    return await workflow.execute_activity_method(
+        BudgetsPort.weigh,
+        WeighRequest(run_id=run_id, breach=breach),
+        summary=breach.rule,
+        **options.bookkeeping(),
+    )
