@@ -22,6 +22,8 @@ from activities.model.review import Reviews
 from activities.runs.lifecycle import Runs
 from activities.storage.database import Database
 from activities.storage.transcript import Transcripts
+from activities.undo.planner import Undoing
+from activities.undo.start import Undo
 from workers.settings import Settings
 from workflows.agent import AgentWorkflow
 from workflows.drill import DrillWorkflow
@@ -53,6 +55,7 @@ class Parts:
     authority: Authority
     watch: Watch
     drills: Drills
+    undo: Undo
 
     async def close(self) -> None:
         """Close connections."""
@@ -70,7 +73,8 @@ class Parts:
             case "tools":
                 return [self.gateway.call]
             case "operations":
-                return [self.runs.open, self.runs.close, self.runs.reap, self.approvals.record, self.drills.run]
+                runs = self.runs
+                return [runs.open, runs.close, runs.reap, self.approvals.record, self.drills.run, self.undo.start]
 
 
 def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_checkpoint) -> Parts:
@@ -101,6 +105,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         authority=authority,
         watch=watch,
         drills=Drills(database, agents, settings.task_queue),
+        undo=Undo(database, Undoing(database, agents)),
     )
 
 

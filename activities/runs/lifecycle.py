@@ -17,6 +17,7 @@ from activities.storage.queries import Queries
 from activities.storage.trace import Trace
 from activities.storage.transcript import SQL as TRANSCRIPT
 from activities.storage.transcript import decode, stored
+from activities.undo.orders import Rollbacks, is_rollback
 from workflows.contracts.budgets import Budget, requested_caps
 from workflows.contracts.events import OutcomeUnknown, RunClosed
 from workflows.contracts.reaping import ReapReport
@@ -68,6 +69,7 @@ class Runs(RunsPort):
         self._rollover = rollover or RolloverCaps()
         self._reaper = Reaper(database)
         self._ledger = Ledger(database)
+        self._rollbacks = Rollbacks(database)
 
     @activity.defn(name="runs.open")
     async def open(self, request: OpenRequest) -> RunOpened:
@@ -75,8 +77,7 @@ class Runs(RunsPort):
 
         Raises CapReached while no running slot is left.
         """
-        agent = await self._agents.current(request.request.agent)
-        budget, mode = _tightened(agent, request.request)
+        agent, budget, mode = await self._terms(request)
         row = await self._admit(request, agent, budget, mode)
         opened = RunOpened(
             agent_version=row["agent_version"],
@@ -86,6 +87,8 @@ class Runs(RunsPort):
             queues=self._queues,
             rollover=self._rollover,
             next_seq=1,
+            rollback=is_rollback(request.run_id),
+            on_failure=None if is_rollback(request.run_id) else agent.definition.on_failure,
             finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
         )
         if opened.finished is None:
@@ -132,6 +135,19 @@ class Runs(RunsPort):
         report = await self._reaper.reap(activity.client(), self.close)
         await self._ledger.reconcile()
         return report
+
+    async def _terms(self, request: OpenRequest) -> tuple[AgentVersion, Budget, Mode]:
+        """What the run lives by. A rollback goes by the order for it, under the version that it takes back."""
+        if not is_rollback(request.run_id):
+            agent = await self._agents.current(request.request.agent)
+            return agent, *_tightened(agent, request.request)
+        rollback = await self._rollbacks.find(request.run_id)
+        if request.request != rollback.request:
+            raise KeyInUse(f"{request.run_id} is a rollback, and starts as it was ordered: `stanchion rollback`")
+        agent = await self._agents.version(rollback.agent_version)
+        budget, mode = _tightened(agent, request.request)
+        most = {"tool_calls": rollback.calls + 1, "steps": rollback.calls + 1}  # an undo each, and the report
+        return agent, budget.model_copy(update=most), mode
 
     async def _admit(self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode) -> Any:
         asked, goal = request.request, text_digest(_goal_text(request.request))

@@ -85,6 +85,8 @@ class RunOpened(Frozen):
     rollover: RolloverCaps = RolloverCaps()
     next_seq: int
     finished: RunOutcome | None = None
+    rollback: bool = False  # it takes back what another run did: our record plans its calls, and no model
+    on_failure: Literal["undo"] | None = None
 
 
 class Ending(Frozen):
