@@ -35,9 +35,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Undoable:
-    """It can be taken back by this tool."""
+    """It can be taken back by this tool. `before`: why an earlier attempt did not."""
 
     tool: str
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _tried(attempt: Attempt, undo: str, rollback: str | None) -> Outlook:
     if failure is None:
         return Undone(attempt)
     if failure.again and attempt.run_id != rollback:
-        return Undoable(undo)
+        return Undoable(undo, failure.reason)
     return failure
 
 

@@ -10,7 +10,10 @@ Standing = Literal["undone", "undoable", "under way", "left", "never"]
 
 @dataclass(frozen=True)
 class Item:
-    """One call. `by`: the tool, and where it is known the run and call, that takes it back. `again`: may be tried."""
+    """One call. `by`: the tool, and where it is known the run and call, that takes it back.
+
+    `again`: another rollback may take it back.
+    """
 
     call_id: str
     step: int
@@ -52,8 +55,8 @@ def item_of(made: Made, outlook: Outlook) -> Item:
     match outlook:
         case Undone(by=by):
             return _item(made, "undone", by=by.tool, by_run=by.run_id, by_call=by.call_id)
-        case Undoable(tool=tool):
-            return _item(made, "undoable", by=tool, again=True)
+        case Undoable(tool=tool, before=before):
+            return _item(made, "undoable", by=tool, reason=before, again=True)
         case Never(reason=reason):
             return _item(made, "never", reason=reason)
         case Left(reason=reason, again=again, under_way=under_way):
@@ -66,13 +69,17 @@ def _item(made: Made, standing: Standing, **more: object) -> Item:
     return Item(made.call_id, made.step, made.tool, standing, **more)  # type: ignore[arg-type]
 
 
+def _before(item: Item) -> str:
+    return f", though {item.reason}" if item.reason else ""
+
+
 def in_words(report: Report) -> str:
     """For people, and as the answer of the rollback's run."""
     since = f" after step {report.to_step}" if report.to_step else ""
     done, open_ones, left = report.those("undone"), report.those("undoable"), report.those("left", "under way")
     lines = [f"Taken back of {report.of_run}{since}: {len(done)}. Left: {len(left) + len(open_ones)}."]
     lines += [f"  taken back  {i.call_id} {i.tool}: by {i.by} ({i.by_run} {i.by_call})" for i in done]
-    lines += [f"  can be      {i.call_id} {i.tool}: by {i.by}" for i in open_ones]
+    lines += [f"  can be      {i.call_id} {i.tool}: by {i.by}{_before(i)}" for i in open_ones]
     lines += [f"  left        {i.call_id} {i.tool}: {i.reason}" for i in left]
     lines += [f"  nothing     {i.call_id} {i.tool}: {i.reason}" for i in report.those("never")]
     return "\n".join(lines)

@@ -48,12 +48,12 @@ async def rolled_back(system: Stanchion, run_id: str, to_step: int = 0, again: b
     handle = await ordered(system, run_id, to_step, again=again)
     outcome = await system.outcome(handle)
     assert outcome["status"] == "completed", outcome
-    return await report(system, run_id, to_step)
+    return await report(system, run_id, to_step, handle.id)
 
 
-async def report(system: Stanchion, run_id: str, to_step: int = 0) -> Report:
-    """How it stands with a run."""
-    return await Undoing(system.parts.database, system.parts.agents).report(run_id, to_step)
+async def report(system: Stanchion, run_id: str, to_step: int = 0, rollback: str | None = None) -> Report:
+    """How it stands with a run: to this rollback, or to whoever would order another."""
+    return await Undoing(system.parts.database, system.parts.agents).report(run_id, to_step, rollback)
 
 
 def standings(found: Report) -> dict[str, str]:

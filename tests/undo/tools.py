@@ -90,20 +90,20 @@ async def send(ctx: ToolContext, to: str) -> str:
     return "sent"
 
 
-@tool(effect="write", contract=Irreversible(), undo="drop_all", timeout=5)
+@tool(effect="write", contract=Irreversible(), undo="drop_all", output="trusted", timeout=5)
 async def vanish(ctx: ToolContext) -> str:
     """Fail in a way that leaves the outcome in doubt."""
     raise RuntimeError("the line went dead")
 
 
-@tool(effect="write", contract=Idempotent(), undo="drop_all")
+@tool(effect="write", contract=Idempotent(), undo="drop_all", output="trusted")
 async def drop_all(ctx: ToolContext) -> str:
     """Take everything off the shelves."""
     _do(ctx, "drop all")
     return "dropped"
 
 
-@tool(effect="write", contract=Idempotent(), undo="drop")
+@tool(effect="write", contract=Idempotent(), undo="drop", output="trusted")
 async def refuse(ctx: ToolContext, thing: str) -> str:
     """Do nothing, and say so."""
     raise ToolError("not today")

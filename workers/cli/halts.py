@@ -21,8 +21,11 @@ from activities.halts.tell import tell_halted, tell_lifted
 from activities.runs.lifecycle import Runs
 from activities.runs.reaper import Reaper
 from activities.storage.database import Database, StoreUnavailable
+from activities.undo.orders import Rollback
+from activities.undo.report import Report, in_words
 from workers import keys, logs
-from workers.cli.opened import RunNotFound, run_id_in, store, temporal
+from workers.cli import rollback
+from workers.cli.opened import RunNotFound, run_id_in, session, store, temporal
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.services import Home, TemporalUnreachable
 from workers.settings import from_environment
@@ -57,8 +60,13 @@ def aim(
     return given[0]
 
 
-def halt(what: Aim, reason: str | None, by: str | None, as_json: bool) -> None:
+def halt(what: Aim, reason: str | None, by: str | None, as_json: bool, undo: bool = False) -> None:
     """`stanchion halt`. Exit code 5 if Postgres or Temporal was away; what was done all the same is said."""
+    if undo and what.scope != "run":
+        fail(
+            f"--undo takes back one run: halt {what} first; once that is lifted, `stanchion rollback RUN` does",
+            Exit.USAGE,
+        )
 
     async def work() -> tuple[dict[str, Any], Exit]:
         order = HaltOrder(**_checked(what, reason, by))
@@ -70,8 +78,24 @@ def halt(what: Aim, reason: str | None, by: str | None, as_json: bool) -> None:
             return {"halt": None, "told": told}, Exit.UNREACHABLE
 
     data, code = run(work())
-    show(data, as_json=as_json, text=_in_words(data))
+    text = _in_words(data)
+    if undo:
+        found = _taken_back(data, reason, by)
+        data, text, code = data | {"undo": rollback.data_of(*found)}, in_words(found[0]), rollback.exit_of(found[0])
+    show(data, as_json=as_json, text=text)
     raise SystemExit(int(code))
+
+
+def _taken_back(data: dict[str, Any], reason: str | None, by: str | None) -> tuple[Report, Rollback]:
+    """With `--undo`: the rollback of a run that is halted, once it has ended."""
+    if "status" not in data:
+        fail("it has not ended, so nothing was taken back; `stanchion rollback RUN` does it once it has", Exit.REFUSED)
+
+    async def work() -> tuple[Report, Rollback]:
+        async with session() as opened:
+            return await rollback.taken_back(opened, rollback.order_of(data["target"], 0, reason, by))
+
+    return run(rollback.told(work()))
 
 
 async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:

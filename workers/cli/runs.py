@@ -40,7 +40,7 @@ async def _start(request: dict[str, Any], key: str | None, watch: bool, as_json:
             static_summary=f"{valid.agent}: {' '.join(valid.goal.split())[:120]}",
         )
         say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
-        if refused := await _refusal(opened, handle):
+        if refused := await refusal_of(opened, handle):
             fail(f"the run was not admitted: {refused}", Exit.USAGE)
         if not watch:
             show({"run": handle.id}, as_json=as_json, text=handle.id)
@@ -64,7 +64,7 @@ def _checked(request: dict[str, Any]) -> RunRequest:
         fail(explain(error), Exit.USAGE)
 
 
-async def _refusal(opened: Session, handle: WorkflowHandle[Any, Any]) -> str | None:
+async def refusal_of(opened: Session, handle: WorkflowHandle[Any, Any]) -> str | None:
     """Why the run was not admitted; None once it is, or while no worker has looked at it."""
     ending = asyncio.ensure_future(handle.result())
     give_up = time.monotonic() + ADMISSION_SECONDS
@@ -89,6 +89,11 @@ def _why(failure: WorkflowFailureError) -> str:
 
 async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: bool) -> Exit:
     """Print events as they come, then the outcome."""
+    return _ended(await follow(opened, handle), as_json)
+
+
+async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.Future[Any]":
+    """Print events as they come, until the run is over; its result, or failure, is in what is returned."""
     ending = asyncio.ensure_future(handle.result())
     last, done = 0, False
     while not done:
@@ -96,7 +101,7 @@ async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: boo
         last = await _print_events(opened, handle.id, last, as_json=False)
         if not done:
             await asyncio.wait([ending], timeout=POLL_SECONDS)
-    return _ended(ending, as_json)
+    return ending
 
 
 def _ended(ending: "asyncio.Future[Any]", as_json: bool) -> Exit:
