@@ -40,7 +40,7 @@ async def work(ctx: ToolContext, n: int, size: int) -> str:
 
 
 @tool(effect="write", contract=Idempotent(), undo="work", output="trusted")
-async def unwork(ctx: ToolContext, n: int) -> str:
+async def unwork(ctx: ToolContext, n: int, size: int = 0) -> str:
     """Take a piece of work back."""
     return f"took {n} back"
 

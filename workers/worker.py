@@ -23,6 +23,8 @@ from activities.model.review import Reviews
 from activities.runs.lifecycle import Runs
 from activities.storage.database import Database
 from activities.storage.transcript import Transcripts
+from activities.undo.planner import Undoing
+from activities.undo.start import Undo
 from workers.settings import Settings
 from workflows.agent import AgentWorkflow
 from workflows.drill import DrillWorkflow
@@ -55,6 +57,7 @@ class Parts:
     authority: Authority
     watch: Watch
     drills: Drills
+    undo: Undo
 
     async def close(self) -> None:
         """Close connections."""
@@ -73,7 +76,8 @@ class Parts:
                 return [self.gateway.call]
             case "operations":
                 runs = self.runs
-                return [runs.open, runs.close, runs.reap, self.budgets.weigh, self.approvals.record, self.drills.run]
+                kept = (runs.open, runs.close, runs.reap, self.budgets.weigh, self.approvals.record)
+                return [*kept, self.drills.run, self.undo.start]
 
 
 def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_checkpoint) -> Parts:
@@ -105,6 +109,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         authority=authority,
         watch=watch,
         drills=Drills(database, agents, settings.task_queue),
+        undo=Undo(database, Undoing(database, agents)),
     )
 
 

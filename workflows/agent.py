@@ -18,6 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 from workflows import options, patches
 from workflows.approvals import expiry, judge, opened_by
 from workflows.asking import planned, weighed
+from workflows.compensation import undo_after
 from workflows.contracts.approvals import OpenApproval, RecordRequest
 from workflows.contracts.budgets import MICROS
 from workflows.contracts.calls import (
@@ -282,6 +283,7 @@ class AgentWorkflow(Handlers):
             summary=ending.rule,
             **options.bookkeeping(),
         )
+        await undo_after(state, ending)
         self._announce(ending.status)
         self._over = True
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -36,7 +36,7 @@ class Options(TypedDict, total=False):
 
 
 def bookkeeping() -> Options:
-    """`runs.open`, `runs.close`, `approvals.record`, `budgets.weigh`: one transaction each."""
+    """`runs.open`, `runs.close`, `approvals.record`, `budgets.weigh`, `undo.start`: one transaction each."""
     return Options(
         start_to_close_timeout=BOOKKEEPING_CALL,
         schedule_to_close_timeout=BOOKKEEPING_TOTAL,

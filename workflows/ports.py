@@ -12,6 +12,7 @@ from workflows.contracts.drills import DrillReport, DrillRequest
 from workflows.contracts.model import Plan, PlanRequest
 from workflows.contracts.reaping import ReapReport
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest
+from workflows.contracts.rollbacks import UndoRequest, UndoStarted
 from workflows.contracts.runs import CloseRequest, OpenRequest, RunOpened, RunOutcome
 
 
@@ -76,6 +77,15 @@ class ReviewsPort:
     @activity.defn(name="reviews.give")
     async def give(self, request: ReviewRequest) -> ReviewGiven:
         """Ask the reviewer of an approval, once. Whatever goes wrong is no yes, and people decide alone."""
+        raise NotImplementedError
+
+
+class UndoPort:
+    """Taking back what runs did."""
+
+    @activity.defn(name="undo.start")
+    async def start(self, request: UndoRequest) -> UndoStarted:
+        """Order the rollback of a run that is over, and start it. Safe to repeat."""
         raise NotImplementedError
 
 

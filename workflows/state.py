@@ -232,12 +232,13 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
     done = next((call for call in state.pending if call.call_id == event.call_id), None)
     if done is None:
         return state
-    state = _refusals_counted(state, event)
+    rollback = state.opened is not None and state.opened.rollback
+    state = state if rollback else _refusals_counted(state, event)
     return _with(
         state,
         pending=tuple(call for call in state.pending if call is not done),
         spent=state.spent.model_copy(update={"tool_calls": state.spent.tool_calls + 1}),
-        loops=state.loops.after(done, event),
+        loops=state.loops if rollback else state.loops.after(done, event),  # a plan of ours goes in no circles
         mistakes=state.mistakes + 1 if event.correctable else 0,
         expired=tuple(call_id for call_id in state.expired if call_id != event.call_id),
         woken=tuple(call_id for call_id in state.woken if call_id != event.call_id),

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -132,6 +132,9 @@ class AgentDefinition(Strict):
     grants: GrantsField | None = Field(
         default=None,
         description="What each tool may be used for; once set, all but plain reads need one",
+    )
+    on_failure: Literal["undo"] | None = Field(
+        default=None, description="undo: what a run did is taken back when it fails or is stopped, but not by a person"
     )
     policy: str | None = Field(
         default=None, max_length=200_000, description="Cedar file beside this one: the agent's own policy"

@@ -18,6 +18,11 @@ class Offered(Protocol):
         ...
 
     @property
+    def undo(self) -> str | None:
+        """The tool that takes its effect back."""
+        ...
+
+    @property
     def input_schema(self) -> dict[str, Any]:
         """JSON Schema of its arguments."""
         ...
@@ -25,7 +30,8 @@ class Offered(Protocol):
 
 def check_fit(definition: AgentDefinition, tools: Mapping[str, Offered], shapes: Sequence[ToolShape]) -> None:
     """Raises DefinitionInvalid with everything that does not fit."""
-    if problems := [*_strange_arguments(definition, tools), *_strange_approvals(definition, tools)]:
+    checks = (_strange_arguments, _strange_approvals, _missing_undos)
+    if problems := [problem for check in checks for problem in check(definition, tools)]:
         raise DefinitionInvalid(f"{definition.name}: {'; '.join(problems)}")
     if definition.policy is None:
         return
@@ -49,6 +55,18 @@ def _strange_approvals(definition: AgentDefinition, tools: Mapping[str, Offered]
             yield f"approvals.tools.{name}.confirm: {problem}"
         if problem := _strange_reviewer(definition.name, rule, tools[name].tier):
             yield f"approvals.tools.{name}.reviewer: {problem}"
+
+
+def _missing_undos(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
+    """An agent that takes its effects back needs the tools that do."""
+    if definition.on_failure != "undo":
+        return
+    undos = {name: tool.undo for name, tool in tools.items() if tool.undo}
+    if not undos:
+        yield "on_failure: none of its tools declares an undo, so nothing would ever be taken back"
+    for name, undo in undos.items():
+        if undo not in tools:
+            yield f"on_failure: {name} is taken back by {undo!r}; name it among its tools too"
 
 
 def _strange_subject(tool: str, argument: str, schema: Mapping[str, Any]) -> str | None:

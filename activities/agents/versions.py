@@ -2,8 +2,8 @@
 
 import difflib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from activities.storage.queries import Queries
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import BUILTIN, BUILTIN_MODULE, find_tool
 from activities.tools.spec import ToolSpec
+from activities.tools.undo import sources_of
 from workflows.contracts.calls import Tier
 
 SQL = Queries(__file__, "agents.sql")
@@ -48,6 +49,8 @@ class PinnedTool:
     effect: str = "admin"
     acts_outside: bool = True
     private: bool = False
+    undo: str | None = None  # the tool that takes its effect back
+    undo_from: dict[str, str] = field(default_factory=dict)  # argument of that one -> where it comes from
 
 
 @dataclass(frozen=True)
@@ -87,19 +90,20 @@ def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
     wanted = [(s.module, name) for s in definition.tools for name in s.use] + [
         (BUILTIN_MODULE, name) for name in BUILTIN
     ]
-    tools: dict[str, PinnedTool] = {}
+    found: dict[str, tuple[str, ToolSpec]] = {}
     for module, name in wanted:
         try:
             spec = find_tool(module, name)
         except ToolDeclarationError as error:
             raise DefinitionInvalid(f"{definition.name}: {error}") from None
-        if name in tools:
+        if name in found:
             raise DefinitionInvalid(
                 f"{definition.name}: two tools are called {name!r}; the model could not tell them apart"
             )
-        tools[name] = _pinned(module, spec)
+        found[name] = module, spec
+    tools = {name: _pinned(definition.name, module, spec, found) for name, (module, spec) in found.items()}
     check_fit(definition, tools, shapes(tools.values()))
-    content = [definition.model_dump(mode="json"), [[t.pinned_hash, t.timeout] for t in tools.values()]]
+    content = [definition.model_dump(mode="json"), [_content(tool) for tool in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
 
 
@@ -170,7 +174,12 @@ def decode(row: Any) -> AgentVersion:
     )
 
 
-def _pinned(module: str, spec: ToolSpec) -> PinnedTool:
+def _content(tool: PinnedTool) -> list[Any]:
+    """What makes a pinned tool this one and no other."""
+    return [tool.pinned_hash, tool.timeout, *([tool.undo_from] if tool.undo else [])]
+
+
+def _pinned(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tuple[str, ToolSpec]]) -> PinnedTool:
     return PinnedTool(
         module=module,
         name=spec.name,
@@ -183,7 +192,22 @@ def _pinned(module: str, spec: ToolSpec) -> PinnedTool:
         effect=spec.facts.effect,
         acts_outside=acts_outside(spec.facts),
         private=spec.facts.private,
+        undo=spec.facts.undo,
+        undo_from=_undo_from(agent, module, spec, found),
     )
+
+
+def _undo_from(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tuple[str, ToolSpec]]) -> dict[str, str]:
+    """Where the arguments of its undo come from: of the agent's own tool of that name, or else its module's."""
+    if spec.facts.undo is None:
+        return {}
+    try:
+        back = found[spec.facts.undo][1] if spec.facts.undo in found else find_tool(module, spec.facts.undo)
+        if back.facts.effect == "read":
+            raise ToolDeclarationError(f"{back.name} is a read, and takes nothing back")
+        return sources_of(spec, back, spec.undo_from)
+    except ToolDeclarationError as error:
+        raise DefinitionInvalid(f"{agent}: {spec.name} declares undo {spec.facts.undo!r}: {error}") from None
 
 
 def shapes(tools: Iterable[PinnedTool]) -> list[ToolShape]:

@@ -77,7 +77,7 @@ class Gateway(GatewayPort):
         self._watch = watch or Watch(database)
         self._settings = settings or {}
         self._transcripts = transcripts or Transcripts(database)
-        self._bench = Bench(agents, EvidenceReader(self._transcripts), Policies(database))
+        self._bench = Bench(agents, EvidenceReader(self._transcripts), Policies(database), database)
         self._effects = Effects(database)
         self._asking = Asking(database)
         self._checkpoint = checkpoint

@@ -100,7 +100,13 @@ class Effects:
     async def settle(self, claim: Claim, result: Result, news: News) -> CallResult:
         """Write the result. Raises ClaimLost if this attempt was fenced off; its result is then only in the trace."""
         facts = claim.facts
-        answer = Observed(call_id=facts.call_id, is_error=result.is_error, digest=news.digest, new=news.new)
+        answer = Observed(
+            call_id=facts.call_id,
+            is_error=result.is_error,
+            digest=news.digest,
+            new=news.new,
+            happened=result.happened,
+        )
         trace = self._trace(facts, _observed(facts, result))
         late = LateResult(call_id=facts.call_id, tool=facts.tool, fence=claim.fence, is_error=result.is_error)
         content = stored((ToolResult(call_id=facts.call_id, text=result.text, is_error=result.is_error),))

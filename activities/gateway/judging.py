@@ -11,12 +11,15 @@ from activities.gateway.checks import Candidate, Judged, Surroundings, is_in_ord
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts
 from activities.policy.engine import ANCHORED
-from activities.policy.provenance import trace, worst
+from activities.policy.provenance import Evidence, trace, worst
 from activities.policy.store import Policies
 from activities.policy.verdicts import Deny
+from activities.storage.database import Database
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
 from activities.tools.spec import ToolSpec
+from activities.undo.evidence import evidence_on_record
+from activities.undo.orders import is_rollback
 
 # A thousand times what a decision takes (docs/performance.md): whatever needs longer hangs.
 POLICY_SECONDS = 1.0
@@ -31,6 +34,7 @@ class Bench:
     agents: Agents
     evidence: EvidenceReader
     policies: Policies
+    database: Database
 
     async def candidate(self, facts: CallFacts) -> Candidate:
         """The call with its agent and tool. Raises AgentVersionMissing, StoreUnavailable."""
@@ -67,8 +71,14 @@ class Bench:
         return worst(trace(asked, spec.facts.sensitive, evidence)) not in ANCHORED
 
     async def _surroundings(self, call: Candidate) -> Surroundings:
-        evidence = await self.evidence.read(call.facts, call.agent)
+        evidence = await self._evidence(call)
         return Surroundings(evidence, await self.policies.in_force(call.facts.tenant, call.facts.heads))
+
+    async def _evidence(self, call: Candidate) -> Evidence:
+        """What its run had read and written; of a call that takes something back, our own record."""
+        if is_rollback(call.facts.run_id):
+            return await evidence_on_record(self.database, call.facts)
+        return await self.evidence.read(call.facts, call.agent)
 
     def _timely(self, call: Candidate, around: Surroundings) -> Judged:
         started = time.monotonic()

@@ -80,6 +80,11 @@ def _mark(reason: str) -> str:
     return f"[suspect: {reason}. What you do because of it will be asked about.]\n"
 
 
+def unmarked(text: str, suspect: str | None) -> str:
+    """What the tool said, without the line that told the model of the doubt."""
+    return text.removeprefix(_mark(suspect)) if suspect else text
+
+
 def pages_of(text: str) -> int:
     """How many pages `read_output` has for `text`."""
     return -(-len(text) // SHOWN_LIMIT)

@@ -31,6 +31,8 @@ from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
 from activities.storage.transcript import Transcripts, stored
+from activities.undo.orders import is_rollback
+from activities.undo.planner import PLANNER, Undoing
 from workflows.contracts.halts import HaltNotice
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
 from workflows.endings import BUDGET_REACHED
@@ -71,6 +73,7 @@ class Models(ModelPort):
         self._alarms = Alarms(database)
         self._transcripts = transcripts or Transcripts(database)
         self._said = Said(database, authority or Authority(database))
+        self._undoing = Undoing(database, agents)
 
     @activity.defn(name="model.plan")
     async def plan(self, request: PlanRequest) -> Plan:
@@ -96,14 +99,17 @@ class Models(ModelPort):
 
     async def _planned(self, request: PlanRequest, run: Any) -> Plan:
         agent = await self._agents.version(run["agent_version"])
-        await self._alarms.tell(request.run_id, request.alarms, request.step)
         seq = await self._said.write(request, run["tenant"], Written.of(run["written"]))
+        if is_rollback(request.run_id):  # no model is asked, and nothing is paid for
+            undo = await self._undoing.step(request.run_id, request.step)
+            return await self._store(request, agent, seq, undo, PLANNER)
+        await self._alarms.tell(request.run_id, request.alarms, request.step)
         prompt, unseen = await self._prompt(request, agent, seq, run["seq_before"])
         before = Usage.model_validate_json(run["usage_before"]) if run["usage_before"] else None
         bound = prompt_bound(prompt.system, prompt.tools, unseen, before)
         ceiling = Ceiling(self._prices, agent.definition.model, bound, prompt.max_output_tokens)
         completion = await self._paid(request, Purse.of(request.run_id, run, agent), prompt, ceiling)
-        return await self._store(request, agent, seq, completion)
+        return await self._store(request, agent, seq, completion, agent.definition.model)
 
     async def _prompt(
         self, request: PlanRequest, agent: AgentVersion, seq: int, seq_before: int | None
@@ -146,9 +152,11 @@ class Models(ModelPort):
                 raise
             raise ApplicationError(clip(str(error)), type=type(error).__name__, non_retryable=True) from None
 
-    async def _store(self, request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion) -> Plan:
+    async def _store(
+        self, request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion, model: str
+    ) -> Plan:
         calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
-        plan = plan_of(request, agent, seq, completion, self._price(agent.definition.model, completion.usage))
+        plan = plan_of(request, agent, seq, completion, self._price(model, completion.usage))
         trace = Trace(request.run_id, (*request.messages, *request.journal, plan), step=request.step)
         row = await SQL["store_response"].row(
             self._database,

@@ -6,7 +6,7 @@ brought into it: an argument of the very call it answers, or a value that the mo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from activities.policy.labels import labels_in
 from activities.policy.shelf import Shelf, View
 from activities.policy.tokens import Reading, as_shown, in_all_readings
 from activities.policy.values import Value
+from activities.storage.canonical import canonical_json
 
 Origin = Literal["user", "trusted", "untrusted", "model"]
 ORDER: tuple[Origin, ...] = ("user", "trusted", "untrusted", "model")  # best to worst
@@ -65,9 +66,18 @@ class Said:
 
 
 @dataclass(frozen=True)
+class OnRecord:
+    """An argument that no model wrote: our own record of an earlier call has this very value."""
+
+    value: Any
+    origin: Origin
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a run had read and written when a call was planned. `endorsed`: values that a person typed for this run.
     `tainted_by`: untrusted data from before its first step. `private`: it has read what must not leave the house.
+    `on_record`: arguments of this very call that stand in our own record.
 
     Of a view of a shelf, texts that were read for an earlier call of the run are not read again."""
 
@@ -76,6 +86,7 @@ class Evidence:
     endorsed: tuple[str, ...] = ()
     tainted_by: str | None = None
     private: bool = False
+    on_record: Mapping[str, OnRecord] = field(default_factory=dict)
 
     @property
     def tainted(self) -> bool:
@@ -122,7 +133,10 @@ def trace(arguments: Mapping[str, Any], kinds: Mapping[str, str], evidence: Evid
         for name, leaf in leaves(given, argument, keys=True):
             values = values_of(kind, leaf, (argument, name)) if argument in kinds else links_of(leaf)
             found.update(dict.fromkeys((argument, kind, value) for value in values))
-    return tuple(Traced(argument, kind, v.shown, _origin(v, evidence)) for argument, kind, v in found)
+    return tuple(
+        Traced(argument, kind, v.shown, _on_record(argument, arguments[argument], evidence) or _origin(v, evidence))
+        for argument, kind, v in found
+    )
 
 
 def anchored(arguments: Mapping[str, Any], evidence: Evidence) -> bool:
@@ -132,6 +146,8 @@ def anchored(arguments: Mapping[str, Any], evidence: Evidence) -> bool:
     it, or several words with a capital among them or at least three. "high", "Open", "in progress" and true are
     choices from a list: they stand in many texts and name nothing.
     """
+    if any(_on_record(name, value, evidence) == "trusted" for name, value in arguments.items()):
+        return True
     given = (
         thing(leaf, (argument, name))
         for argument, value in arguments.items()
@@ -149,6 +165,12 @@ def by_argument(traced: Sequence[Traced]) -> dict[str, Origin]:
     """Argument -> the worst origin of what it holds."""
     names = dict.fromkeys(item.argument for item in traced)
     return {name: worst([item for item in traced if item.argument == name]) for name in names}
+
+
+def _on_record(argument: str, given: Any, evidence: Evidence) -> Origin | None:
+    """The origin of an argument that is, to the last byte, what our record says; None for any other."""
+    known = evidence.on_record.get(argument)
+    return known.origin if known and canonical_json(known.value) == canonical_json(given) else None
 
 
 def _origin(value: Value, evidence: Evidence) -> Origin:

@@ -22,6 +22,8 @@ from activities.storage.transcript import Transcripts
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
 from activities.tools.spec import ToolSpec
+from activities.undo.evidence import evidence_on_record
+from activities.undo.orders import is_rollback
 
 SQL = Queries(__file__, "whatif.sql")
 PAGE = 500  # calls per query: some hundred KB
@@ -116,6 +118,8 @@ class Archive:
             raise CannotBeJudged(f"{type(error).__name__}: {error}") from error
 
     async def _evidence(self, facts: CallFacts, agent: AgentVersion) -> Evidence:
+        if is_rollback(facts.run_id):
+            return await evidence_on_record(self._database, facts)
         if facts.run_id != self._run_id:  # calls come run by run: what was read of the last one is not needed again
             self._reader, self._run_id = EvidenceReader(Transcripts(self._database)), facts.run_id
         return await self._reader.read(facts, agent)

@@ -20,6 +20,7 @@ from activities.storage.queries import Queries
 from activities.storage.trace import Trace
 from activities.storage.transcript import SQL as TRANSCRIPT
 from activities.storage.transcript import decode, stored
+from activities.undo.orders import Rollbacks, is_rollback
 from workflows.contracts.budgets import Budget, requested_caps
 from workflows.contracts.events import OutcomeUnknown, RunClosed
 from workflows.contracts.reaping import ReapReport
@@ -78,6 +79,7 @@ class Runs(RunsPort):
         self._alarms = alarms or Factors()
         self._reaper = Reaper(database)
         self._ledger = Ledger(database)
+        self._rollbacks = Rollbacks(database)
 
     @activity.defn(name="runs.open")
     async def open(self, request: OpenRequest) -> RunOpened:
@@ -85,11 +87,10 @@ class Runs(RunsPort):
 
         Raises CapReached while no running slot is left.
         """
-        agent = await self._agents.current(request.request.agent)
         known: Any = await SQL["caps"].row(
             self._database, tenant=request.request.tenant, agent=request.request.agent, most=LOOKED_AT, least=FEWEST
         )
-        budget, mode = _tightened(agent, request.request, stored_rules(known["caps"]))
+        agent, budget, mode = await self._terms(request, stored_rules(known["caps"]))
         budget = with_alarms(budget, known["typical"], self._alarms.of(agent.definition.alarms))
         row = await self._admit(request, agent, budget, mode, known["caps"])
         opened = RunOpened(
@@ -100,6 +101,8 @@ class Runs(RunsPort):
             queues=self._queues,
             rollover=self._rollover,
             next_seq=1,
+            rollback=is_rollback(request.run_id),
+            on_failure=None if is_rollback(request.run_id) else agent.definition.on_failure,
             finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
             on_budget=row["on_budget"],
         )
@@ -147,6 +150,19 @@ class Runs(RunsPort):
         report = await self._reaper.reap(activity.client(), self.close)
         await self._ledger.reconcile()
         return report
+
+    async def _terms(self, request: OpenRequest, caps: tuple[Rule, ...]) -> tuple[AgentVersion, Budget, Mode]:
+        """What the run lives by. A rollback goes by the order for it, under the version that it takes back."""
+        if not is_rollback(request.run_id):
+            agent = await self._agents.current(request.request.agent)
+            return agent, *_tightened(agent, request.request, caps)
+        rollback = await self._rollbacks.find(request.run_id)
+        if request.request != rollback.request:
+            raise KeyInUse(f"{request.run_id} is a rollback, and starts as it was ordered: `stanchion rollback`")
+        agent = await self._agents.version(rollback.agent_version)
+        budget, mode = _tightened(agent, request.request, caps)
+        most = {"tool_calls": rollback.calls + 1, "steps": rollback.calls + 1}  # an undo each, and the report
+        return agent, budget.model_copy(update=most), mode
 
     async def _admit(
         self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode, caps: str | None

@@ -95,6 +95,11 @@ class Transcripts:
             self._cached_rows -= len(dropped)
 
 
+def blocks_of(content: str) -> tuple[AnyBlock, ...]:
+    """The blocks of a row, from its JSON."""
+    return _BLOCKS.validate_json(content)
+
+
 def decode(row: Any) -> Row:
     """A transcript row from its columns."""
     return Row(

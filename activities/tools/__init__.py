@@ -12,6 +12,7 @@ from activities.tools.context import ToolContext
 from activities.tools.contracts import Checkable, Idempotent, Irreversible, Pure
 from activities.tools.decorator import foreign_tool, tool
 from activities.tools.errors import ToolError
+from activities.tools.undo import Undo
 
 __all__ = [
     "Checkable",
@@ -20,6 +21,7 @@ __all__ = [
     "Pure",
     "ToolContext",
     "ToolError",
+    "Undo",
     "foreign_tool",
     "tool",
 ]

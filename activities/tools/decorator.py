@@ -13,6 +13,7 @@ from activities.tools.contracts import Contract, Irreversible, Pure
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.facts import Effect, Facts, Output, Sensitive
 from activities.tools.spec import ToolSpec
+from activities.tools.undo import Undo
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 SPEC = "__stanchion_tool__"
@@ -28,7 +29,7 @@ def tool(
     contract: Contract | None = None,
     sensitive: Mapping[str, Sensitive] | None = None,
     output: Output = "untrusted",
-    undo: str | None = None,
+    undo: str | Undo | None = None,
     check: Callable[[Any], None] | None = None,
     watch: Sequence[str] = (),
     varies: Sequence[str] = (),
@@ -41,7 +42,8 @@ def tool(
     contract: what a second attempt may do; undeclared is Irreversible, except for reads, which are Pure.
     sensitive: argument -> what it names (recipient, url, account, ...).
     output: whether what it returns can be trusted; undeclared is untrusted.
-    undo: name of the tool that takes the effect back.
+    undo: the tool that takes the effect back; each of its arguments is the one, or the field of the result, of the same
+        name, or comes from where an `Undo` says.
     check: raises ValueError for a result that cannot be right; the model sees it, marked suspect with the reason.
     watch: numbers in the result, as dotted paths (`items.price`: the median over a list), that are compared with what
         they were in earlier calls; one that drifts makes the result suspect. A Decimal is text: give minor units.
@@ -54,8 +56,9 @@ def tool(
     def declare(function: Function) -> Function:
         promised = contract or (Pure() if effect == "read" else Irreversible())
         _refuse_nonsense(function, sensitive or {}, timeout)
+        back = Undo(undo) if isinstance(undo, str) else undo
         try:
-            facts = Facts(effect, promised.name, output, undo, dict(sensitive or {}), private)
+            facts = Facts(effect, promised.name, output, back.tool if back else None, dict(sensitive or {}), private)
         except ToolDeclarationError as error:
             raise ToolDeclarationError(f"{function.__name__}: {error}") from None
         result: TypeAdapter[Any] = TypeAdapter(get_type_hints(function, include_extras=True).get("return", Any))
@@ -74,6 +77,7 @@ def tool(
             check=check,
             watch=tuple(watch),
             varies=tuple(varies),
+            undo_from=dict(back.arguments) if back else {},
         )
         setattr(function, SPEC, spec)
         return function

@@ -3,11 +3,11 @@
 import asyncio
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from activities.storage.canonical import sha256_hex
 from activities.tools.context import ToolContext
@@ -52,6 +52,7 @@ class ToolSpec:
     check: Callable[[Any], None] | None = None
     watch: tuple[str, ...] = ()  # dotted paths of numbers in the result, whose drift makes it suspect
     varies: tuple[str, ...] = ()  # dotted paths at which one value for all items makes the result suspect
+    undo_from: dict[str, str] = field(default_factory=dict)  # argument of its undo -> source, where declared
 
     @property
     def tier(self) -> Tier:
@@ -64,11 +65,19 @@ class ToolSpec:
         return self.arguments.schema()
 
     @cached_property
+    def result_schema(self) -> dict[str, Any]:
+        """JSON Schema of the result; {} for a type that has none."""
+        try:
+            return self.result.json_schema(by_alias=False, mode="serialization")
+        except PydanticUserError:
+            return {}
+
+    @cached_property
     def pinned_hash(self) -> str:
         """SHA-256 over name, description, schema and facts: another hash is another tool, however it calls itself."""
         facts = [self.facts.effect, self.facts.contract, self.facts.output, self.facts.undo, self.facts.sensitive]
         # Declared later than the rest: a tool that has none of these keeps the hash that agents were published with.
-        more = {"private": self.facts.private, "watch": self.watch, "varies": self.varies}
+        more = {"private": self.facts.private, "watch": self.watch, "varies": self.varies, "undo_from": self.undo_from}
         declared = {key: value for key, value in more.items() if value}
         return sha256_hex([self.name, self.description, self.schema, facts, *([declared] if declared else [])])
 

@@ -21,6 +21,11 @@ async def _find(ctx: ToolContext, **_: Any) -> str | None:
     return "it is there" if found["count"] else None
 
 
+async def witness_asked(ctx: ToolContext) -> str:
+    """Act on the witness, which knows the key again."""
+    return str((await _ask(ctx, "once"))["reply"])
+
+
 @tool(effect="read", contract=Pure(), output="trusted")
 async def pure(ctx: ToolContext, number: int = 0) -> str:
     """Read from the witness."""

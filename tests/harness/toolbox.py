@@ -37,6 +37,12 @@ async def take_back(ctx: ToolContext, text: str) -> str:
     return f"took {text} back"
 
 
+@tool(effect="write", contract=Idempotent(), output="trusted")
+async def clear(ctx: ToolContext) -> str:
+    """Take back whatever it was."""
+    return "cleared"
+
+
 @tool(effect="send", contract=Idempotent(), sensitive={"to": "recipient"}, output="trusted")
 async def send(ctx: ToolContext, to: str, text: str = "hello") -> str:
     """Send a message to someone."""
@@ -44,7 +50,7 @@ async def send(ctx: ToolContext, to: str, text: str = "hello") -> str:
     return f"sent to {to}"
 
 
-@tool(effect="write", contract=Irreversible(), undo="take_back", timeout=1)
+@tool(effect="write", contract=Irreversible(), undo="clear", timeout=1)
 async def fails_somehow(ctx: ToolContext) -> str:
     """Fail in a way that leaves the outcome in doubt."""
     WITNESS[ctx.idempotency_key] += 1
@@ -55,7 +61,7 @@ async def _find_flaky(ctx: ToolContext) -> str | None:
     return "it is there" if WITNESS[ctx.idempotency_key] else None
 
 
-@tool(effect="write", contract=Checkable(_find_flaky), undo="take_back")
+@tool(effect="write", contract=Checkable(_find_flaky), undo="clear")
 async def flaky_but_checkable(ctx: ToolContext, happens: bool) -> str:
     """Raise, before or after the effect; the probe knows which."""
     if happens:
@@ -63,7 +69,7 @@ async def flaky_but_checkable(ctx: ToolContext, happens: bool) -> str:
     raise RuntimeError("the reply was lost")
 
 
-@tool(effect="write", contract=Idempotent(), undo="take_back")
+@tool(effect="write", contract=Idempotent(), undo="clear")
 async def fails_twice(ctx: ToolContext) -> str:
     """Lose the reply twice, then answer as the first time."""
     WITNESS[ctx.idempotency_key] += 1
@@ -79,7 +85,7 @@ async def hangs(ctx: ToolContext) -> str:
     return "never"
 
 
-@tool(effect="write", contract=Irreversible(), undo="take_back", timeout=60)
+@tool(effect="write", contract=Irreversible(), undo="clear", timeout=60)
 async def waits_for_release(ctx: ToolContext, name: str) -> str:
     """Answer once the test says so."""
     WITNESS[ctx.idempotency_key] += 1
@@ -91,7 +97,7 @@ async def _find_any(ctx: ToolContext, **_: Any) -> str | None:
     return "it is there" if WITNESS[ctx.idempotency_key] else None
 
 
-@tool(effect="write", contract=Checkable(_find_any), undo="take_back", timeout=60)
+@tool(effect="write", contract=Checkable(_find_any), undo="clear", timeout=60)
 async def waits_but_checkable(ctx: ToolContext, name: str, happens: bool) -> str:
     """Act, or not, and then hang; the probe knows which."""
     if happens:
@@ -143,7 +149,7 @@ def looks_in_a_thread(ctx: ToolContext, what: str) -> str:
     return f"found {what} in a thread"
 
 
-@tool(effect="write", contract=Idempotent(), undo="take_back", output="trusted", timeout=60)
+@tool(effect="write", contract=Idempotent(), undo="clear", output="trusted", timeout=60)
 async def blocks_once(ctx: ToolContext, name: str) -> str:
     """Hang at the first attempt until the test says so; answer at once at the next."""
     WITNESS[ctx.idempotency_key] += 1
@@ -165,7 +171,7 @@ async def refuses_at_length(ctx: ToolContext, size: int) -> str:
     raise ToolError("e" * size)
 
 
-@tool(effect="write", contract=Irreversible(), undo="take_back")
+@tool(effect="write", contract=Irreversible(), undo="clear")
 async def fails_at_length(ctx: ToolContext, size: int) -> str:
     """Fail with a text of some size, in a way that leaves the outcome in doubt."""
     raise RuntimeError("e" * size)

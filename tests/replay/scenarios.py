@@ -9,6 +9,8 @@ from temporalio.client import WorkflowHandle, WorkflowHistory
 
 from activities.budgets.grants import Grant, Grants
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
+from activities.undo.orders import RollbackOrder, Rollbacks
+from activities.undo.start import started
 from tests.harness.checks import events
 from tests.harness.stanchion import Stanchion, eventually
 from tests.harness.toolbox import RELEASE
@@ -165,11 +167,28 @@ async def rollover(system: Stanchion) -> Handle:
     return await system.start(await system.publish(turns, "look", name="rollover"))
 
 
+async def rollback(system: Stanchion) -> Handle:
+    """Two effects are taken back, the last one first."""
+    turns = [ask(("note", {"text": "one"})), ask(("note", {"text": "two"})), DONE]
+    undone = await system.start(await system.publish(turns, "note", "take_back", name="rollback"))
+    await system.outcome(undone)
+    order = await Rollbacks(system.parts.database).order(RollbackOrder(run_id=undone.id, by="lee"), again=False)
+    return await started(system.client, order, system.settings.task_queue)
+
+
+async def failure(system: Stanchion) -> Handle:
+    """A run whose definition says that it is taken back when a limit stops it."""
+    turns = [ask(("note", {"text": "one"})), ask(("note", {"text": "two"})), DONE]
+    budget = {"tool_calls": 1}
+    agent = await system.publish(turns, "note", "take_back", name="failure", on_failure="undo", budget=budget)
+    return await system.start(agent)
+
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
         *(plain, approval, review, halt, cancel, wait, unknown, mistakes, looping, paused, halted, budget_paused),
-        rollover,
+        *(rollover, rollback, failure),
     )
 }
 

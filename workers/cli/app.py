@@ -6,6 +6,7 @@ import typer
 
 from workers.cli.options import By, Json
 from workers.cli.policy_app import policy
+from workers.cli.rollback_app import rollback
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +26,7 @@ app.add_typer(principals, name="principals")
 app.add_typer(keys, name="keys")
 caps = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Caps on what runs and calls may use.")
 app.add_typer(caps, name="caps")
+app.command()(rollback)
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the end of it after a slash.")]
 Approval = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval's id, such as ap-1f2e3d.")]
@@ -227,6 +229,7 @@ def resume(
 def halt(
     name: HaltRun = None,
     run: Annotated[str | None, typer.Option("--run", help="The same as RUN.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Then take back what the run did.")] = False,
     agent: HaltAgent = None,
     tool: HaltTool = None,
     tenant: HaltTenant = None,
@@ -238,7 +241,7 @@ def halt(
     """Stop a run for good, or an agent, a tool, a tenant or everything until `resume` lifts it."""
     from workers.cli import halts
 
-    halts.halt(halts.aim(name, run, agent, tool, tenant, fleet), reason, by, json)
+    halts.halt(halts.aim(name, run, agent, tool, tenant, fleet), reason, by, json, undo)
 
 
 @app.command()

@@ -42,7 +42,7 @@ async def _start(request: dict[str, Any], key: str | None, watch: bool, as_json:
             static_summary=f"{valid.agent}: {' '.join(valid.goal.split())[:120]}",
         )
         say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
-        if refused := await _refusal(opened, handle):
+        if refused := await refusal_of(opened, handle):
             fail(f"the run was not admitted: {refused}", Exit.USAGE)
         if not watch:
             show({"run": handle.id}, as_json=as_json, text=handle.id)
@@ -66,7 +66,7 @@ def _checked(request: dict[str, Any]) -> RunRequest:
         fail(explain(error), Exit.USAGE)
 
 
-async def _refusal(opened: Session, handle: WorkflowHandle[Any, Any]) -> str | None:
+async def refusal_of(opened: Session, handle: WorkflowHandle[Any, Any]) -> str | None:
     """Why the run was not admitted; None once it is, or while no worker has looked at it."""
     ending = asyncio.ensure_future(handle.result())
     give_up = time.monotonic() + ADMISSION_SECONDS
@@ -89,8 +89,24 @@ def _why(failure: WorkflowFailureError) -> str:
     return cause.message if isinstance(cause, ApplicationError) else str(cause)
 
 
+class ShortOfBudget(Exception):
+    """The run that is followed is paused for a budget; the message says which, and how it goes on."""
+
+
 async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: bool) -> Exit:
     """Print events as they come, then the outcome."""
+    try:
+        return _ended(await follow(opened, handle), as_json)
+    except ShortOfBudget as short:
+        show({"run": handle.id, "status": "paused", "reason": str(short)}, as_json=as_json, text=f"paused: {short}")
+        return Exit.BUDGET
+
+
+async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.Future[Any]":
+    """Print events as they come, until the run is over; its result, or failure, is in what is returned.
+
+    Raises ShortOfBudget: it is paused, and nothing happens until somebody decides.
+    """
     ending = asyncio.ensure_future(handle.result())
     last, done = 0, False
     while not done:
@@ -98,11 +114,10 @@ async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: boo
         last = await _print_events(opened, handle.id, last, as_json=False)
         if not done and (short := await _short_of(opened, handle.id)):
             ending.cancel()
-            show({"run": handle.id, "status": "paused", "reason": short}, as_json=as_json, text=f"paused: {short}")
-            return Exit.BUDGET
+            raise ShortOfBudget(short)
         if not done:
             await asyncio.wait([ending], timeout=POLL_SECONDS)
-    return _ended(ending, as_json)
+    return ending
 
 
 async def _short_of(opened: Session, run_id: str) -> str | None:

@@ -36,6 +36,7 @@ class Observed(Frozen):
     is_error: bool = False
     digest: str = ""  # of what the model reads, without times and request ids: equal for the same answer
     new: bool = True  # the run had not read this before, and it says something
+    happened: bool = True  # False: it is certain that nothing happened
 
 
 class Refused(Frozen):

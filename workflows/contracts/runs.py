@@ -88,6 +88,8 @@ class RunOpened(Frozen):
     next_seq: int
     finished: RunOutcome | None = None
     on_budget: OnBudget = "stop"  # as it was before runs could pause for their budget
+    rollback: bool = False  # it takes back what another run did: our record plans its calls, and no model
+    on_failure: Literal["undo"] | None = None
 
 
 class Ending(Frozen):

@@ -26,7 +26,7 @@ async def add_ticket_note(ctx: ToolContext, ticket: str, text: str) -> str:
     return "added"
 
 
-@tool(effect="write", contract=Idempotent(), undo="add_ticket_note", output="trusted")
+@tool(effect="write", contract=Idempotent(), output="trusted")
 async def remove_ticket_note(ctx: ToolContext, ticket: str) -> str:
     """Remove the last note of a ticket."""
     world_of(ctx).happens(ctx, Deed("remove note", ticket))
@@ -50,7 +50,7 @@ async def save_note(ctx: ToolContext, title: str, text: str) -> str:
     return "kept"
 
 
-@tool(effect="write", contract=Idempotent(), undo="save_note", output="trusted")
+@tool(effect="write", contract=Idempotent(), output="trusted")
 async def forget_note(ctx: ToolContext, title: str) -> str:
     """Throw a note away."""
     world_of(ctx).happens(ctx, Deed("forget", title))

@@ -3,7 +3,7 @@
 import posixpath
 from urllib.parse import unquote
 
-from activities.tools import Idempotent, ToolContext, ToolError, tool
+from activities.tools import Idempotent, ToolContext, ToolError, Undo, tool
 from tests.attacks.services.mail import addresses
 from tests.attacks.world import Deed, world_of
 
@@ -43,7 +43,7 @@ async def write_file(ctx: ToolContext, path: str, text: str) -> str:
     return "written"
 
 
-@tool(effect="write", contract=Idempotent(), sensitive={"path": "path"}, undo="write_file", output="trusted")
+@tool(effect="write", contract=Idempotent(), sensitive={"path": "path"}, output="trusted")
 async def restore_file(ctx: ToolContext, path: str) -> str:
     """Bring back the version before."""
     world_of(ctx).happens(ctx, Deed("restore", real(path)))
@@ -54,7 +54,7 @@ async def restore_file(ctx: ToolContext, path: str) -> str:
     effect="write",
     contract=Idempotent(),
     sensitive={"source": "path", "target": "path"},
-    undo="restore_file",
+    undo=Undo("restore_file", {"path": "arguments.target"}),
     output="trusted",
 )
 async def copy_file(ctx: ToolContext, source: str, target: str) -> str:

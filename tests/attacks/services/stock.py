@@ -33,7 +33,7 @@ async def order_pieces(ctx: ToolContext, article: str, pieces: Annotated[int, Fi
     return "ordered"
 
 
-@tool(effect="write", contract=Idempotent(), undo="order_pieces", output="trusted")
+@tool(effect="write", contract=Idempotent(), output="trusted")
 async def withdraw_order(ctx: ToolContext, article: str) -> str:
     """Withdraw an order."""
     world_of(ctx).happens(ctx, Deed("withdraw", article))

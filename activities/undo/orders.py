@@ -1,0 +1,165 @@
+"""Orders to take back what a run did, in Postgres: who gave one, and which run carries it out. Their only writer.
+
+An order is as a start is: anyone may give one, signed where it can be and marked where it is not. Nothing happens by it
+but calls through the gateway, each with its own verdict.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from activities.approvals.authority import Authority, Identified
+from activities.errors import Permanent
+from activities.identity.statements import instant
+from activities.storage.canonical import canonical_json, clean_text
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from workflows.contracts.base import NAME, Frozen
+from workflows.contracts.runs import GOAL_LIMIT, RunRequest
+
+SQL = Queries(__file__, "undo.sql")
+
+# Keys of runs that are rollbacks; `order_rollback` makes them, and no other run is opened under one.
+_RESERVED = re.compile(r"agent/[^/]*/rollback(-to-\d+)?(-again-\d+)?-of-")
+
+
+class RollbackRefused(Permanent):
+    """What this run did cannot be taken back now; the message says what to do."""
+
+
+class RollbackNotOrdered(Permanent):
+    """This key is for a rollback, and none was ordered; `stanchion rollback RUN` orders one."""
+
+
+def is_rollback(run_id: str) -> bool:
+    """Whether a run of that id takes back what another one did."""
+    return _RESERVED.match(run_id) is not None
+
+
+class RollbackOrder(Frozen):
+    """Someone wants back what a run did after a step. `key`, `at` and `signature` prove who."""
+
+    run_id: str = Field(min_length=1, max_length=1_000, pattern=NAME)
+    to_step: int = Field(default=0, ge=0, le=1_000_000)
+    by: str = Field(min_length=1, max_length=320, pattern=NAME)
+    reason: str = Field(default="", max_length=2_000)
+    key: str | None = None
+    at: datetime | None = None
+    signature: str | None = None
+
+    def statement(self) -> Mapping[str, Any]:
+        """What is signed of it."""
+        said = {"kind": "rollback", "run_id": self.run_id, "to_step": self.to_step, "reason": self.reason}
+        return {**said, "by": self.by, "at": instant(self.at), "key": self.key}
+
+
+Proof = Literal["signature", "unsigned", "definition"]
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A rollback as it was ordered, with the run that it takes back."""
+
+    rollback_id: str
+    of_run: str
+    to_step: int
+    by: str
+    reason: str
+    proof: Proof
+    agent: str
+    agent_version: str
+    tenant: str
+    mode: str
+    calls: int  # that the run made
+
+    @property
+    def request(self) -> RunRequest:
+        """The start input of its run."""
+        since = f" after step {self.to_step}" if self.to_step else ""
+        because = f": {self.reason}" if self.reason else ""
+        goal = f"Take back what {self.of_run} did{since}{because}"[:GOAL_LIMIT]
+        return RunRequest.model_validate(
+            {"agent": self.agent, "goal": goal, "requester": self.by, "tenant": self.tenant, "mode": self.mode}
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """A run that is to be taken back."""
+
+    tenant: str
+    agent_version: str
+    is_open: bool
+
+
+class Rollbacks:
+    """Rollbacks in Postgres."""
+
+    def __init__(self, database: Database, authority: Authority | None = None) -> None:
+        self._database = database
+        self._authority = authority or Authority(database)
+
+    async def order(self, order: RollbackOrder, *, again: bool, by_definition: bool = False) -> Rollback:
+        """Order one, or find the one that was ordered. `again`: an earlier one left something that may be tried anew.
+
+        Raises RollbackRefused for a run that is not there, is at work, or is a rollback itself; StoreUnavailable.
+        """
+        target = await self.target(order.run_id)
+        if target.is_open:
+            raise RollbackRefused(_at_work(order.run_id))
+        who = None if by_definition else await self._who(target.tenant, order)
+        signed = who is not None and who.proof == "signature"
+        row = await SQL["order"].row(
+            self._database,
+            run=order.run_id,
+            step=order.to_step,
+            again=again,
+            who=who.name if who else clean_text(order.by),
+            why=clean_text(order.reason),
+            how="definition" if by_definition else "signature" if signed else "unsigned",
+            key=order.key if signed else None,
+            signature=order.signature if signed else None,
+            statement=canonical_json(dict(order.statement())) if signed else None,
+        )
+        if row is None:
+            raise RollbackRefused(_at_work(order.run_id))
+        return await self.find(row["rollback_id"])
+
+    async def find(self, rollback_id: str) -> Rollback:
+        """One that was ordered. Raises RollbackNotOrdered."""
+        row = await SQL["find"].row(self._database, rollback_id=rollback_id)
+        if row is None:
+            raise RollbackNotOrdered
+        return Rollback(**row)
+
+    async def target(self, run_id: str) -> Target:
+        """A run that may be taken back, once it is over. Raises RollbackRefused."""
+        row = await SQL["target"].row(self._database, run_id=run_id)
+        if row is None:
+            raise RollbackRefused(f"there is no run {run_id!r}")
+        if is_rollback(run_id):
+            raise RollbackRefused(
+                f"{run_id} is a rollback itself; what it took back is done again by starting the agent anew"
+            )
+        return Target(row["tenant"], row["agent_version"], row["status"] == "open")
+
+    async def _who(self, tenant: str, order: RollbackOrder) -> Identified | None:
+        if order.key is None or order.signature is None:
+            return None
+        who = await self._authority.identify(
+            tenant=tenant,
+            by=order.by,
+            key=order.key,
+            signature=order.signature,
+            statement=order.statement(),
+            at=order.at,
+        )
+        return who if isinstance(who, Identified) else None
+
+
+def _at_work(run_id: str) -> str:
+    return f"{run_id} is not over; wait for its end, or end it: `stanchion halt {run_id} --undo` does both"

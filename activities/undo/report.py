@@ -1,0 +1,85 @@
+"""How it stands with what a run did: taken back, left with a reason, or nothing to take back. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from activities.undo.outlook import Left, Made, Never, Outlook, Undoable, Undone
+
+Standing = Literal["undone", "undoable", "under way", "left", "never"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One call. `by`: the tool, and where it is known the run and call, that takes it back.
+
+    `again`: another rollback may take it back.
+    """
+
+    call_id: str
+    step: int
+    tool: str
+    standing: Standing
+    by: str | None = None
+    by_run: str | None = None
+    by_call: str | None = None
+    reason: str = ""
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """All calls of a run after a step that could change something, the last one first."""
+
+    of_run: str
+    to_step: int
+    rollback_id: str | None
+    items: tuple[Item, ...]
+
+    def those(self, *standings: Standing) -> list[Item]:
+        """The calls that stand so."""
+        return [item for item in self.items if item.standing in standings]
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left of what the run did."""
+        return not self.those("left", "undoable", "under way")
+
+    @property
+    def may_go_on(self) -> bool:
+        """Another rollback could take back something that is left."""
+        return any(item.standing == "undoable" or item.again for item in self.items)
+
+
+def item_of(made: Made, outlook: Outlook) -> Item:
+    """The line about a call."""
+    match outlook:
+        case Undone(by=by):
+            return _item(made, "undone", by=by.tool, by_run=by.run_id, by_call=by.call_id)
+        case Undoable(tool=tool, before=before):
+            return _item(made, "undoable", by=tool, reason=before, again=True)
+        case Never(reason=reason):
+            return _item(made, "never", reason=reason)
+        case Left(reason=reason, again=again, under_way=under_way):
+            return _item(made, "under way" if under_way else "left", reason=reason, again=again)
+        case _:
+            assert_never(outlook)
+
+
+def _item(made: Made, standing: Standing, **more: object) -> Item:
+    return Item(made.call_id, made.step, made.tool, standing, **more)  # type: ignore[arg-type]
+
+
+def _before(item: Item) -> str:
+    return f", though {item.reason}" if item.reason else ""
+
+
+def in_words(report: Report) -> str:
+    """For people, and as the answer of the rollback's run."""
+    since = f" after step {report.to_step}" if report.to_step else ""
+    done, open_ones, left = report.those("undone"), report.those("undoable"), report.those("left", "under way")
+    lines = [f"Taken back of {report.of_run}{since}: {len(done)}. Left: {len(left) + len(open_ones)}."]
+    lines += [f"  taken back  {i.call_id} {i.tool}: by {i.by} ({i.by_run} {i.by_call})" for i in done]
+    lines += [f"  can be      {i.call_id} {i.tool}: by {i.by}{_before(i)}" for i in open_ones]
+    lines += [f"  left        {i.call_id} {i.tool}: {i.reason}" for i in left]
+    lines += [f"  nothing     {i.call_id} {i.tool}: {i.reason}" for i in report.those("never")]
+    return "\n".join(lines)

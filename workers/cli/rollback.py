@@ -1,0 +1,92 @@
+"""`rollback`, and `halt --undo`: ordering that what a run did is taken back, and following it to the report."""
+
+import asyncio
+import getpass
+from collections.abc import Coroutine
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from activities.agents.versions import Agents
+from activities.undo.orders import Rollback, RollbackOrder, RollbackRefused, Rollbacks
+from activities.undo.planner import Undoing
+from activities.undo.report import Report, in_words
+from activities.undo.start import started
+from workers.cli.opened import run_id_in, session, store
+from workers.cli.orders import signed
+from workers.cli.output import Exit, fail, run, say, show
+from workers.cli.runs import ShortOfBudget, follow, refusal_of
+from workers.session import Session
+from workers.settings import from_environment
+from workflows.contracts.base import explain
+
+T = TypeVar("T")
+
+
+def rollback(name: str, to_step: int, dry_run: bool, reason: str | None, by: str | None, as_json: bool) -> None:
+    """`stanchion rollback`. Exit code 0: all is taken back; 1: something is left; 3: refused."""
+
+    async def work() -> tuple[Report, Rollback | None]:
+        async with store() as database:
+            run_id = await run_id_in(database, name)
+            if dry_run:
+                return await Undoing(database, Agents(database)).report(run_id, to_step), None
+        async with session() as opened:
+            return await taken_back(opened, order_of(run_id, to_step, reason, by))
+
+    report, ordered = run(told(work()))
+    show(data_of(report, ordered), as_json=as_json, text=in_words(report))
+    raise SystemExit(int(exit_of(report)))
+
+
+async def taken_back(opened: Session, order: RollbackOrder) -> tuple[Report, Rollback]:
+    """Order, start, follow. Raises RollbackRefused; KeyboardInterrupt detaches, and it goes on."""
+    database = opened.database
+    undoing = Undoing(database, Agents(database))
+    before = await undoing.report(order.run_id, order.to_step)
+    ordered = await Rollbacks(database).order(signed(order), again=before.may_go_on)
+    say(f"{ordered.rollback_id} takes back what {ordered.of_run} did ({ordered.proof})")
+    handle = await started(opened.client, ordered, from_environment().task_queue)
+    if refused := await refusal_of(opened, handle):
+        raise RollbackRefused(f"the rollback was not admitted: {refused}")
+    try:
+        ending = await follow(opened, handle)
+        if (error := ending.exception()) is not None:
+            say(f"stanchion: {handle.id} ended: {error}")
+    except ShortOfBudget as short:
+        say(f"stanchion: {handle.id} is paused: {short}")
+    except asyncio.CancelledError:
+        say(f"\ndetached; it goes on. `stanchion logs -f {handle.id}` follows it again")
+        raise KeyboardInterrupt from None
+    return await undoing.report(order.run_id, order.to_step, ordered.rollback_id), ordered
+
+
+def order_of(run_id: str, to_step: int, reason: str | None, by: str | None) -> RollbackOrder:
+    """The order, checked."""
+    given = {"run_id": run_id, "to_step": to_step, "reason": reason or "", "by": by or getpass.getuser()}
+    try:
+        return RollbackOrder.model_validate(given)
+    except ValidationError as error:
+        fail(explain(error), Exit.USAGE)
+
+
+def exit_of(report: Report) -> Exit:
+    """The exit code that a report gives; of a dry run, which is no rollback's, by what could not be taken back."""
+    left = report.those("left", "under way") if report.rollback_id is None else not report.complete
+    return Exit.RUN_FAILED if left else Exit.OK
+
+
+def data_of(report: Report, ordered: Rollback | None) -> dict[str, Any]:
+    """The report as JSON."""
+    of = {"run": report.of_run, "to_step": report.to_step, "rollback": ordered.rollback_id if ordered else None}
+    proof = {"by": ordered.by, "proof": ordered.proof} if ordered else {}
+    return of | proof | {"complete": report.complete, "calls": [asdict(item) for item in report.items]}
+
+
+async def told(work: Coroutine[Any, Any, T]) -> T:
+    """The same; a rollback that is refused ends the command with why."""
+    try:
+        return await work
+    except RollbackRefused as error:
+        fail(str(error), Exit.REFUSED)
