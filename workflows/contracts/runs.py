@@ -85,6 +85,7 @@ class RunOpened(Frozen):
     rollover: RolloverCaps = RolloverCaps()
     next_seq: int
     finished: RunOutcome | None = None
+    agents_above: tuple[str, ...] = ()  # of the runs that this one was delegated by, the first one's first
 
 
 class Ending(Frozen):
@@ -101,5 +102,6 @@ class CloseRequest(Frozen):
     run_id: str
     ending: Ending
     steps: int
-    spent: Spent
+    spent: Spent  # by the run itself
+    delegated: Spent = Spent()  # by its sub-agents
     journal: Journal = ()
