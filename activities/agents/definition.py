@@ -4,7 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from activities.agents.strict_yaml import YamlInvalid, read_yaml
 from activities.errors import Permanent
@@ -12,6 +12,7 @@ from activities.ledger.caps import AgentCap
 from activities.policy.grants import GrantsField
 from workflows.contracts.budgets import BudgetRequest
 from workflows.contracts.runs import Mode
+from workflows.delegation import DelegationCaps
 
 
 class DefinitionInvalid(Permanent):
@@ -87,6 +88,26 @@ class ApprovalRules(Strict):
         return self.tools.get(tool, ApprovalRule())
 
 
+class DelegationRules(Strict):
+    """How far delegation may go from here on down; what is not said is the platform's."""
+
+    depth: int | None = Field(default=None, ge=0, le=10, description="Runs above one that may still delegate, 0: none")
+    width: int | None = Field(default=None, ge=0, le=50, description="Sub-agents of one run at work at once")
+    total: int | None = Field(default=None, ge=0, le=1_000, description="Sub-agents of one run in its whole life")
+
+    def within(self, caps: DelegationCaps) -> DelegationCaps:
+        """These caps, as far as this definition tightens them."""
+        return caps.tightened(caps.model_copy(update=self.model_dump(exclude_none=True)))
+
+
+def _by_name(raw: Any) -> Any:
+    """`[researcher]` is short for `{researcher: {}}`."""
+    return {name: {} for name in raw} if isinstance(raw, list | tuple) else raw
+
+
+AgentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+
+
 class AgentDefinition(Strict):
     """A versioned agent: instructions, model, tools, mode, budget."""
 
@@ -113,6 +134,10 @@ class AgentDefinition(Strict):
         default=None,
         description="What each tool may be used for; once set, all but plain reads need one",
     )
+    delegates: Annotated[dict[AgentName, BudgetRequest], BeforeValidator(_by_name)] = Field(
+        default={}, description="Agents that it may hand work to, and the most that each task may use; a list will do"
+    )
+    delegation: DelegationRules = DelegationRules()
     policy: str | None = Field(
         default=None, max_length=200_000, description="Cedar file beside this one: the agent's own policy"
     )
@@ -180,6 +205,8 @@ def _fields_at(path: tuple[Any, ...]) -> list[str]:
         "budget": BudgetRequest,
         "approvals": ApprovalRules,
         "caps": AgentCap,
+        "delegates": BudgetRequest,
+        "delegation": DelegationRules,
     }
     model = models.get(str(path[0]), AgentDefinition) if path else AgentDefinition
     return list(model.model_fields)

@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import BUILTIN, BUILTIN_MODULE, find_tool
 from activities.tools.spec import ToolSpec
 from workflows.contracts.calls import Tier
+from workflows.delegation import DELEGATE_TOOL
 
 SQL = Queries(__file__, "agents.sql")
 
@@ -85,7 +86,7 @@ class AgentVersion:
 def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
     """The version that `definition` makes with the tools as they are now. Raises DefinitionInvalid."""
     wanted = [(s.module, name) for s in definition.tools for name in s.use] + [
-        (BUILTIN_MODULE, name) for name in BUILTIN
+        (BUILTIN_MODULE, name) for name in BUILTIN if name != DELEGATE_TOOL or definition.delegates
     ]
     tools: dict[str, PinnedTool] = {}
     for module, name in wanted:
@@ -98,6 +99,8 @@ def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
                 f"{definition.name}: two tools are called {name!r}; the model could not tell them apart"
             )
         tools[name] = _pinned(module, spec)
+    if DELEGATE_TOOL in tools:
+        tools[DELEGATE_TOOL] = _naming_delegates(tools[DELEGATE_TOOL], definition)
     check_fit(definition, tools, shapes(tools.values()))
     content = [definition.model_dump(mode="json"), [[t.pinned_hash, t.timeout] for t in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
@@ -184,6 +187,11 @@ def _pinned(module: str, spec: ToolSpec) -> PinnedTool:
         acts_outside=acts_outside(spec.facts),
         private=spec.facts.private,
     )
+
+
+def _naming_delegates(tool: PinnedTool, definition: AgentDefinition) -> PinnedTool:
+    """The tool with a description that says to whom."""
+    return replace(tool, description=f"{tool.description}\nThe agents: {', '.join(definition.delegates)}.")
 
 
 def shapes(tools: Iterable[PinnedTool]) -> list[ToolShape]:
