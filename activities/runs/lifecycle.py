@@ -9,6 +9,8 @@ from activities.agents.versions import Agents, AgentVersion
 from activities.errors import Permanent, clip
 from activities.ledger.ledger import Ledger, naming_breaches, wanted
 from activities.model.provider import Text, ToolResult
+from activities.policy.modes import STRICTNESS
+from activities.runs.delegated import NOWHERE, Delegated, Line, find_delegated, write_task
 from activities.runs.reaper import Reaper
 from activities.runs.slots import SECONDS, minutes_used, run_windows
 from activities.storage.canonical import clean_text, sha256_hex, text_digest
@@ -36,7 +38,6 @@ from workflows.ports import RunsPort
 
 SQL = Queries(__file__, "runs.sql")
 
-STRICTNESS: tuple[Mode, ...] = ("observe", "propose", "tiered", "autonomous")  # strictest first
 POLICY = "tiers/1"  # the rules of activities/policy; part of every digest that an approval is bound to
 
 
@@ -75,9 +76,15 @@ class Runs(RunsPort):
 
         Raises CapReached while no running slot is left.
         """
-        agent = await self._agents.current(request.request.agent)
-        budget, mode = _tightened(agent, request.request)
-        row = await self._admit(request, agent, budget, mode)
+        delegated = await find_delegated(self._database, request.run_id)
+        if delegated:
+            request = delegated.request(request)
+            agent = await self._agents.version(delegated.agent_version)
+            budget, mode, line = delegated.budget, delegated.mode, delegated.line
+        else:
+            agent = await self._agents.current(request.request.agent)
+            (budget, mode), line = _tightened(agent, request.request), NOWHERE
+        row = await self._admit(request, agent, budget, mode, line)
         opened = RunOpened(
             agent_version=row["agent_version"],
             policy_version=row["policy_version"],
@@ -86,10 +93,11 @@ class Runs(RunsPort):
             queues=self._queues,
             rollover=self._rollover,
             next_seq=1,
+            agents_above=tuple(line.agents_above),
             finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
         )
         if opened.finished is None:
-            await self._write_goal(request)
+            opened = opened.model_copy(update={"next_seq": await self._write_goal(request, delegated)})
             await self._log(request.run_id, opened)
         return opened
 
@@ -102,7 +110,7 @@ class Runs(RunsPort):
             reason=": ".join(part for part in (request.ending.rule, request.ending.reason) if part),
             answer=await self._answer(request) if request.ending.status == "completed" else "",
             steps=request.steps,
-            spent=request.spent.for_people(),
+            spent=request.spent.plus(request.delegated).for_people(),
         )
         doubts = [
             OutcomeUnknown(call_id=call["call_id"], tool=call["tool"][:64], reason=f"the run ended: {outcome.reason}")
@@ -133,7 +141,7 @@ class Runs(RunsPort):
         await self._ledger.reconcile()
         return report
 
-    async def _admit(self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode) -> Any:
+    async def _admit(self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode, line: Line) -> Any:
         asked, goal = request.request, text_digest(_goal_text(request.request))
         caps: Any = await SQL["caps"].row(self._database, tenant=asked.tenant)
         windows = run_windows(request, agent, budget, caps["caps"])
@@ -152,16 +160,20 @@ class Runs(RunsPort):
                 policy_version=sha256_hex([POLICY, mode, budget.model_dump(mode="json")])[:16],
                 wanted=wanted(windows),
                 hold_seconds=float(SECONDS),
+                **line.columns,
             )
         if row is None or row["goal_digest"] != goal or row["agent"] != asked.agent:
             raise KeyInUse(f"{request.run_id} was started before with another goal or agent; use another key")
         return row
 
-    async def _write_goal(self, request: OpenRequest) -> None:
+    async def _write_goal(self, request: OpenRequest, delegated: Delegated | None) -> int:
+        if delegated:
+            return await write_task(self._database, request.run_id, delegated)
         columns = vars(stored((Text(text=_goal_text(request.request)),)))
         await TRANSCRIPT["append"].row(
             self._database, run_id=request.run_id, seq=0, kind="goal", origin="user", **columns
         )
+        return 1
 
     async def _log(self, run_id: str, opened: RunOpened) -> None:
         trace = Trace(run_id, (opened,))
@@ -204,7 +216,7 @@ def _results_owed(unfinished: list[Any]) -> dict[str, Any]:
     """A result for every call that has none, so that the transcript keeps each call with exactly one."""
     texts = {
         None: "Not performed: the run ended first.",
-        "waiting": "The wait was cut short: the run ended.",
+        "waiting": "The wait, or the work of its sub-agent, was cut short: the run ended.",
     }
     in_doubt = "Outcome unknown: the run ended while this call was under way."
     contents = [

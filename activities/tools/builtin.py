@@ -36,7 +36,7 @@ async def delegate(
     tool_calls: Annotated[int | None, Field(ge=0)] = None,
     minutes: Annotated[int | None, Field(ge=1)] = None,
 ) -> str:
-    """Have another agent do a part of the work, and read its answer. It knows the task as you write it here and what the
-    user said, nothing else of yours. What it may use is taken out of your own budget; what it leaves comes back to you.
-    Calls side by side run side by side."""
+    """Have another agent do a part of the work, and read its answer. It knows the task as you write it here and what
+    the user said, nothing else of yours. What it may use is taken out of your own budget; what it leaves comes back to
+    you. Calls side by side run side by side."""
     raise ToolError("the gateway serves this tool itself")

@@ -260,8 +260,9 @@ BEGIN
         ELSE
             SELECT delegation_spent(d.child_run_id) AS spent INTO delegated -- what a sub-agent spent, once it is over
             FROM delegations d WHERE d.parent_run_id = held.run_id AND d.call_id = subject;
-            IF FOUND AND run_is_over AND delegated.spent IS NOT NULL THEN
-                PERFORM ledger_settle(hold, delegated.spent);
+            IF FOUND AND run_is_over THEN
+                PERFORM ledger_settle(hold, delegated.spent) WHERE delegated.spent IS NOT NULL;
+                UPDATE holds h SET state = 'lost' WHERE h.hold_id = hold AND h.state = 'reserved';
                 RETURN (SELECT h.state FROM holds h WHERE h.hold_id = hold);
             END IF;
             SELECT CASE WHEN run_is_over AND e.contract = 'pure' THEN 'abandoned' ELSE e.state END INTO effect
