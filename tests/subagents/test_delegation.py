@@ -23,7 +23,12 @@ async def test_a_delegated_task_is_done_by_another_agent_and_its_answer_comes_ba
     assert outcome["status"] == "completed", outcome
     assert (await stanchion.results(handle.id))["1.0"] == "found it"
     [child] = await children(stanchion, handle.id)
-    assert (child["agent"], child["tenant"], child["requester"], child["status"]) == (helper, "acme", "ana", "completed")
+    assert (child["agent"], child["tenant"], child["requester"], child["status"]) == (
+        helper,
+        "acme",
+        "ana",
+        "completed",
+    )
     assert (child["parent_run_id"], child["lineage"]) == (handle.id, [handle.id])
     for run_id in (handle.id, child["run_id"]):
         await assert_sound(stanchion, run_id)
