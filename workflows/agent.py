@@ -18,9 +18,9 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 from workflows import options, patches
 from workflows.approvals import expiry, judge, opened_by
 from workflows.asking import planned, weighed
+from workflows.children import Children
 from workflows.compensation import undo_after
 from workflows.contracts.approvals import OpenApproval, RecordRequest
-from workflows.contracts.budgets import MICROS
 from workflows.contracts.calls import (
     RESPONDED,
     CallRequest,
@@ -29,6 +29,7 @@ from workflows.contracts.calls import (
     NeedsApproval,
     Observed,
     Refused,
+    Spawn,
     Unknown,
     Wait,
 )
@@ -36,7 +37,7 @@ from workflows.contracts.events import (
     ApprovalExpired,
     ApprovalRequested,
     CallFinished,
-    ClockStarted,
+    ChildStarted,
     ClockStopped,
     DecisionRecorded,
     RolledOver,
@@ -48,7 +49,7 @@ from workflows.contracts.events import (
 from workflows.contracts.messages import REASON_LIMIT, HaltOrdered
 from workflows.contracts.model import PlannedCall
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest
-from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, OpenRequest, QueueLayout, RunOutcome, RunRequest
+from workflows.contracts.runs import WORKFLOW_TYPE, OpenRequest, QueueLayout, RunOutcome, RunRequest
 from workflows.endings import ending_after, refusal_to_open
 from workflows.governance import (
     Go,
@@ -56,17 +57,18 @@ from workflows.governance import (
     Pause,
     Stop,
     Weigh,
-    final_ending,
+    closing,
     govern,
     refusal_of,
+    used_for,
 )
 from workflows.handlers import Handlers
 from workflows.intake import read_start
-from workflows.moves import AskModel, AwaitDecision, Perform, Record, Review, Sleep, next_move
+from workflows.moves import AskModel, AwaitChildren, AwaitDecision, Perform, Record, Review, Sleep, next_move
 from workflows.ports import ApprovalsPort, GatewayPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
-from workflows.search import AGENT_COST_USD, AGENT_NAME, AGENT_STATUS, AGENT_TENANT
-from workflows.state import OpenTimer, RunState, active_seconds, apply, order_of, status_word
+from workflows.search import attributes_of
+from workflows.state import OpenTimer, RunState, apply, order_of, status_word
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
@@ -78,7 +80,7 @@ class AgentWorkflow(Handlers):
         super().__init__()
         self._request: RunRequest | None = None
         self._invalid = ""
-        self._announced = ""
+        self._children = Children()
         self._interruptible = True
         try:
             self._state, self._request = read_start(start)
@@ -130,6 +132,8 @@ class AgentWorkflow(Handlers):
                 await self._await_decision(approval)
             case Sleep(timer=timer):
                 await self._sleep(timer)
+            case AwaitChildren():
+                await self._await_children()
             case Perform(calls=calls):
                 await self._perform(calls)
             case AskModel():
@@ -148,9 +152,7 @@ class AgentWorkflow(Handlers):
         except ActivityError as error:
             raise error if is_cancelled_exception(error) else refusal_to_open(error) from error
         self._apply(opened)
-        workflow.upsert_search_attributes(
-            [AGENT_NAME.value_set(self._state.agent), AGENT_TENANT.value_set(self._state.tenant)]
-        )
+        workflow.upsert_search_attributes(attributes_of(self._state))
         return opened.finished is not None
 
     async def _ask_model(self) -> None:
@@ -164,6 +166,7 @@ class AgentWorkflow(Handlers):
         for result in results:
             if not isinstance(result, BaseException):
                 self._apply(_event_of(result))
+        self._children.start(self._state)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -174,6 +177,7 @@ class AgentWorkflow(Handlers):
             call_id=call.call_id,
             refuse=refusal_of(self._state, call),
             woken=call.call_id in self._state.woken,
+            used_seconds=used_for(self._state, call, workflow.now()),
         )
         return await workflow.execute_activity_method(
             GatewayPort.call,
@@ -209,6 +213,11 @@ class AgentWorkflow(Handlers):
         asleep = await self._park(lambda: bool(self._state.messages), limit, f"wait {timer.call_id}")
         if not asleep or self._state.messages:
             self._apply(WaitEnded())
+
+    async def _await_children(self) -> None:
+        await self._park(lambda: self._children.any_ended(self._state) or bool(self._state.inbox))
+        for ended in self._children.ended(self._state):
+            self._apply(ended)
 
     async def _record(self) -> None:
         noted = self._state.inbox[0]
@@ -272,19 +281,15 @@ class AgentWorkflow(Handlers):
 
     async def _finish(self) -> RunOutcome:
         """Write the end down, then let every handler give its answer."""
-        state = self._state
-        if state.opened and state.opened.finished:
-            return state.opened.finished
-        ending = final_ending(state)
-        spent = state.spent.model_copy(update={"seconds": active_seconds(state, workflow.now())})
+        if self._state.opened and self._state.opened.finished:
+            return self._state.opened.finished
+        await self._children.stop()
+        request = closing(self._state, workflow.now())
         outcome = await workflow.execute_activity_method(
-            RunsPort.close,
-            CloseRequest(run_id=state.run_id, ending=ending, steps=state.step, spent=spent, journal=state.journal),
-            summary=ending.rule,
-            **options.bookkeeping(),
+            RunsPort.close, request, summary=request.ending.rule, **options.bookkeeping()
         )
-        await undo_after(state, ending)
-        self._announce(ending.status)
+        await undo_after(self._state, request.ending)
+        self._announce(request.ending.status)
         self._over = True
         await workflow.wait_condition(workflow.all_handlers_finished)
         return outcome
@@ -295,23 +300,13 @@ class AgentWorkflow(Handlers):
     def _queues(self) -> QueueLayout:
         return self._state.opened.queues if self._state.opened else QueueLayout()
 
-    def _start_clock(self) -> None:
-        self._apply(ClockStarted(at=workflow.now()))
-        self._announce(status_word(self._state))
-
-    def _announce(self, word: str) -> None:
-        """Search attributes, written only when the status changes: each write is an event in the history."""
-        if word == self._announced:
-            return
-        self._announced = word
-        cost = self._state.spent.usd_micros / MICROS
-        workflow.upsert_search_attributes([AGENT_STATUS.value_set(word), AGENT_COST_USD.value_set(cost)])
-
 
 def _event_of(result: CallResult) -> StepEvent:
     match result:
         case Observed(call_id=call_id):
-            return CallFinished(call_id=call_id, is_error=result.is_error, result=result.digest, new=result.new)
+            return CallFinished(
+                call_id=call_id, is_error=result.is_error, result=result.digest, new=result.new, spent=result.spent
+            )
         case Refused(call_id=call_id, correctable=correctable):
             performed = result.rule == RESPONDED
             return CallFinished(
@@ -321,6 +316,8 @@ def _event_of(result: CallResult) -> StepEvent:
             return ApprovalRequested(approval=opened_by(result))
         case Wait(call_id=call_id, until=until):
             return WaitStarted(call_id=call_id, until=until)
+        case Spawn(call_id=call_id, run_id=run_id, agent=agent, goal=goal):
+            return ChildStarted(call_id=call_id, run_id=run_id, agent=agent, goal=goal)
         case Halted(halt=halt):
             return order_of(halt)
         case _:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from workflows.contracts.alarms import Alarm, BudgetBreached, BudgetMarked, BudgetName, CostAlarm
 from workflows.contracts.budgets import Budget, micros_to_usd
-from workflows.state import RunState, active_seconds
+from workflows.state import RunState, seconds_in_all, spent_in_all
 
 PERCENTS = (90, 70)  # the first leaves room to change course, the second to come to an end
 NAMES: tuple[BudgetName, ...] = ("usd", "tokens", "tool_calls", "minutes", "steps")
@@ -13,15 +13,17 @@ WORDS = {"usd": "USD", "tool_calls": "tool calls", "minutes": "active minutes"}
 
 
 def breach_of(state: RunState, now: datetime) -> BudgetBreached | None:
-    """The budget that stands against the next move, if one does."""
-    budget, spent = _budget(state), state.spent
+    """The budget that stands against the next move, if one does. What sub-agents spent is part of it."""
+    if state.children:
+        return None  # what they may spend was taken out of the budget; their results are still fetched
+    budget, spent = _budget(state), spent_in_all(state)
     if 0 < budget.stop_usd_micros <= spent.usd_micros:
         times = f", {spent.usd_micros / max(budget.typical_usd_micros, 1):.0f} times what its runs cost"
         reason = f"{micros_to_usd(spent.usd_micros)} of {micros_to_usd(budget.stop_usd_micros)} USD used{times}"
         return breach("budget.typical", state, spent.usd_micros, reason)
     if state.pending and spent.tool_calls >= budget.tool_calls:
         return _used_up("tool_calls", state, spent.tool_calls)
-    seconds = active_seconds(state, now)
+    seconds = seconds_in_all(state, now)
     if seconds >= budget.minutes * 60:
         reason = f"{seconds / 60:.1f} of {budget.minutes} active minutes used"
         return breach("budget.minutes", state, int(seconds // 60), reason)
@@ -54,7 +56,7 @@ def continue_with(run_id: str, found: BudgetBreached) -> str:
 
 def used_of(rule: str, state: RunState, now: datetime) -> int:
     """How much of a budget is used, in its units; begun minutes do not count."""
-    spent = state.spent
+    spent = spent_in_all(state)
     match rule:
         case "budget.tokens":
             return spent.tokens
@@ -63,7 +65,7 @@ def used_of(rule: str, state: RunState, now: datetime) -> int:
         case "budget.steps":
             return state.step
         case "budget.minutes":
-            return int(active_seconds(state, now) // 60)
+            return int(seconds_in_all(state, now) // 60)
         case _:
             return spent.usd_micros
 
@@ -93,7 +95,7 @@ def _marks(state: RunState, now: datetime) -> Iterator[BudgetMarked]:
     budget = _budget(state)
     for name in NAMES:
         cap = budget.cap_of(name)
-        precise = active_seconds(state, now) / 60 if name == "minutes" else used_of(f"budget.{name}", state, now)
+        precise = seconds_in_all(state, now) / 60 if name == "minutes" else used_of(f"budget.{name}", state, now)
         reached = next((percent for percent in PERCENTS if cap and precise * 100 >= percent * cap), None)
         if reached is None:
             continue
@@ -103,7 +105,7 @@ def _marks(state: RunState, now: datetime) -> Iterator[BudgetMarked]:
 
 
 def _cost_alarm(state: RunState) -> Iterator[CostAlarm]:
-    budget, used = _budget(state), state.spent.usd_micros
+    budget, used = _budget(state), spent_in_all(state).usd_micros
     alarm = CostAlarm(used=used, typical=budget.typical_usd_micros, cap=budget.alarm_usd_micros)
     if 0 < budget.alarm_usd_micros <= used and alarm.key not in state.told:
         yield alarm

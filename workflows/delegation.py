@@ -7,6 +7,8 @@ what a model says.
 from workflows.contracts.base import Whole
 from workflows.contracts.calls import Refusal
 
+DELEGATE_TOOL = "delegate"
+
 
 class DelegationCaps(Whole):
     """How far delegation may go; a definition may only tighten."""

@@ -9,14 +9,15 @@ from typing import Any
 from workflows.alarms import continue_with
 from workflows.contracts.approvals import OpenApproval
 from workflows.contracts.budgets import micros_to_usd
-from workflows.state import RunState, active_seconds, status_word
+from workflows.state import RunState, active_seconds, at_work, spent_in_all, status_word
 
 REASON_SHOWN = 200  # characters of why a run is paused: anyone who may pause it writes what he likes
 
 
 def status(state: RunState, now: datetime) -> dict[str, Any]:
     """The answer to the `status` query. Public and stable (docs/contract.md)."""
-    spent = state.spent.model_copy(update={"seconds": active_seconds(state, now)})
+    seconds = active_seconds(state, now) + state.delegated.seconds
+    spent = spent_in_all(state).model_copy(update={"seconds": seconds})
     return {
         "run_id": state.run_id,
         "agent": state.agent,
@@ -58,6 +59,8 @@ def waiting_for(state: RunState) -> str | None:
         if state.pause.halt:
             return f"the lifting of {state.pause.halt}: {state.pause.reason}"
         return f"resume: {state.pause.reason}" if state.pause.reason else "resume"
+    if children := at_work(state):
+        return f"sub-agent {children[0].run_id}" + (f" and {len(children) - 1} more" if len(children) > 1 else "")
     return None
 
 
@@ -65,16 +68,18 @@ def details(state: RunState) -> str:
     """The Web UI's current details, in Markdown."""
     budget = state.opened.budget if state.opened else None
     cap = f" of {micros_to_usd(budget.usd_micros)}" if budget else ""
+    spent = spent_in_all(state)
     lines = [
         f"**{state.agent}**: {state.goal_line}",
-        f"step {state.step} · {status_word(state)} · {micros_to_usd(state.spent.usd_micros)}{cap} USD · "
-        f"{state.spent.tokens} tokens · {state.spent.tool_calls} tool calls",
+        f"step {state.step} · {status_word(state)} · {micros_to_usd(spent.usd_micros)}{cap} USD · "
+        f"{spent.tokens} tokens · {spent.tool_calls} tool calls",
     ]
     for open_approval in state.approvals:
         what = "outcome unknown" if open_approval.about == "unknown" else f"needs approval ({open_approval.tier})"
         lines.append(f"`{open_approval.tool}` {what}: `{answer_with(state.run_id, open_approval)}`")
     if state.timer:
         lines.append(f"sleeping until {state.timer.until.isoformat(timespec='seconds')}")
+    lines += [f"`{child.agent}` is at work: `{child.run_id}`" for child in at_work(state)]
     if state.pause:
         reason = " ".join((state.pause.reason or "").split())[:REASON_SHOWN]
         command = continue_with(state.run_id, state.breach) if state.breach else f"stanchion resume {state.run_id}"

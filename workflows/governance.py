@@ -11,8 +11,9 @@ from workflows.contracts.budgets import Budget
 from workflows.contracts.calls import Refusal
 from workflows.contracts.messages import PauseOrdered
 from workflows.contracts.model import PlannedCall
-from workflows.contracts.runs import Ending
-from workflows.state import RunState, active_seconds
+from workflows.contracts.runs import CloseRequest, Ending
+from workflows.delegation import DELEGATE_TOOL
+from workflows.state import RunState, active_seconds, seconds_in_all
 from workflows.telling import note_on, pause_on, refusal_on
 
 MISTAKES_BEFORE_STOP = 5  # these three: `stopped_before_pauses`
@@ -106,6 +107,18 @@ def final_ending(state: RunState) -> Ending:
     return state.ending
 
 
+def closing(state: RunState, now: datetime) -> CloseRequest:
+    """What is written down of the end."""
+    return CloseRequest(
+        run_id=state.run_id,
+        ending=final_ending(state),
+        steps=state.step,
+        spent=state.spent.model_copy(update={"seconds": active_seconds(state, now)}),
+        delegated=state.delegated,
+        journal=state.journal,
+    )
+
+
 def refusal_of(state: RunState, call: PlannedCall) -> Refusal | None:
     """Why the loop itself refuses this call, or None. It only ever adds a no to what the gateway decides."""
     if call.call_id in state.expired:
@@ -123,8 +136,13 @@ def notes_for(state: RunState, alarms: tuple[Alarm, ...] = ()) -> tuple[str, ...
 
 def time_left(state: RunState, now: datetime) -> timedelta:
     """Active time the budget still holds; never below a second, because Temporal takes zero for 'no limit'."""
-    left = _budget(state).minutes * 60 - active_seconds(state, now)
+    left = _budget(state).minutes * 60 - seconds_in_all(state, now)
     return timedelta(seconds=max(left, 1.0))
+
+
+def used_for(state: RunState, call: PlannedCall, now: datetime) -> float:
+    """What the gateway is told of the run's own active time: only who hands work on needs to know what is left."""
+    return active_seconds(state, now) if call.tool == DELEGATE_TOOL else 0.0
 
 
 def _budget(state: RunState) -> Budget:

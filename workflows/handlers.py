@@ -11,10 +11,12 @@ from temporalio import workflow
 from workflows import display
 from workflows.approvals import judge
 from workflows.contracts.approvals import Decision, DecisionReceipt
-from workflows.contracts.events import DecisionNoted, StepEvent
+from workflows.contracts.budgets import MICROS
+from workflows.contracts.events import ClockStarted, DecisionNoted, StepEvent
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
 from workflows.intake import has_room, read, read_signal
-from workflows.state import RunState, apply
+from workflows.search import AGENT_COST_USD, AGENT_STATUS
+from workflows.state import RunState, apply, spent_in_all, status_word
 
 
 class Handlers:
@@ -24,6 +26,19 @@ class Handlers:
         self._state = RunState()
         self._receipts: dict[str, DecisionReceipt] = {}  # by update id
         self._over = False
+        self._announced = ""
+
+    def _start_clock(self) -> None:
+        self._apply(ClockStarted(at=workflow.now()))
+        self._announce(status_word(self._state))
+
+    def _announce(self, word: str) -> None:
+        """Search attributes, written only when the status changes: each write is an event in the history."""
+        if word == self._announced:
+            return
+        self._announced = word
+        cost = spent_in_all(self._state).usd_micros / MICROS
+        workflow.upsert_search_attributes([AGENT_STATUS.value_set(word), AGENT_COST_USD.value_set(cost)])
 
     def _apply(self, event: StepEvent) -> None:
         self._state = apply(self._state, event)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from workflows.contracts.approvals import OpenApproval
 from workflows.contracts.model import PlannedCall
-from workflows.state import OpenTimer, RunState
+from workflows.state import OpenTimer, RunState, at_work, spent_in_all
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,16 @@ class Perform:
 
 
 @dataclass(frozen=True)
+class AwaitChildren:
+    """Wait for the first of the sub-agents to end."""
+
+
+@dataclass(frozen=True)
 class AskModel:
     """The step is complete; ask the model for the next."""
 
 
-Move = Record | Review | AwaitDecision | Sleep | Perform | AskModel
+Move = Record | Review | AwaitDecision | Sleep | AwaitChildren | Perform | AskModel
 
 
 def next_move(state: RunState) -> Move:
@@ -58,9 +63,18 @@ def next_move(state: RunState) -> Move:
         return AwaitDecision(approval=state.approvals[0])
     if state.timer:
         return Sleep(timer=state.timer)
+    if state.children:
+        ended = _ended(state)
+        return Perform(calls=ended) if ended else AwaitChildren()
     if state.pending:
         return Perform(calls=_ready(state))
     return AskModel()
+
+
+def _ended(state: RunState) -> tuple[PlannedCall, ...]:
+    """The calls whose sub-agents have ended: their results are there to be fetched."""
+    over = {child.call_id for child in state.children} - {child.call_id for child in at_work(state)}
+    return tuple(call for call in state.pending if call.call_id in over)
 
 
 def _ready(state: RunState) -> tuple[PlannedCall, ...]:
@@ -73,5 +87,5 @@ def _ready(state: RunState) -> tuple[PlannedCall, ...]:
         if not call.parallel:
             break
         group.append(call)
-    allowed = max(state.opened.budget.tool_calls - state.spent.tool_calls, 1) if state.opened else 1
+    allowed = max(state.opened.budget.tool_calls - spent_in_all(state).tool_calls, 1) if state.opened else 1
     return tuple(group[:allowed])

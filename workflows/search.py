@@ -1,8 +1,10 @@
 """Search attributes: the one registry of names and types. Nothing private goes into them; they are stored in clear."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
+
+from workflows.state import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,6 +13,7 @@ AGENT_NAME: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("AgentName"
 AGENT_STATUS: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("AgentStatus")
 AGENT_TENANT: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("AgentTenant")
 AGENT_APPROVER: "SearchAttributeKey[Sequence[str]]" = SearchAttributeKey.for_keyword_list("AgentApprover")
+AGENT_LINEAGE: "SearchAttributeKey[Sequence[str]]" = SearchAttributeKey.for_keyword_list("AgentLineage")
 AGENT_COST_USD: SearchAttributeKey[float] = SearchAttributeKey.for_float("AgentCostUsd")
 
 # Name to type, as the server's operator service spells them: `stanchion up` registers these and `doctor` compares them.
@@ -19,5 +22,14 @@ SEARCH_ATTRIBUTES: dict[str, str] = {
     AGENT_STATUS.name: "Keyword",
     AGENT_TENANT.name: "Keyword",
     AGENT_APPROVER.name: "KeywordList",
+    AGENT_LINEAGE.name: "KeywordList",
     AGENT_COST_USD.name: "Double",
 }
+
+
+def attributes_of(state: RunState) -> "list[SearchAttributeUpdate[Any]]":
+    """What a run is found by from its opening on; a sub-agent by the agents above it too."""
+    found: list[SearchAttributeUpdate[Any]] = [AGENT_NAME.value_set(state.agent), AGENT_TENANT.value_set(state.tenant)]
+    if state.opened and state.opened.agents_above:
+        found.append(AGENT_LINEAGE.value_set(list(dict.fromkeys(state.opened.agents_above))))
+    return found

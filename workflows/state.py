@@ -18,6 +18,8 @@ from workflows.contracts.events import (
     CallClaimed,
     CallFinished,
     CallObserved,
+    ChildEnded,
+    ChildStarted,
     ClockStarted,
     ClockStopped,
     DecisionNoted,
@@ -89,6 +91,9 @@ class RunState(Frozen):
     timer: OpenTimer | None = None
     woken: tuple[str, ...] = ()  # call ids whose wait is over, not yet told to the gateway
 
+    children: tuple[ChildStarted, ...] = ()  # sub-agents whose calls have no result yet
+    delegated: Spent = Spent()  # by sub-agents, out of this run's budget
+
     messages: tuple[MessageReceived, ...] = ()  # said by people, not yet in the transcript
     journal: Journal = ()  # orders not yet in the trace log
     pause: PauseOrdered | None = None
@@ -145,6 +150,11 @@ def apply(state: RunState, event: StepEvent) -> RunState:
         case WaitEnded():
             woken = (*state.woken, state.timer.call_id) if state.timer else state.woken
             return _with(state, timer=None, woken=woken)
+        case ChildStarted():
+            known = any(child.call_id == event.call_id for child in state.children)
+            return state if known else _with(state, children=(*state.children, event))
+        case ChildEnded():
+            return _with(state, woken=(*state.woken, event.call_id))
         case MessageReceived():
             return _with(state, messages=(*state.messages, event), loops=state.loops.forgotten())
         case HaltOrdered():
@@ -188,6 +198,21 @@ def active_seconds(state: RunState, now: datetime) -> float:
     """
     working = (now - state.active_since).total_seconds() if state.active_since else 0.0
     return state.spent.seconds + max(working, 0.0)
+
+
+def spent_in_all(state: RunState) -> Spent:
+    """What the run and its sub-agents have spent. Of the time, what was counted when the clock last stopped."""
+    return state.spent.plus(state.delegated)
+
+
+def seconds_in_all(state: RunState, now: datetime) -> float:
+    """Seconds that the run and its sub-agents have been at work."""
+    return active_seconds(state, now) + state.delegated.seconds
+
+
+def at_work(state: RunState) -> tuple[ChildStarted, ...]:
+    """The sub-agents that have not ended."""
+    return tuple(child for child in state.children if child.call_id not in state.woken)
 
 
 def _with(state: RunState, **changes: object) -> RunState:
@@ -238,6 +263,8 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
         state,
         pending=tuple(call for call in state.pending if call is not done),
         spent=state.spent.model_copy(update={"tool_calls": state.spent.tool_calls + 1}),
+        delegated=state.delegated.plus(event.spent),
+        children=tuple(child for child in state.children if child.call_id != event.call_id),
         loops=state.loops if rollback else state.loops.after(done, event),  # a plan of ours goes in no circles
         mistakes=state.mistakes + 1 if event.correctable else 0,
         expired=tuple(call_id for call_id in state.expired if call_id != event.call_id),
@@ -345,4 +372,6 @@ def status_word(state: RunState) -> StatusWord:
         return "waiting"
     if state.timer:
         return "sleeping"
+    if at_work(state):
+        return "waiting"
     return "running" if state.opened else "opening"

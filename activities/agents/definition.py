@@ -4,7 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from activities.agents.strict_yaml import YamlInvalid, read_yaml
 from activities.errors import Permanent
@@ -12,6 +12,7 @@ from activities.ledger.caps import AgentCap
 from activities.policy.grants import GrantsField
 from workflows.contracts.budgets import BudgetRequest
 from workflows.contracts.runs import Mode, OnBudget
+from workflows.delegation import DelegationCaps
 
 MOST_TIMES = 1_000_000  # a run that may cost a million times what others do has no such limit
 
@@ -102,6 +103,26 @@ class AlarmRules(Strict):
         return self
 
 
+class DelegationRules(Strict):
+    """How far delegation may go from here on down; what is not said is the platform's."""
+
+    depth: int | None = Field(default=None, ge=0, le=10, description="Runs above one that may still delegate, 0: none")
+    width: int | None = Field(default=None, ge=0, le=50, description="Sub-agents of one run at work at once")
+    total: int | None = Field(default=None, ge=0, le=1_000, description="Sub-agents of one run in its whole life")
+
+    def within(self, caps: DelegationCaps) -> DelegationCaps:
+        """These caps, as far as this definition tightens them."""
+        return caps.tightened(caps.model_copy(update=self.model_dump(exclude_none=True)))
+
+
+def _by_name(raw: Any) -> Any:
+    """`[researcher]` is short for `{researcher: {}}`."""
+    return {name: {} for name in raw} if isinstance(raw, list | tuple) else raw
+
+
+AgentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+
+
 class AgentDefinition(Strict):
     """A versioned agent: instructions, model, tools, mode, budget."""
 
@@ -136,6 +157,10 @@ class AgentDefinition(Strict):
     on_failure: Literal["undo"] | None = Field(
         default=None, description="undo: what a run did is taken back when it fails or is stopped, but not by a person"
     )
+    delegates: Annotated[dict[AgentName, BudgetRequest], BeforeValidator(_by_name)] = Field(
+        default={}, description="Agents that it may hand work to, and the most that each task may use; a list will do"
+    )
+    delegation: DelegationRules = DelegationRules()
     policy: str | None = Field(
         default=None, max_length=200_000, description="Cedar file beside this one: the agent's own policy"
     )
@@ -207,6 +232,8 @@ def _fields_at(path: tuple[Any, ...]) -> list[str]:
         "approvals": ApprovalRules,
         "caps": AgentCap,
         "alarms": AlarmRules,
+        "delegates": BudgetRequest,
+        "delegation": DelegationRules,
     }
     model = models.get(str(path[0]), AgentDefinition) if path else AgentDefinition
     return list(model.model_fields)

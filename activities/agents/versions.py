@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from activities.tools.registry import BUILTIN, BUILTIN_MODULE, find_tool
 from activities.tools.spec import ToolSpec
 from activities.tools.undo import sources_of
 from workflows.contracts.calls import Tier
+from workflows.delegation import DELEGATE_TOOL
 
 SQL = Queries(__file__, "agents.sql")
 
@@ -88,7 +89,7 @@ class AgentVersion:
 def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
     """The version that `definition` makes with the tools as they are now. Raises DefinitionInvalid."""
     wanted = [(s.module, name) for s in definition.tools for name in s.use] + [
-        (BUILTIN_MODULE, name) for name in BUILTIN
+        (BUILTIN_MODULE, name) for name in BUILTIN if name != DELEGATE_TOOL or definition.delegates
     ]
     found: dict[str, tuple[str, ToolSpec]] = {}
     for module, name in wanted:
@@ -102,6 +103,8 @@ def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
             )
         found[name] = module, spec
     tools = {name: _pinned(definition.name, module, spec, found) for name, (module, spec) in found.items()}
+    if DELEGATE_TOOL in tools:
+        tools[DELEGATE_TOOL] = _naming_delegates(tools[DELEGATE_TOOL], definition)
     check_fit(definition, tools, shapes(tools.values()))
     content = [definition.model_dump(mode="json"), [_content(tool) for tool in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
@@ -208,6 +211,11 @@ def _undo_from(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tupl
         return sources_of(spec, back, spec.undo_from)
     except ToolDeclarationError as error:
         raise DefinitionInvalid(f"{agent}: {spec.name} declares undo {spec.facts.undo!r}: {error}") from None
+
+
+def _naming_delegates(tool: PinnedTool, definition: AgentDefinition) -> PinnedTool:
+    """The tool with a description that says to whom."""
+    return replace(tool, description=f"{tool.description}\nThe agents: {', '.join(definition.delegates)}.")
 
 
 def shapes(tools: Iterable[PinnedTool]) -> list[ToolShape]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from activities.agents.definition import ApprovalRule
 from activities.approvals.codes import code_hash
-from activities.gateway.checks import Judged
+from activities.gateway.checks import Candidate, Judged
 from activities.gateway.digest import approval_id_for
 from activities.gateway.facts import SQL
 from activities.storage.canonical import canonical_json, sha256_hex
@@ -43,7 +43,7 @@ def terms_of(judged: Judged, now: datetime) -> Terms:
     """The terms for a call: the definition's rule for its tool, and two people for T4 whatever the rule says."""
     call = judged.call
     rules = call.agent.definition.approvals
-    rule = rules.of(call.facts.tool)
+    rule = rule_for(call)
     subject = json.loads(call.facts.effective_arguments)[rule.confirm] if rule.confirm else None
     return Terms(
         needed=people_needed(rule, judged.tier),
@@ -53,6 +53,23 @@ def terms_of(judged: Judged, now: datetime) -> Terms:
         subject=subject,
         repeat_most=0 if judged.tier == "T4" else rule.repeat_most,
     )
+
+
+def rule_for(call: Candidate) -> ApprovalRule:
+    """Who decides about its tool: by the definition of its agent, and of the agents above, the strictest of each."""
+    tool = call.facts.tool
+    rule = call.agent.definition.approvals.of(tool)
+    for agent in call.above:
+        other = agent.definition.approvals.of(tool)
+        both = set(rule.roles) & set(other.roles)  # nobody in both: those above have the say
+        either = tuple(sorted(both)) if both else other.roles
+        strictest = {
+            "people": max(rule.people, other.people),
+            "roles": either if rule.roles and other.roles else rule.roles or other.roles,
+            "escalate": rule.escalate if rule.escalate == other.escalate else None,
+        }
+        rule = ApprovalRule(**{**vars(rule), **strictest})
+    return rule
 
 
 def is_stricter(judged: Judged) -> bool:

@@ -19,8 +19,9 @@ from activities.agents.versions import Agents
 from activities.boundary import heartbeating
 from activities.errors import Transient, clip
 from activities.gateway import builtins
-from activities.gateway.asking import Asking, is_stricter
+from activities.gateway.asking import Asking, is_stricter, rule_for
 from activities.gateway.checks import Candidate, Judged
+from activities.gateway.delegating import Delegations, NotDelegated
 from activities.gateway.effects import Claim, ClaimLost, Effects
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts, load
@@ -80,6 +81,7 @@ class Gateway(GatewayPort):
         self._bench = Bench(agents, EvidenceReader(self._transcripts), Policies(database), database)
         self._effects = Effects(database)
         self._asking = Asking(database)
+        self._delegations = Delegations(database, agents, self._bench.evidence)
         self._checkpoint = checkpoint
 
     @activity.defn(name="gateway.call")
@@ -89,7 +91,7 @@ class Gateway(GatewayPort):
             facts = await load(self._database, request.run_id, request.call_id)
             if done := facts.stored_result:
                 return done
-            flight = Flight(facts.run_id, facts.agent, facts.tenant, facts.tool, facts.call_id)
+            flight = Flight.of(facts.run_id, vars(facts), facts.tool, facts.call_id)
             try:
                 return await self._watch.over(flight, self._called(facts, request))
             except Stopped as stopped:
@@ -99,7 +101,7 @@ class Gateway(GatewayPort):
         """Go on with the call from where it is. Raises Stopped."""
         if facts.halted and facts.state in (None, "claimed"):
             raise Stopped(facts.halted)
-        call = await self._bench.candidate(facts)
+        call = replace(await self._bench.candidate(facts), used_seconds=request.used_seconds)
         try:
             match facts.state:
                 case None:
@@ -140,9 +142,11 @@ class Gateway(GatewayPort):
             judged.call.facts, given, _not_performed(verdict), correctable=verdict.correctable
         )
 
-    async def _refused(self, call: Candidate, refusal: Refusal) -> CallResult:
+    async def _refused(self, call: Candidate, refusal: Refusal, *, correctable: bool = False) -> CallResult:
         verdict = Deny(refusal.rule, refusal.reason)
-        return await self._effects.refuse(call.facts, _given(call, verdict), _not_performed(verdict))
+        return await self._effects.refuse(
+            call.facts, _given(call, verdict), _not_performed(verdict), correctable=correctable
+        )
 
     async def _approved_or_ask(self, judged: Judged, verdict: Allow | Ask) -> CallResult:
         call, facts = judged.call, judged.call.facts
@@ -208,6 +212,8 @@ class Gateway(GatewayPort):
         assert call.spec
         if call.spec is BUILTIN["wait"]:
             return await self._start_waiting(call, verdict)
+        if call.spec is BUILTIN["delegate"]:
+            return await self._delegate(call, _given(call, verdict, judged.tier))
         try:
             claim = await self._claim(call, call.spec, verdict, judged.tier, windows_of(judged))
         except CapReached as error:
@@ -330,8 +336,8 @@ class Gateway(GatewayPort):
                 return await self._unknown(claim, f"{reason}; {found.reason}")
 
     async def _unknown(self, claim: Claim, reason: str) -> CallResult:
-        agent = (await self._bench.candidate(claim.facts)).agent
-        approval_id = await self._effects.doubt(claim, reason, agent.definition.approvals.of(claim.facts.tool))
+        rule = rule_for(await self._bench.candidate(claim.facts))
+        approval_id = await self._effects.doubt(claim, reason, rule)
         return Unknown(call_id=claim.facts.call_id, approval_id=approval_id, tool=claim.facts.tool)
 
     async def _resolved(self, call: Candidate) -> CallResult:
@@ -395,9 +401,25 @@ class Gateway(GatewayPort):
         await self._effects.claim(call.facts, call.spec, _given(call, verdict), wait_until=until)
         return Wait(call_id=call.facts.call_id, until=until)
 
+    async def _delegate(self, call: Candidate, given: VerdictGiven) -> CallResult:
+        await self._checkpoint("before-claim")
+        try:
+            spawn = await self._delegations.begin(call, given)
+        except CapReached as error:
+            return await self._refused(call, Refusal(rule=error.rule, reason=str(error)))
+        except NotDelegated as no:
+            return await self._refused(call, no.refusal, correctable=no.correctable)
+        await self._checkpoint("after-claim")
+        return spawn
+
     async def _waiting(self, call: Candidate, request: CallRequest) -> CallResult:
         facts = call.facts
-        assert facts.wait_until and call.spec
+        assert call.spec
+        if call.spec is BUILTIN["delegate"] and not request.woken:
+            return await self._delegations.under_way(facts)
+        if call.spec is BUILTIN["delegate"]:
+            return await self._settle(_held(call), await self._delegations.outcome(facts))
+        assert facts.wait_until
         if not request.woken:
             return Wait(call_id=facts.call_id, until=facts.wait_until)
         text = builtins.woke_up(facts.wait_until, datetime.now(UTC))

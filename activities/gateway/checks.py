@@ -5,7 +5,7 @@ mode, suspect data, policies of platform, tenant and agent. Pure: what it is giv
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from activities.policy.cedar import Question
 from activities.policy.engine import Judgement
 from activities.policy.provenance import Evidence
 from activities.policy.store import Effective
-from activities.policy.verdicts import Deny, Verdict
+from activities.policy.verdicts import Deny, Verdict, strictest
 from activities.storage.canonical import sha256_hex
 from activities.tools.errors import InvalidArguments
 from activities.tools.spec import ToolSpec
@@ -31,6 +31,8 @@ class Candidate:
     agent: AgentVersion
     pinned: PinnedTool | None
     spec: ToolSpec | None
+    above: tuple[AgentVersion, ...] = ()  # the agents of the runs above its run, the first one first
+    used_seconds: float = 0.0  # active time of its run so far
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Judged:
 
     call: Candidate
     judgement: Judgement
+    above: tuple[Judgement, ...] = ()  # as the agents above would have been judged, in the candidate's order
 
     @property
     def verdict(self) -> Verdict:
@@ -117,6 +120,10 @@ def fits_schema(call: Candidate) -> Verdict | None:
 def names_who_confirms(call: Candidate) -> Verdict | None:
     """Whom a call is about is named, where they have to confirm it: else nobody in particular would."""
     confirm = call.agent.definition.approvals.of(call.facts.tool).confirm
+    for agent in call.above:
+        if agent.definition.approvals.of(call.facts.tool).confirm not in (None, confirm):
+            reason = f"{agent.definition.name}, for which this is done, has each call of it confirmed: do it there"
+            return Deny("delegation.confirm", reason)
     if confirm is None:
         return None
     subject = json.loads(call.facts.effective_arguments).get(confirm)
@@ -154,11 +161,26 @@ def weigh(call: Candidate, around: Surroundings, arguments: str | None = None) -
     assert call.spec
     try:
         given = json.loads(arguments if arguments is not None else call.facts.effective_arguments)
-        return Judged(call, _judgement(call, around, given))
+        own = _judgement(call, around, given)
+        above = tuple(_judgement(replace(call, agent=agent), around, given) for agent in call.above)
+        return Judged(call, _strictest(own, above), above)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic in Cedar's Rust is no Exception
         return Judged(call, Judgement(_broken(error), call.spec.tier))
+
+
+def _strictest(own: Judgement, above: Sequence[Judgement]) -> Judgement:
+    """A sub-agent may do what it and every agent above it may: the strictest of their verdicts, the highest tier."""
+    if not above:
+        return own
+    heard = (own, *above)
+    return replace(
+        own,
+        verdict=strictest(judgement.verdict for judgement in heard),
+        tier=max((judgement.tier for judgement in heard), key=engine.TIERS.index),
+        asks=tuple(sorted({rule for judgement in heard for rule in judgement.asks})),
+    )
 
 
 def _judgement(call: Candidate, around: Surroundings, arguments: Mapping[str, Any]) -> Judgement:
@@ -186,7 +208,7 @@ def _judgement(call: Candidate, around: Surroundings, arguments: Mapping[str, An
 
 def _question(call: Candidate, asked: engine.Call, view: Judgement) -> Question:
     return Question(
-        agent=call.facts.agent,
+        agent=call.agent.definition.name,  # or one above it: what that one may not do, it cannot have done
         tenant=call.facts.tenant,
         tool=asked.tool,
         arguments=asked.arguments,

@@ -19,6 +19,7 @@ from activities.gateway.results import Result
 from activities.ledger.ledger import NOTHING_BUT_A_CALL, naming_breaches, wanted
 from activities.ledger.windows import Window
 from activities.model.provider import ToolResult
+from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from activities.storage.trace import Trace
 from activities.storage.transcript import stored
@@ -32,6 +33,7 @@ class ClaimLost(Transient):
     """Another attempt owns this effect, or what allowed it has changed; look again."""
 
 
+OPEN_ENDED = 10 * 365 * 86_400  # seconds: whoever waits for it ends it, or the end of its run does
 HOLD_MARGIN = 1_200  # seconds beyond a tool's own time: what workflows/options.py gives its retries, and some
 
 
@@ -60,8 +62,10 @@ class Effects:
         approved_digest: str | None = None,
         windows: Sequence[Window] = (),
         wait_until: datetime | None = None,
+        waits: bool = False,
     ) -> Claim:
-        """Own the effect, and reserve what it uses. `approved_digest`: what its approval must be bound to.
+        """Own the effect, and reserve what it uses. `approved_digest`: what its approval must be bound to. `waits`: it
+        is not performed here; the run waits for it.
 
         Raises ClaimLost if it cannot be owned: run closed, approval unfit, policies changed, another attempt first;
         CapReached if a budget has too little left.
@@ -76,7 +80,7 @@ class Effects:
             tool=facts.tool,
             contract=spec.contract.name,
             effect=spec.facts.effect,
-            state="waiting" if wait_until else "claimed",
+            state="waiting" if wait_until or waits else "claimed",
             digest=facts.binding(spec.pinned_hash, None),
             approval_id=facts.approval_id,
             approved_digest=approved_digest,
@@ -87,7 +91,7 @@ class Effects:
             worker=self.worker,
             step=facts.step,
             wanted=wanted(windows),
-            hold_seconds=spec.timeout + HOLD_MARGIN,
+            hold_seconds=OPEN_ENDED if waits else spec.timeout + HOLD_MARGIN,
             **trace.columns,
         )
         with naming_breaches(windows):
@@ -100,12 +104,14 @@ class Effects:
     async def settle(self, claim: Claim, result: Result, news: News) -> CallResult:
         """Write the result. Raises ClaimLost if this attempt was fenced off; its result is then only in the trace."""
         facts = claim.facts
+        known = None if result.used is None else canonical_json(dict(result.used))
         answer = Observed(
             call_id=facts.call_id,
             is_error=result.is_error,
             digest=news.digest,
             new=news.new,
             happened=result.happened,
+            spent=result.spent,
         )
         trace = self._trace(facts, _observed(facts, result))
         late = LateResult(call_id=facts.call_id, tool=facts.tool, fence=claim.fence, is_error=result.is_error)
@@ -123,7 +129,7 @@ class Effects:
             content=content.content,
             blob=content.blob,
             suspect=result.suspect,
-            used=None if result.happened else NOTHING_BUT_A_CALL,
+            used=known if result.happened else NOTHING_BUT_A_CALL,
             late=to_json(late).decode(),
             **_blobs((content.blob, content.blob_text), (result.spill_digest, result.spilled)),
             **trace.columns,

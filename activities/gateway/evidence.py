@@ -73,7 +73,7 @@ class EvidenceReader:
             said=memory.said.before(upto),
             endorsed=(*facts.endorsed, *facts.typed_by_approver),
             tainted_by=facts.tainted_by,
-            private=memory.private_since is not None and memory.private_since < upto,
+            private=facts.private_by is not None or (memory.private_since is not None and memory.private_since < upto),
         )
 
     async def _grow(self, memory: _Memory, run_id: str, upto: int, agent: AgentVersion) -> None:
@@ -109,7 +109,7 @@ def _remember(memory: _Memory, row: Row, agent: AgentVersion) -> None:
             case ToolResult():
                 _remember_result(memory, row, block, agent)
             case Text() if row.kind in ("goal", "message"):
-                memory.put(Passage(row.seq, row.origin, block.text))
+                memory.put(Passage(row.seq, row.origin, block.text, suspect=row.suspect))  # a task may be suspect
     memory.rows = row.seq + 1
 
 

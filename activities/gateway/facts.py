@@ -1,7 +1,7 @@
 """CallFacts: all that our own tables say about one call. The gateway decides from this and from nothing else."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -73,6 +73,10 @@ class CallFacts:
     decision_reason: str | None
     edited: str | None  # what an approver of the call put in place of its arguments
     halt: str | None  # the halt in force that counts first for it, as JSON
+    private_by: str | None = None  # private data that the run was given, other than by its own tools
+    lineage: Sequence[str] | None = ()  # the runs above it, the first one first
+    agents_above: Sequence[str] | None = ()  # their agents
+    versions_above: Sequence[str] | None = ()  # and the versions of these
 
     @property
     def halted(self) -> HaltNotice | None:

@@ -1,7 +1,9 @@
 -- name: load
 -- Everything that is known of one call: what was planned, its run, its effect so far, its latest approval and decision.
 SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version AS frozen_policy, r.status,
-       r.tainted_by,
+       r.tainted_by, r.private_by, r.lineage, r.agents_above,
+       ARRAY(SELECT u.agent_version FROM unnest(r.lineage) WITH ORDINALITY l (run_id, n) JOIN runs u USING (run_id)
+             ORDER BY l.n) AS versions_above,
        ARRAY(SELECT h.version FROM policy_heads h WHERE h.scope IN ('*', r.tenant) ORDER BY h.scope) AS heads,
        ARRAY(SELECT n.value FROM endorsements n WHERE n.run_id = r.run_id ORDER BY n.at) AS endorsed,
        r.budget::text AS budget,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from activities.agents.versions import Agents
+from activities.errors import Permanent
 from activities.gateway.checks import Candidate, Judged, Surroundings, is_in_order, judge, not_in_order, slow, weigh
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts
@@ -27,6 +28,10 @@ POLICY_SECONDS = 1.0
 log = structlog.get_logger("stanchion.gateway")
 
 
+class LineBroken(Permanent):
+    """Who delegated this is not known any more, so nobody can say what it may do; restore the runs from a backup."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where calls are judged."""
@@ -44,7 +49,10 @@ class Bench:
             spec = find_tool(pinned.module, pinned.name) if pinned else None
         except ToolDeclarationError:
             spec = None
-        return Candidate(facts, agent, pinned, spec)
+        above = [await self.agents.version(version) for version in facts.versions_above or ()]
+        if len(above) != len(facts.lineage or ()):
+            raise LineBroken(f"the runs above {facts.run_id} are not all in the database")
+        return Candidate(facts, agent, pinned, spec, tuple(above))
 
     async def judge(self, call: Candidate) -> Judged:
         """The judgement about a call as it is now. Raises StoreUnavailable: without our tables nothing is decided."""

@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from activities.storage.canonical import clean_text, text_digest
+from workflows.contracts.budgets import Spent
 
 SHOWN_LIMIT = 16_000  # characters of one result in the transcript: about 4,000 tokens
 KEPT_LIMIT = 16_000_000  # characters of one result that are kept at all
@@ -24,7 +26,8 @@ class Result:
     """What a call left: what the model reads, and the whole output where that is only its head.
 
     `suspect`: why the data may be wrong. `data`: what the tool returned, as JSON, to be judged; it is never stored.
-    `happened`: False where it is certain that nothing happened, so that only the call itself counts.
+    `happened`: False where it is certain that nothing happened, so that only the call itself counts. `used`: what is
+    known, by unit, of what was used instead of what was reserved; `spent` is what of it the run itself is told.
     """
 
     text: str
@@ -36,6 +39,8 @@ class Result:
     suspect: str | None = None
     data: Any = field(default=None, repr=False, compare=False)
     happened: bool = True
+    used: Mapping[str, int] | None = None
+    spent: Spent = Spent()  # noqa: RUF009 — frozen
 
     @property
     def spill_digest(self) -> bytes | None:

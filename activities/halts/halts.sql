@@ -10,12 +10,14 @@ FROM order_halt(:halt_id, :scope, :target, :by, :reason, :proof, :key, :signatur
 SELECT lifted, by_whom FROM order_lift(:halt_id, :by, :proof, :key, :signature, :statement, :people::int);
 
 -- name: active
--- The halts in force. One of a run that has ended is fulfilled.
+-- The halts in force. One of a run that has ended, with all that it delegated, is fulfilled.
 SELECT h.halt_id, h.scope, h.target, h.by, h.reason, h.proof, h.at, h.in_flight::text AS in_flight, h.lifted_at,
        ARRAY(SELECT o.by FROM lift_orders o WHERE o.halt_id = h.halt_id ORDER BY o.at) AS lift_ordered_by
 FROM halts h
 WHERE h.lifted_at IS NULL
-  AND NOT EXISTS (SELECT FROM runs r WHERE h.scope = 'run' AND r.run_id = h.target AND r.status <> 'open')
+  AND (h.scope <> 'run' OR NOT EXISTS (SELECT FROM runs r WHERE r.run_id = h.target AND r.status <> 'open')
+       OR EXISTS (SELECT FROM runs r WHERE r.status = 'open' AND r.parent_run_id IS NOT NULL
+                  AND h.target = ANY (r.lineage)))
 ORDER BY h.at;
 
 -- name: find
@@ -63,9 +65,11 @@ ORDER BY lifted_at LIMIT 20;
 UPDATE halts SET told_at = now() WHERE halt_id = :halt_id AND told_at IS NULL;
 
 -- name: retire
--- The halts of runs that have ended are fulfilled: they need no one to lift them.
+-- The halts of runs that have ended, with all that they delegated, are fulfilled: they need no one to lift them.
 UPDATE halts h SET lifted_at = now()
 WHERE h.scope = 'run' AND h.lifted_at IS NULL
   AND NOT EXISTS (SELECT FROM runs r WHERE r.run_id = h.target AND r.closed_at > now() - make_interval(secs => :age))
   AND EXISTS (SELECT FROM runs r WHERE r.run_id = h.target AND r.status <> 'open')
+  AND NOT EXISTS (SELECT FROM runs r WHERE r.status = 'open' AND r.parent_run_id IS NOT NULL
+                  AND h.target = ANY (r.lineage))
 RETURNING h.halt_id;

@@ -15,7 +15,7 @@ from activities.halts.halts import SQL
 from activities.storage.database import Database
 from workflows.contracts.halts import HaltNotice
 from workflows.contracts.runs import WORKFLOW_TYPE
-from workflows.search import AGENT_NAME, AGENT_TENANT
+from workflows.search import AGENT_LINEAGE, AGENT_NAME, AGENT_TENANT
 from workflows.state import order_of
 
 BATCH = 50  # signals under way at once: a server on a laptop takes them without slowing down
@@ -96,7 +96,7 @@ async def _signal(client: Client, run_id: str, name: str, payload: dict[str, Any
 
 def _query(halt: HaltNotice) -> str:
     of = {
-        "agent": f"{AGENT_NAME.name} = {_quoted(halt.target)}",
+        "agent": f"({AGENT_NAME.name} = {_quoted(halt.target)} OR {AGENT_LINEAGE.name} = {_quoted(halt.target)})",
         "tenant": f"{AGENT_TENANT.name} = {_quoted(halt.target)}",
     }
     parts = [f"WorkflowType = '{WORKFLOW_TYPE}'", "ExecutionStatus = 'Running'", of.get(halt.scope, "")]

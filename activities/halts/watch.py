@@ -38,13 +38,21 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Flight:
-    """Who is in flight: a tool call, or (without a tool) a model call."""
+    """Who is in flight: a tool call, or (without a tool) a model call; and for whom, if it was delegated."""
 
     run_id: str
     agent: str
     tenant: str
     tool: str | None = None
     call_id: str | None = None
+    runs_above: frozenset[str] = frozenset()
+    agents_above: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, run_id: str, row: Any, tool: str | None = None, call_id: str | None = None) -> "Flight":
+        """From a row of its run."""
+        above = frozenset(row["lineage"] or ()), frozenset(row["agents_above"] or ())
+        return cls(run_id, row["agent"], row["tenant"], tool, call_id, *above)
 
     def covered_by(self, halt: HaltNotice) -> bool:
         """Whether the halt's scope holds it."""
@@ -52,9 +60,9 @@ class Flight:
             case "fleet":
                 return True
             case "run":
-                return self.run_id == halt.target
+                return self.run_id == halt.target or halt.target in self.runs_above
             case "agent":
-                return self.agent == halt.target
+                return self.agent == halt.target or halt.target in self.agents_above
             case "tenant":
                 return self.tenant == halt.target
             case "tool":

@@ -13,10 +13,16 @@ SELECT ledger_settle(:hold, :used::jsonb) AS settled;
 SELECT ledger_release(:hold) AS released;
 
 -- name: overdue
--- Holds that nobody ended in their time, or whose run is over.
+-- Holds that nobody ended in their time, or whose run is over; and those of a run that is over and whose sub-agent was
+-- still at work as it ended.
 SELECT h.hold_id, coalesce(r.status <> 'open', true) AS run_is_over
 FROM holds h LEFT JOIN runs r USING (run_id)
-WHERE h.state = 'reserved' AND (h.expires_at < now() OR r.status <> 'open') AND h.hold_id > :after
+WHERE ((h.state = 'reserved' AND (h.expires_at < now() OR r.status <> 'open'))
+       OR (h.state = 'lost' AND r.status <> 'open'
+           AND EXISTS (SELECT FROM delegations d
+                       WHERE h.hold_id = d.parent_run_id || '/' || d.call_id
+                         AND d.parent_run_id = h.run_id AND delegation_spent(d.child_run_id) IS NOT NULL)))
+  AND h.hold_id > :after
 ORDER BY h.hold_id LIMIT 500;
 
 -- name: resolve

@@ -1,7 +1,8 @@
 -- name: begin_step
 -- What a model call needs to know: the run and its budgets, the plan if this step was answered before, the halt that
 -- stands against it, what the step before used, and what an attempt that came to nothing has put into the transcript.
-SELECT r.agent, r.agent_version, r.tenant, r.requester, r.status, s.plan, r.budget::text AS budget,
+SELECT r.agent, r.agent_version, r.tenant, r.requester, r.status, r.lineage, r.agents_above, s.plan,
+       r.budget::text AS budget,
        (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
        halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,
        b.seq AS seq_before, b.usage::text AS usage_before,

@@ -94,7 +94,7 @@ class Models(ModelPort):
             return Plan.model_validate_json(run["plan"])
         if run["halt"]:
             raise Stopped(HaltNotice.model_validate_json(run["halt"]))
-        flight = Flight(request.run_id, run["agent"], run["tenant"])
+        flight = Flight.of(request.run_id, run)
         return await self._watch.over(flight, self._planned(request, run))
 
     async def _planned(self, request: PlanRequest, run: Any) -> Plan:

@@ -101,7 +101,7 @@ class Reviews(ReviewsPort):
         """What the reviewer says. Raises Stopped: no model is asked for a run that is halted."""
         if row["halt"]:
             raise Stopped(HaltNotice.model_validate_json(row["halt"]))
-        return await self._watch.over(Flight(row["run_id"], row["agent"], row["tenant"]), self._ask(row))
+        return await self._watch.over(Flight.of(row["run_id"], row), self._ask(row))
 
     async def _ask(self, row: Any) -> _Said:
         agent = await self._reviewer(row["reviewer"], row["agent"])

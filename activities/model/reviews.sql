@@ -4,7 +4,7 @@
 -- An approval with its reviewer, what a person is shown of it, and the review if there is one.
 SELECT a.approval_id, a.run_id, a.call_id, a.tool, a.tier, a.arguments::text AS arguments, a.origins::text AS origins,
        a.tainted, a.rule, a.reason, a.digest, a.state, a.reviewer, r.agent, c.seq,
-       r.agent_version, r.tenant, r.requester, r.budget::text AS budget,
+       r.agent_version, r.tenant, r.requester, r.lineage, r.agents_above, r.budget::text AS budget,
        (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
        halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,
        v.verdict, v.reason AS said, v.tokens, v.usd_micros

@@ -5,15 +5,16 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.agents.versions import Agents, AgentVersion
-from activities.budgets.typical import FEWEST, LOOKED_AT, Factors, with_alarms
+from activities.agents.versions import Agents
+from activities.budgets.typical import FEWEST, LOOKED_AT, Factors
 from activities.errors import Permanent, clip
 from activities.ledger.caps import Rule, stored_rules
-from activities.ledger.in_force import budget_within, default_budget
 from activities.ledger.ledger import Ledger, naming_breaches, wanted
 from activities.model.provider import Text, ToolResult
+from activities.runs.delegated import Delegated, find_delegated, write_task
 from activities.runs.reaper import Reaper
 from activities.runs.slots import SECONDS, minutes_used, run_windows
+from activities.runs.terms import Terms
 from activities.storage.canonical import clean_text, sha256_hex, text_digest
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -21,15 +22,13 @@ from activities.storage.trace import Trace
 from activities.storage.transcript import SQL as TRANSCRIPT
 from activities.storage.transcript import decode, stored
 from activities.undo.orders import Rollbacks, is_rollback
-from workflows.contracts.budgets import Budget, requested_caps
+from workflows.contracts.budgets import Budget
 from workflows.contracts.events import OutcomeUnknown, RunClosed
 from workflows.contracts.reaping import ReapReport
 from workflows.contracts.runs import (
     ANSWER_LIMIT,
     INPUTS_LIMIT,
     CloseRequest,
-    Mode,
-    OnBudget,
     OpenRequest,
     QueueLayout,
     RolloverCaps,
@@ -41,16 +40,7 @@ from workflows.ports import RunsPort
 
 SQL = Queries(__file__, "runs.sql")
 
-STRICTNESS: tuple[Mode, ...] = ("observe", "propose", "tiered", "autonomous")  # strictest first
 POLICY = "tiers/1"  # the rules of activities/policy; part of every digest that an approval is bound to
-
-
-class BudgetWidened(Permanent):
-    """A request may tighten the agent's budget, never widen it."""
-
-
-class ModeLoosened(Permanent):
-    """A request may tighten the agent's mode, never loosen it."""
 
 
 class KeyInUse(Permanent):
@@ -87,12 +77,14 @@ class Runs(RunsPort):
 
         Raises CapReached while no running slot is left.
         """
+        delegated = await find_delegated(self._database, request.run_id)
+        request = delegated.request(request) if delegated else request
         known: Any = await SQL["caps"].row(
             self._database, tenant=request.request.tenant, agent=request.request.agent, most=LOOKED_AT, least=FEWEST
         )
-        agent, budget, mode = await self._terms(request, stored_rules(known["caps"]))
-        budget = with_alarms(budget, known["typical"], self._alarms.of(agent.definition.alarms))
-        row = await self._admit(request, agent, budget, mode, known["caps"])
+        terms = await self._terms(request, delegated, stored_rules(known["caps"]))
+        terms = terms.with_alarms(known["typical"], self._alarms)
+        row = await self._admit(request, terms, known["caps"])
         opened = RunOpened(
             agent_version=row["agent_version"],
             policy_version=row["policy_version"],
@@ -102,12 +94,13 @@ class Runs(RunsPort):
             rollover=self._rollover,
             next_seq=1,
             rollback=is_rollback(request.run_id),
-            on_failure=None if is_rollback(request.run_id) else agent.definition.on_failure,
+            on_failure=None if is_rollback(request.run_id) else terms.agent.definition.on_failure,
+            agents_above=tuple(terms.line.agents_above),
             finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
             on_budget=row["on_budget"],
         )
         if opened.finished is None:
-            await self._write_goal(request)
+            opened = opened.model_copy(update={"next_seq": await self._write_goal(request, delegated)})
             await self._log(request.run_id, opened)
         return opened
 
@@ -120,7 +113,7 @@ class Runs(RunsPort):
             reason=": ".join(part for part in (request.ending.rule, request.ending.reason) if part),
             answer=await self._answer(request) if request.ending.status == "completed" else "",
             steps=request.steps,
-            spent=request.spent.for_people(),
+            spent=request.spent.plus(request.delegated).for_people(),
         )
         doubts = [
             OutcomeUnknown(call_id=call["call_id"], tool=call["tool"][:64], reason=f"the run ended: {outcome.reason}")
@@ -151,50 +144,54 @@ class Runs(RunsPort):
         await self._ledger.reconcile()
         return report
 
-    async def _terms(self, request: OpenRequest, caps: tuple[Rule, ...]) -> tuple[AgentVersion, Budget, Mode]:
-        """What the run lives by. A rollback goes by the order for it, under the version that it takes back."""
+    async def _terms(self, request: OpenRequest, delegated: Delegated | None, caps: tuple[Rule, ...]) -> Terms:
+        """What the run lives by. A sub-agent goes by what was delegated; a rollback by the order for it, under the
+        version that it takes back.
+        """
+        asked = request.request
+        if delegated:
+            return Terms.of_delegated(await self._agents.version(delegated.agent_version), delegated, caps)
         if not is_rollback(request.run_id):
-            agent = await self._agents.current(request.request.agent)
-            return agent, *_tightened(agent, request.request, caps)
+            return Terms.of_request(await self._agents.current(asked.agent), asked, caps)
         rollback = await self._rollbacks.find(request.run_id)
-        if request.request != rollback.request:
+        if asked != rollback.request:
             raise KeyInUse(f"{request.run_id} is a rollback, and starts as it was ordered: `stanchion rollback`")
-        agent = await self._agents.version(rollback.agent_version)
-        budget, mode = _tightened(agent, request.request, caps)
-        most = {"tool_calls": rollback.calls + 1, "steps": rollback.calls + 1}  # an undo each, and the report
-        return agent, budget.model_copy(update=most), mode
+        terms = Terms.of_request(await self._agents.version(rollback.agent_version), asked, caps)
+        return terms.with_calls(rollback.calls)
 
-    async def _admit(
-        self, request: OpenRequest, agent: AgentVersion, budget: Budget, mode: Mode, caps: str | None
-    ) -> Any:
+    async def _admit(self, request: OpenRequest, terms: Terms, caps: str | None) -> Any:
         asked, goal = request.request, text_digest(_goal_text(request.request))
-        windows = run_windows(request, agent, budget, caps)
+        windows = run_windows(request, terms.agent, terms.budget, caps)
         with naming_breaches(windows):
             row = await SQL["admit"].row(
                 self._database,
                 run_id=request.run_id,
                 chain_id=request.chain_id,
                 agent=asked.agent,
-                agent_version=agent.version,
+                agent_version=terms.agent.version,
                 tenant=asked.tenant,
                 requester=asked.requester,
                 goal_digest=goal,
-                mode=mode,
-                on_budget=_on_budget(agent, asked),
-                budget=budget.model_dump_json(),
-                policy_version=sha256_hex([POLICY, mode, budget.model_dump(mode="json")])[:16],
+                mode=terms.mode,
+                on_budget=terms.on_budget,
+                budget=terms.budget.model_dump_json(),
+                policy_version=sha256_hex([POLICY, terms.mode, terms.budget.model_dump(mode="json")])[:16],
                 wanted=wanted(windows),
                 hold_seconds=float(SECONDS),
+                **terms.line.columns,
             )
         if row is None or row["goal_digest"] != goal or row["agent"] != asked.agent:
             raise KeyInUse(f"{request.run_id} was started before with another goal or agent; use another key")
         return row
 
-    async def _write_goal(self, request: OpenRequest) -> None:
+    async def _write_goal(self, request: OpenRequest, delegated: Delegated | None) -> int:
+        if delegated:
+            return await write_task(self._database, request.run_id, delegated)
         columns = vars(stored((Text(text=_goal_text(request.request)),)))
         await TRANSCRIPT["append"].row(
             self._database, run_id=request.run_id, seq=0, kind="goal", origin="user", **columns
         )
+        return 1
 
     async def _log(self, run_id: str, opened: RunOpened) -> None:
         trace = Trace(run_id, (opened,))
@@ -208,29 +205,6 @@ class Runs(RunsPort):
             return ""
         answer = "\n\n".join(block.text for block in decode(row).blocks if isinstance(block, Text))
         return clip(answer, ANSWER_LIMIT)
-
-
-def _tightened(agent: AgentVersion, request: RunRequest, caps: tuple[Rule, ...]) -> tuple[Budget, Mode]:
-    """Budget and mode in force: the agent's, tightened by the request, within `caps` of operator and tenant.
-
-    Who asks for more than the agent has is told so: raises BudgetWidened, ModeLoosened. Who asks for more than operator
-    or tenant allow gets what they allow: an agent need not know whose runs it will be.
-    """
-    allowed = default_budget(caps).model_copy(update=requested_caps(agent.definition.budget))
-    try:
-        asked = allowed.tightened(request.budget)
-    except ValueError as error:
-        raise BudgetWidened(f"{agent.definition.name}: {error}") from None
-    budget = budget_within(asked, [*caps, *(cap.rule for cap in agent.definition.caps)])
-    mode = request.mode or agent.definition.mode
-    if STRICTNESS.index(mode) > STRICTNESS.index(agent.definition.mode):
-        raise ModeLoosened(f"{agent.definition.name} runs in mode {agent.definition.mode}; {mode} would be looser")
-    return budget, mode
-
-
-def _on_budget(agent: AgentVersion, request: RunRequest) -> OnBudget:
-    """A run pauses only if both its agent and who asked for it think that somebody is there to let it go on."""
-    return "stop" if "stop" in (agent.definition.on_budget, request.on_budget) else "pause"
 
 
 def _goal_text(request: RunRequest) -> str:
@@ -247,7 +221,7 @@ def _results_owed(unfinished: list[Any]) -> dict[str, Any]:
     """A result for every call that has none, so that the transcript keeps each call with exactly one."""
     texts = {
         None: "Not performed: the run ended first.",
-        "waiting": "The wait was cut short: the run ended.",
+        "waiting": "The wait, or the work of its sub-agent, was cut short: the run ended.",
     }
     in_doubt = "Outcome unknown: the run ended while this call was under way."
     contents = [

@@ -3,9 +3,9 @@
 -- there is none left, this raises, and the run is not there.
 WITH new AS (
     INSERT INTO runs (run_id, chain_id, agent, agent_version, tenant, requester, goal_digest, mode, budget,
-                      on_budget, policy_version)
+                      on_budget, policy_version, parent_run_id, lineage, agents_above, tainted_by, private_by)
     VALUES (:run_id, :chain_id, :agent, :agent_version, :tenant, :requester, :goal_digest, :mode, :budget,
-            :on_budget, :policy_version)
+            :on_budget, :policy_version, :parent_run_id, :lineage, :agents_above, :tainted_by, :private_by)
     ON CONFLICT (run_id) DO UPDATE SET chain_id = excluded.chain_id
         WHERE runs.status = 'open' AND runs.goal_digest = excluded.goal_digest AND runs.agent = excluded.agent
     RETURNING run_id, agent, agent_version, goal_digest, mode, budget, on_budget, policy_version, status, outcome
@@ -57,7 +57,8 @@ WITH run AS (
     FROM run, unnest(:seqs::int[], :call_ids::text[], :contents::text[]) AS c (seq, call_id, content)
     ON CONFLICT DO NOTHING
 ), effects AS (
-    UPDATE effects e SET state = CASE WHEN e.contract = 'pure' THEN 'abandoned' ELSE 'unknown' END, settled_at = now()
+    UPDATE effects e SET state = CASE WHEN e.contract = 'pure' OR e.state = 'waiting' THEN 'abandoned' ELSE 'unknown' END,
+        settled_at = now()
     FROM run WHERE e.run_id = run.run_id AND e.state IN ('claimed', 'waiting')
 ), approvals AS (
     UPDATE approvals a SET state = 'withdrawn', closed_at = now()

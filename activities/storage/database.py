@@ -73,6 +73,14 @@ class Database:
             async with pool.acquire() as connection, connection.transaction():
                 yield connection
 
+    @asynccontextmanager
+    async def together(self) -> "AsyncIterator[Database]":
+        """This database, all of whose statements are one transaction. Raises StoreUnavailable."""
+        async with self.transaction() as connection:
+            one = Database(self._url)
+            one._pool = connection  # it has the two methods of a pool that queries use
+            yield one
+
     async def close(self) -> None:
         """Close the pool; waits at most a few seconds for statements in flight."""
         pool, self._pool = self._pool, None

@@ -1,15 +1,17 @@
-"""Tools that every agent has. The gateway serves both itself: one is a timer, the other reads its own blobs."""
+"""Tools that the gateway serves itself: a timer, a look into its own blobs, another agent. The last is for those whose
+definition names whom they may delegate to; the others every agent has."""
 
 from typing import Annotated
 
 from pydantic import Field
 
 from activities.tools.context import ToolContext
-from activities.tools.contracts import Pure
+from activities.tools.contracts import Idempotent, Pure
 from activities.tools.decorator import tool
 from activities.tools.errors import ToolError
 
 LONGEST_WAIT = 30 * 24 * 60  # minutes
+LONGEST_TASK = 32_000  # characters, as of a goal
 
 
 @tool(effect="read", contract=Pure(), output="trusted")
@@ -21,4 +23,20 @@ async def wait(ctx: ToolContext, minutes: Annotated[float, Field(gt=0, le=LONGES
 @tool(effect="read", contract=Pure(), output="untrusted")
 async def read_output(ctx: ToolContext, call_id: str, page: Annotated[int, Field(ge=1)] = 1) -> str:
     """Read one page of the output of an earlier call, where the transcript shows only its beginning."""
+    raise ToolError("the gateway serves this tool itself")
+
+
+@tool(effect="read", contract=Idempotent(), output="untrusted")
+async def delegate(
+    ctx: ToolContext,
+    agent: str,
+    task: Annotated[str, Field(min_length=1, max_length=LONGEST_TASK)],
+    usd: Annotated[str | None, Field(pattern=r"^[0-9]{1,10}(\.[0-9]{1,6})?$")] = None,
+    tokens: Annotated[int | None, Field(ge=1)] = None,
+    tool_calls: Annotated[int | None, Field(ge=0)] = None,
+    minutes: Annotated[int | None, Field(ge=1)] = None,
+) -> str:
+    """Have another agent do a part of the work, and read its answer. It knows the task as you write it here and what
+    the user said, nothing else of yours. What it may use is taken out of your own budget; what it leaves comes back to
+    you. Calls side by side run side by side."""
     raise ToolError("the gateway serves this tool itself")

@@ -10,7 +10,7 @@ import pytest
 from activities.agents.versions import shapes
 from activities.ledger.ledger import SQL
 from activities.policy.store import Policies
-from activities.runs.lifecycle import BudgetWidened
+from activities.runs.terms import BudgetWidened
 from tests.activities import shop
 from tests.activities.spending import Crowd, kinds
 from tests.harness.stanchion import Stanchion, unique

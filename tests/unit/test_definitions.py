@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_a_version_offers_its_tools_and_the_built_in_ones() -> None:
     agent = resolve(definition(), ".")
-    assert list(agent.by_name) == ["look", "note", *BUILTIN]
+    assert list(agent.by_name) == ["look", "note", *(name for name in BUILTIN if name != "delegate")]
     assert agent.by_name["look"].parallel and not agent.by_name["note"].parallel
     assert not agent.by_name["wait"].parallel  # a timer beside other calls would end the step for them
 

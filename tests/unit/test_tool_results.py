@@ -73,7 +73,7 @@ def test_a_setting_that_is_missing_says_which_variable_to_set() -> None:
 def test_tools_are_found_by_module_and_name() -> None:
     assert find_tool("tests.harness.toolbox", "look") is spec_of(toolbox.look)
     assert find_tool(BUILTIN_MODULE, "wait") is BUILTIN["wait"]
-    assert set(BUILTIN) == {"wait", "read_output"}
+    assert set(BUILTIN) == {"wait", "read_output", "delegate"}
     assert "send" in tools_in(toolbox) and "WITNESS" not in tools_in(toolbox)
 
 

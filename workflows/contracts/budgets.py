@@ -101,6 +101,10 @@ class Spent(Frozen):
     tool_calls: int = 0
     seconds: float = 0.0
 
+    def plus(self, other: "Spent") -> "Spent":
+        """Both together."""
+        return Spent(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
+
     def for_people(self) -> dict[str, Any]:
         """As the public contract shows it: `{"usd": "0.12", "tokens": n, "tool_calls": n, "minutes": 1.5}`."""
         return {

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from workflows.contracts.base import Frozen
+from workflows.contracts.budgets import Spent
 from workflows.contracts.halts import HaltNotice
 
 RESPONDED = "approval.responded"  # a person answered in the tool's place: no refusal
@@ -25,7 +26,8 @@ class CallRequest(Frozen):
     run_id: str
     call_id: str
     refuse: Refusal | None = None
-    woken: bool = False  # a wait is over, by the run's own clock; ends nothing but a wait
+    woken: bool = False  # a wait is over, by the run's own clock, or a sub-agent has ended; ends nothing but a wait
+    used_seconds: float = 0.0  # active time of the run so far, which only it knows: bounds what it may hand on
 
 
 class Observed(Frozen):
@@ -37,6 +39,7 @@ class Observed(Frozen):
     digest: str = ""  # of what the model reads, without times and request ids: equal for the same answer
     new: bool = True  # the run had not read this before, and it says something
     happened: bool = True  # False: it is certain that nothing happened
+    spent: Spent = Spent()  # by a sub-agent, out of this run's budget
 
 
 class Refused(Frozen):
@@ -50,7 +53,7 @@ class Refused(Frozen):
     @property
     def against_it(self) -> bool:
         """A policy or a person said no to this call. The loop's own refusals have caps of their own."""
-        own = self.rule.partition(".")[0] in ("loop", "mode", "halt")  # a halted tool is no word about this run
+        own = self.rule.partition(".")[0] in ("loop", "mode", "halt", "delegation")  # nor is a halted tool
         return not self.correctable and not own and self.rule != RESPONDED
 
 
@@ -83,6 +86,19 @@ class Wait(Frozen):
     until: datetime
 
 
+class Spawn(Frozen):
+    """The task is another agent's from here on: start that run, and call again once it has ended.
+
+    Its task and its budget are in the gateway's tables, where the run finds them; `goal` is a line of it for people.
+    """
+
+    kind: Literal["spawn"] = "spawn"
+    call_id: str
+    run_id: str  # of the sub-agent
+    agent: str
+    goal: str
+
+
 class Halted(Frozen):
     """A halt stands against the run, or cut this call short: it has no result yet."""
 
@@ -91,4 +107,6 @@ class Halted(Frozen):
     halt: HaltNotice
 
 
-CallResult = Annotated[Observed | Refused | NeedsApproval | Unknown | Wait | Halted, Field(discriminator="kind")]
+CallResult = Annotated[
+    Observed | Refused | NeedsApproval | Unknown | Wait | Spawn | Halted, Field(discriminator="kind")
+]

@@ -12,6 +12,7 @@ from pydantic import Field
 from workflows.contracts.alarms import AlarmsTold, BudgetBreached, BudgetMarked, BudgetWeighed, CostAlarm
 from workflows.contracts.approvals import Decision, DecisionReceipt, OpenApproval
 from workflows.contracts.base import Frozen
+from workflows.contracts.budgets import Spent
 from workflows.contracts.calls import Tier
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
 from workflows.contracts.model import Plan
@@ -75,6 +76,7 @@ class CallFinished(Frozen):
     is_error: bool = False
     result: str = ""  # digest of the result
     new: bool = True  # it brought something that the run had not read before
+    spent: Spent = Spent()  # by the sub-agent that it was delegated to
 
 
 class WaitStarted(Frozen):
@@ -89,6 +91,23 @@ class WaitEnded(Frozen):
     """The agent woke up: time passed, or a person's message came."""
 
     kind: Literal["wait.ended"] = "wait.ended"
+
+
+class ChildStarted(Frozen):
+    """A sub-agent is at work on this call."""
+
+    kind: Literal["child.started"] = "child.started"
+    call_id: str
+    run_id: str
+    agent: str
+    goal: str = ""
+
+
+class ChildEnded(Frozen):
+    """The sub-agent is over, one way or another; what came of it stands in the tables."""
+
+    kind: Literal["child.ended"] = "child.ended"
+    call_id: str
 
 
 class RolledOver(Frozen):
@@ -186,6 +205,8 @@ StepEvent = Annotated[
     | CallFinished
     | WaitStarted
     | WaitEnded
+    | ChildStarted
+    | ChildEnded
     | RolledOver
     | VerdictGiven
     | CallClaimed

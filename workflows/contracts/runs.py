@@ -90,6 +90,7 @@ class RunOpened(Frozen):
     on_budget: OnBudget = "stop"  # as it was before runs could pause for their budget
     rollback: bool = False  # it takes back what another run did: our record plans its calls, and no model
     on_failure: Literal["undo"] | None = None
+    agents_above: tuple[str, ...] = ()  # of the runs that this one was delegated by, the first one's first
 
 
 class Ending(Frozen):
@@ -106,5 +107,6 @@ class CloseRequest(Frozen):
     run_id: str
     ending: Ending
     steps: int
-    spent: Spent
+    spent: Spent  # by the run itself
+    delegated: Spent = Spent()  # by its sub-agents
     journal: Journal = ()

@@ -270,6 +270,7 @@ DECLARE
     subject text;
     known record;
     effect text;
+    delegated record;
 BEGIN
     SELECT * INTO held FROM holds h WHERE h.hold_id = hold FOR UPDATE;
     subject := substr(held.hold_id, length(held.run_id) + 2);
@@ -293,6 +294,13 @@ BEGIN
                 UPDATE holds h SET state = 'lost' WHERE h.hold_id = hold AND h.state = 'reserved';
             END IF;
         ELSE
+            SELECT delegation_spent(d.child_run_id) AS spent INTO delegated -- what a sub-agent spent, once it is over
+            FROM delegations d WHERE d.parent_run_id = held.run_id AND d.call_id = subject;
+            IF FOUND AND run_is_over THEN
+                PERFORM ledger_settle(hold, delegated.spent) WHERE delegated.spent IS NOT NULL;
+                UPDATE holds h SET state = 'lost' WHERE h.hold_id = hold AND h.state = 'reserved';
+                RETURN (SELECT h.state FROM holds h WHERE h.hold_id = hold);
+            END IF;
             SELECT CASE WHEN run_is_over AND e.contract = 'pure' THEN 'abandoned' ELSE e.state END INTO effect
             FROM effects e WHERE e.run_id = held.run_id AND e.call_id = subject;
             CASE

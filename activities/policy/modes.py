@@ -1,0 +1,10 @@
+"""Modes of a run, strictest first. Pure."""
+
+from workflows.contracts.runs import Mode
+
+STRICTNESS: tuple[Mode, ...] = ("observe", "propose", "tiered", "autonomous")
+
+
+def strictest_mode(*modes: Mode) -> Mode:
+    """The strictest of them."""
+    return min(modes, key=STRICTNESS.index)
