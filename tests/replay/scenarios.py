@@ -6,6 +6,7 @@ from typing import Any
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle, WorkflowHistory
+from temporalio.service import RPCError
 
 from activities.budgets.grants import Grant, Grants
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
@@ -161,6 +162,35 @@ async def budget_paused(system: Stanchion) -> Handle:
     return handle
 
 
+async def delegation(system: Stanchion) -> Handle:
+    """Two tasks side by side, of which one is terminated; then one to an agent that ends without an answer."""
+    await system.publish([{"text": "found it"}], name="finder")
+    await system.publish([ask(("look", {"what": "a"})), DONE], "look", name="loser", budget={"steps": 1})
+    await system.publish([ask(("wait", {"minutes": 60})), DONE], name="sleeper")
+    tasks = [("delegate", {"agent": name, "task": "Find it."}) for name in ("finder", "sleeper", "loser")]
+    turns = [ask(*tasks[:2]), ask(tasks[2]), DONE]
+    agent = await system.publish(turns, name="delegation", delegates=["finder", "sleeper", "loser"])
+    handle = await system.start(agent)
+    sleeper = await _asleep(system, handle, "1.1")
+
+    async def found() -> bool:
+        return "1.0" in await system.results(handle.id)
+
+    await eventually(found, "the first has answered")
+    await sleeper.terminate("by hand")
+    return handle
+
+
+async def delegation_cancelled(system: Stanchion) -> Handle:
+    """A cancel while a sub-agent sleeps."""
+    await system.publish([ask(("wait", {"minutes": 60})), DONE], name="sleeper")
+    turns = [ask(("delegate", {"agent": "sleeper", "task": "Find it."})), DONE]
+    handle = await system.start(await system.publish(turns, name="delegation-cancelled", delegates=["sleeper"]))
+    await _asleep(system, handle, "1.0")
+    await handle.cancel()
+    return handle
+
+
 async def rollover(system: Stanchion) -> Handle:
     """Long enough to go on in a second history (the systems of these scenarios roll over at the least length)."""
     turns = [ask(("look", {"what": str(n)})) for n in range(4)] + [DONE]
@@ -188,7 +218,7 @@ SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
         *(plain, approval, review, halt, cancel, wait, unknown, mistakes, looping, paused, halted, budget_paused),
-        *(rollover, rollback, failure),
+        *(delegation, delegation_cancelled, rollover, rollback, failure),
     )
 }
 
@@ -205,6 +235,24 @@ async def histories(system: Stanchion, name: str) -> dict[str, WorkflowHistory]:
         rolled = last.HasField("workflow_execution_continued_as_new_event_attributes")
         run_id = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id if rolled else None
     return {name: found[0]} if len(found) == 1 else {f"{name}-{n}": one for n, one in enumerate(found, 1)}
+
+
+async def _asleep(system: Stanchion, handle: Handle, call_id: str) -> Handle:
+    """The sub-agent of a call, once it sleeps."""
+
+    async def there() -> Any:
+        return await system.value("SELECT child_run_id FROM delegations WHERE call_id = $1", call_id)
+
+    sleeper = system.client.get_workflow_handle(str(await eventually(there, f"{call_id} is delegated")))
+
+    async def asleep() -> bool:
+        try:
+            return bool((await sleeper.query("status"))["status"] == "sleeping")
+        except RPCError:  # it is not started yet
+            return False
+
+    await eventually(asleep, f"{sleeper.id} sleeps")
+    return sleeper
 
 
 async def _until(handle: Handle, word: str, step: int = 0) -> None:

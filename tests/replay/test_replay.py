@@ -30,7 +30,7 @@ def _name(file: Path) -> str:
 def test_there_is_a_history_of_each_kind() -> None:
     kinds = {file.stem for file in HISTORIES}
     assert {"plain", "approval", "halt", "cancel", "wait", "unknown", "mistakes", "paused"} <= kinds
-    assert {"rollover-1", "rollover-2"} <= kinds
+    assert {"rollover-1", "rollover-2", "delegation", "delegation_cancelled"} <= kinds
     assert {"looping", "stopped_mistakes", "stopped_repeats"} <= kinds  # after and before `patches.loops_pause`
 
 
