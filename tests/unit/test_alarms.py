@@ -239,3 +239,14 @@ def test_every_budget_has_a_cap_and_every_rule_a_budget() -> None:
     assert {f"budget.{name}" for name in NAMES} | {"budget.typical"} == OWN_RULES
     assert all(BUDGET.cap_of(rule) >= 0 for rule in OWN_RULES) and BUDGET.cap_of("budget.nonsense") == 0
     assert {BudgetMarked, CostAlarm, BudgetBreached} <= set(StepEvent.__origin__.__args__)  # type: ignore[attr-defined]
+
+
+def test_a_breach_that_the_model_call_found_is_weighed_though_the_run_itself_sees_room_left() -> None:
+    state = run(spent=Spent(usd_micros=900))
+    assert govern(state, EPOCH) == Go()
+    breach = breach_in(failed(reached("budget.usd")), state, EPOCH)
+    assert breach
+    state = apply(state, breach)
+    assert govern(state, EPOCH) == Weigh(breach)
+    assert isinstance(govern(weighed(state, BUDGET), EPOCH), Pause)
+    assert govern(weighed(state, BUDGET.model_copy(update={"usd_micros": 1_001})), EPOCH) == Go()
