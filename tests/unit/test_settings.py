@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from activities.budgets.typical import Factors
 from activities.errors import Permanent
 from workers.settings import SettingInvalid, Settings, from_environment
 from workflows.contracts.runs import TASK_QUEUE
@@ -76,3 +77,17 @@ def test_no_secret_is_shown() -> None:
         "STANCHION_TOOL_TOKEN": "hunter2",
     }
     assert "hunter2" not in repr(from_environment(secrets))
+
+
+@pytest.mark.parametrize(
+    ("warn", "stop", "factors"),
+    [("", "", Factors()), ("5", "", Factors(5, 50)), ("80", "", Factors(80, 80)), ("2", "3", Factors(2, 3))],
+)
+def test_the_multiples_of_a_typical_cost_are_read(warn: str, stop: str, factors: Factors) -> None:
+    assert from_environment({"STANCHION_ALARM_WARN": warn, "STANCHION_ALARM_STOP": stop}).alarms == factors
+
+
+@pytest.mark.parametrize(("warn", "stop"), [("0", ""), ("5", "4"), ("-1", ""), ("2.5", ""), ("", "5")])
+def test_multiples_that_make_no_sense_are_refused(warn: str, stop: str) -> None:
+    with pytest.raises(SettingInvalid, match="STANCHION_ALARM"):
+        from_environment({"STANCHION_ALARM_WARN": warn, "STANCHION_ALARM_STOP": stop})
