@@ -204,7 +204,8 @@ async def test_a_rollback_that_was_halted_half_way_is_gone_on_with_by_the_next_o
     first = await ordered(stanchion, handle.id)
 
     async def under_way() -> bool:
-        return bool((await report(stanchion, handle.id)).those("under way"))
+        sql = "SELECT count(*) FROM effects WHERE run_id = $1 AND call_id = '2.0' AND state = 'claimed'"
+        return bool(await stanchion.value(sql, first.id))
 
     await eventually(under_way, "the slow one is being taken back")
     await first.signal("halt", {"by": "lee"})
