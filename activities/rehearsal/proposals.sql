@@ -2,6 +2,7 @@
 
 -- name: approvals
 -- The closed approvals of an agent in a tenant, in the order in which they were closed, with who decided what and how.
+-- Who says yes to taking something back says nothing about what the agent may do unasked.
 SELECT a.approval_id, a.run_id, a.call_id, a.tool, a.tier, a.class AS like, a.state, a.supersedes IS NOT NULL AS edited,
        a.needed, to_char(a.closed_at AT TIME ZONE 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS closed_at,
        (SELECT coalesce(json_agg(json_build_object('by', d.by, 'verdict', d.verdict, 'proof', d.proof, 'seconds',
@@ -9,6 +10,7 @@ SELECT a.approval_id, a.run_id, a.call_id, a.tool, a.tier, a.class AS like, a.st
         FROM decisions d WHERE d.approval_id = a.approval_id) AS decided
 FROM approvals a JOIN runs r USING (run_id)
 WHERE r.agent = :agent AND r.tenant = :tenant AND a.about = 'call' AND a.closed_at IS NOT NULL
+  AND NOT EXISTS (SELECT FROM rollbacks b WHERE b.rollback_id = r.run_id)
 ORDER BY a.closed_at, a.approval_id;
 
 -- name: tenants

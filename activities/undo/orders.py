@@ -82,9 +82,8 @@ class Rollback:
         since = f" after step {self.to_step}" if self.to_step else ""
         because = f": {self.reason}" if self.reason else ""
         goal = f"Take back what {self.of_run} did{since}{because}"[:GOAL_LIMIT]
-        return RunRequest.model_validate(
-            {"agent": self.agent, "goal": goal, "requester": self.by, "tenant": self.tenant, "mode": self.mode}
-        )
+        asked = {"agent": self.agent, "goal": goal, "requester": self.by, "tenant": self.tenant, "mode": self.mode}
+        return RunRequest.model_validate(asked | {"on_budget": "stop"})  # another order goes on with what is left
 
 
 @dataclass(frozen=True)

@@ -209,8 +209,8 @@ async def rollback(system: Stanchion) -> Handle:
 async def failure(system: Stanchion) -> Handle:
     """A run whose definition says that it is taken back when a limit stops it."""
     turns = [ask(("note", {"text": "one"})), ask(("note", {"text": "two"})), DONE]
-    budget = {"tool_calls": 1}
-    agent = await system.publish(turns, "note", "take_back", name="failure", on_failure="undo", budget=budget)
+    terms = {"on_failure": "undo", "on_budget": "stop", "budget": {"tool_calls": 1}}
+    agent = await system.publish(turns, "note", "take_back", name="failure", **terms)
     return await system.start(agent)
 
 

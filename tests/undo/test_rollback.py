@@ -5,13 +5,14 @@ import asyncio
 import pytest
 
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
+from activities.tools.decorator import SPEC
 from activities.undo import planner
 from activities.undo.orders import RollbackRefused
 from activities.undo.outlook import Undoable
 from tests.harness.checks import assert_no_task_failed, assert_sound
 from tests.harness.stanchion import Stanchion, eventually
 from tests.undo.rolling import begun, ordered, ran, report, rolled_back, standings, turn
-from tests.undo.tools import AGAIN, DONE, GATE, done_by
+from tests.undo.tools import AGAIN, DONE, GATE, done_by, drop
 
 THREE = [turn(("put", {"name": "a"}), ("put", {"name": "bb"})), turn(("put", {"name": "ccc"}))]
 BACK = ["drop ccc-3", "drop bb-2", "drop a-1"]
@@ -203,7 +204,8 @@ async def test_a_rollback_that_was_halted_half_way_is_gone_on_with_by_the_next_o
     first = await ordered(stanchion, handle.id)
 
     async def under_way() -> bool:
-        return bool((await report(stanchion, handle.id)).those("under way"))
+        sql = "SELECT count(*) FROM effects WHERE run_id = $1 AND call_id = '2.0' AND state = 'claimed'"
+        return bool(await stanchion.value(sql, first.id))
 
     await eventually(under_way, "the slow one is being taken back")
     await first.signal("halt", {"by": "lee"})
@@ -233,3 +235,17 @@ async def test_the_loops_and_refusals_that_would_pause_a_model_do_not_hold_up_a_
     found = await rolled_back(stanchion, handle.id)
     assert len(found.those("left")) == 5  # all of them stuck
     assert len(done_by(handle.id.replace("/run-", "/rollback-of-run-"))) == len(found.those("undone")) >= 2
+
+
+async def test_an_undo_that_is_not_the_tool_the_agent_was_published_with_is_refused(
+    stanchion: Stanchion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = await ran(stanchion, THREE[1:], "put", "drop")
+    monkeypatch.setitem(getattr(drop, SPEC).__dict__, "pinned_hash", "another")
+    found = await rolled_back(stanchion, handle.id)
+    assert standings(found) == {"1.0": "left"}
+    assert "was refused: tool.changed" in found.items[0].reason
+    monkeypatch.undo()
+    again = await ordered(stanchion, handle.id, again=True)
+    await stanchion.outcome(again)
+    assert done_by(again.id) == ["drop ccc-3"]
