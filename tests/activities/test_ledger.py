@@ -209,6 +209,16 @@ async def test_a_recipient_that_another_call_writes_to_stays_counted_when_the_fi
         await hold(ledger, letters("a"))
 
 
+async def test_recipients_that_were_released_are_counted_again_when_they_are_reserved_again(ledger: Ledger) -> None:
+    name = await hold(ledger, letters("ab"))
+    await ledger.release(name)
+    assert await used(ledger) == (0, 0, 0)
+    await hold(ledger, letters("ab"), name=name)
+    assert await used(ledger) == (0, 2, 0)
+    with pytest.raises(CapReached):
+        await hold(ledger, letters("cd"))
+
+
 async def test_new_recipients_at_once_are_counted_once_each(ledger: Ledger) -> None:
     await asyncio.gather(*(hold(ledger, letters("abc")) for _ in range(16)))
     assert await used(ledger) == (0, 3, 0)

@@ -132,7 +132,7 @@ BEGIN
         PERFORM ledger_breach(wanted, moment, coalesce(taken, '{}'));
     ELSIF needed IS NULL THEN
         SELECT * INTO STRICT held FROM holds h WHERE h.hold_id = hold FOR UPDATE;
-        IF held.state = 'released' THEN -- it held nothing
+        IF held.state = 'released' THEN -- it held nothing, and is made anew
             DELETE FROM holds h WHERE h.hold_id = hold;
             RETURN ledger_reserve(hold, run, wanted, seconds, moment);
         END IF;
@@ -172,6 +172,7 @@ BEGIN
     IF EXISTS (SELECT FROM holds h WHERE h.hold_id = hold AND h.state <> 'released') THEN
         RETURN wanted;
     END IF;
+    DELETE FROM holds h WHERE h.hold_id = hold AND h.state = 'released'; -- it held nothing, and is made anew
     FOR w IN
         SELECT ledger_window(x.tenant, x.scope, x.key, x.unit, x.class, x.period, s.starts_at) AS id, s.starts_at, e.said, x.*
         FROM jsonb_array_elements(wanted) AS e (said),
