@@ -24,11 +24,6 @@ class InForce:
     rule: Rule
     others: tuple[Rule, ...] = ()
 
-    @property
-    def ignored(self) -> tuple[Rule, ...]:
-        """Caps of those who may only tighten, that would have widened."""
-        return tuple(other for other in self.others if rank(other) == -1 and other.cap > self.rule.cap)
-
 
 def in_force(rules: Iterable[Rule], agent: str) -> list[InForce]:
     """For each place that one of these rules has for this agent, the one that counts there."""

@@ -138,7 +138,7 @@ async def test_what_counts_for_an_agent_is_listed_with_who_said_it(system: Stanc
         (r["scope"], r["unit"], r["class"], r["period"]) for r in elsewhere
     }
     table = (await terminal("caps", "ls", "--agent", name)).out
-    assert "AT MOST" in table and "5,000,000" in table
+    assert "AT MOST" in table and "20,000,000" in table
     assert (await terminal("caps", "ls", "--agent", name[:-2] + "x")).code == 2
 
 
