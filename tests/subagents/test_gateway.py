@@ -8,6 +8,7 @@ import pytest
 
 from activities.gateway import checks, delegating
 from activities.halts.halts import HaltOrder, Halts
+from activities.halts.watch import Flight
 from activities.runs.delegated import NotDelegatedSo
 from tests.harness.door import Call, Door, text_of
 from tests.harness.outcomes import done, failed
@@ -519,9 +520,16 @@ async def test_nothing_starts_below_a_run_that_is_halted(door: Door, helper: str
 
 
 @pytest.mark.parametrize("scope", ["run", "agent"])
-async def test_with_the_line_of_halts_broken_it_would(door: Door, helper: str, boss: str, scope: str) -> None:
-    await door.execute(f"{BLIND} AS 'SELECT false'")
-    assert done(await halted_above(door, scope, helper, boss))
+@pytest.mark.parametrize("blind", [{"claim"}, {"watch"}, {"claim", "watch"}])
+async def test_it_would_only_if_claim_and_watch_were_both_blind_to_the_line(
+    door: Door, helper: str, boss: str, scope: str, blind: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "claim" in blind:
+        await door.execute(f"{BLIND} AS 'SELECT false'")
+    if "watch" in blind:
+        monkeypatch.setattr(Flight, "covered_by", lambda self, halt: False)
+    answer = await halted_above(door, scope, helper, boss)
+    assert done(answer) if len(blind) == 2 else isinstance(answer, Halted)
 
 
 async def test_a_halt_lists_what_is_in_flight_below(door: Door, boss: str, helper: str) -> None:
