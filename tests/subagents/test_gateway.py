@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from activities.gateway import checks, delegating
+from activities.halts.halts import HaltOrder, Halts
+from activities.halts.watch import Flight
 from activities.runs.delegated import NotDelegatedSo
 from tests.harness.door import Call, Door, text_of
 from tests.harness.outcomes import done, failed
 from tests.harness.stanchion import unique
 from workflows.contracts.budgets import Spent
-from workflows.contracts.calls import CallRequest, CallResult, NeedsApproval, Observed, Refused, Spawn
+from workflows.contracts.calls import CallRequest, CallResult, Halted, NeedsApproval, Observed, Refused, Spawn
 from workflows.contracts.runs import CloseRequest, Ending, OpenRequest, RunOpened, RunRequest
 
 BUDGET = {"usd": "1.00", "tokens": 10_000, "tool_calls": 20, "minutes": 30}
@@ -491,3 +493,60 @@ async def test_private_data_that_a_sub_agent_read_is_private_to_the_run_that_rea
     await closed(door, spawn.run_id)
     await fetched(door, call)
     assert await door.value("SELECT private_by FROM runs WHERE run_id = $1", call.run_id)
+
+
+# ── halts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BLIND = "CREATE OR REPLACE FUNCTION halt_is_above(of_run text, scope text, target text) RETURNS boolean LANGUAGE sql"
+
+
+async def halted_above(door: Door, scope: Any, helper: str, boss: str) -> CallResult:
+    """What a call two levels below a halted run comes to."""
+    middle = await door.publish("look", delegates=[helper])
+    agent = await door.publish("look", delegates=[middle])
+    call, spawn = await started(door, agent, middle)
+    [below] = await door.plan(spawn.run_id, ("delegate", {"agent": helper, "task": "Look."}))
+    lowest = await spawned(door, below)
+    await opened(door, lowest)
+    [look] = await door.plan(lowest.run_id, ("look", {}))
+    target = call.run_id if scope == "run" else agent
+    await Halts(door.parts.database).order(HaltOrder(scope=scope, target=target, by="lee"))
+    return await door.call(look)
+
+
+@pytest.mark.parametrize("scope", ["run", "agent"])
+async def test_nothing_starts_below_a_run_that_is_halted(door: Door, helper: str, boss: str, scope: str) -> None:
+    assert isinstance(await halted_above(door, scope, helper, boss), Halted)
+
+
+@pytest.mark.parametrize("scope", ["run", "agent"])
+@pytest.mark.parametrize("blind", [{"claim"}, {"watch"}, {"claim", "watch"}])
+async def test_it_would_only_if_claim_and_watch_were_both_blind_to_the_line(
+    door: Door, helper: str, boss: str, scope: str, blind: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "claim" in blind:
+        await door.execute(f"{BLIND} AS 'SELECT false'")
+    if "watch" in blind:
+        monkeypatch.setattr(Flight, "covered_by", lambda self, halt: False)
+    answer = await halted_above(door, scope, helper, boss)
+    assert done(answer) if len(blind) == 2 else isinstance(answer, Halted)
+
+
+async def test_a_halt_lists_what_is_in_flight_below(door: Door, boss: str, helper: str) -> None:
+    call, spawn = await started(door, boss, helper)
+
+    async def hang(at: str) -> None:
+        if at == "after-claim":
+            raise Crash
+
+    [note] = await door.plan(spawn.run_id, ("note", {"text": "n"}))
+    with pytest.raises(Crash):
+        await door.another(hang).call(note)
+    halt = await Halts(door.parts.database).order(HaltOrder(scope="run", target=call.run_id, by="lee"))
+    assert [(effect["run_id"], effect["call_id"]) for effect in halt.in_flight] == [(spawn.run_id, "1.0")]
+    await closed(door, call.run_id, "stopped", "halted")
+    await Halts(door.parts.database).retire()
+    assert len(await Halts(door.parts.database).active()) == 1  # it stands as long as anything below is open
+    await closed(door, spawn.run_id, "stopped", "halted")
+    await Halts(door.parts.database).retire()
+    assert await Halts(door.parts.database).active() == []

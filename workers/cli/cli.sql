@@ -15,9 +15,15 @@ GROUP BY r.run_id ORDER BY r.opened_at DESC LIMIT :most::int;
 
 -- name: run
 -- One run.
-SELECT run_id, agent, agent_version, tenant, requester, mode, status, budget::text, outcome::text, policy_version,
-       opened_at, closed_at
+SELECT run_id, parent_run_id, agent, agent_version, tenant, requester, mode, status, budget::text, outcome::text,
+       policy_version, opened_at, closed_at
 FROM runs WHERE run_id = :run_id;
+
+-- name: children
+-- The sub-agents of a run, in the order of its calls.
+SELECT d.child_run_id AS run_id, d.call_id, d.agent, coalesce(r.status, 'not open') AS status, left(d.task, 200) AS task
+FROM delegations d LEFT JOIN runs r ON r.run_id = d.child_run_id
+WHERE d.parent_run_id = :run_id ORDER BY d.at, d.call_id;
 
 -- name: calls
 -- The calls of a run, in order, with what became of them.

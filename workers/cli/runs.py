@@ -171,12 +171,15 @@ def show_run(name: str, as_json: bool) -> None:
     data = run(_describe(name))
     if as_json:
         return show(data, as_json=True)
-    calls, approvals = data.pop("calls"), data.pop("approvals")
+    calls, approvals, children = data.pop("calls"), data.pop("approvals"), data.pop("children")
     outcome = data.pop("outcome")
     show(data, as_json=False)
     if calls:
         print("\ncalls")
         table(calls, ("call_id", "tool", "arguments", "state", "rule", "settled_at"), as_json=False, empty="")
+    if children:
+        print("\nsub-agents")
+        table(children, ("run_id", "call_id", "status", "task"), as_json=False, empty="")
     if approvals:
         print("\napprovals")
         table(approvals, ("approval_id", "call_id", "tool", "state", "by", "proof", "reason"), as_json=False, empty="")
@@ -194,6 +197,7 @@ async def _describe(name: str) -> dict[str, Any]:
             "outcome": json.loads(row["outcome"]) if row["outcome"] else None,
             "web_ui": opened.link(run_id),
             "calls": [dict(call) for call in await SQL["calls"].rows(opened.database, run_id=run_id)],
+            "children": [dict(c) for c in await SQL["children"].rows(opened.database, run_id=run_id)],
             "approvals": [dict(a) for a in await SQL["approvals_of"].rows(opened.database, run_id=run_id)],
         }
         if row["status"] == "open":
