@@ -137,6 +137,7 @@ class Drill:
             begun = [(effect["run_id"], effect["call_id"]) for effect in halt.in_flight]
             figures = measured(self._decoy.hits, ordered, committed, begun)
             settled = Counter[str](each.outcome for each in await self._halts.in_flight(halt.notice.halt_id))
+        await SQL["let_go"].rows(self._database, tenant=self.name)
         lifted = await self._lift(halt)
         return self._report(halt, figures, committed - ordered, dict(settled), lifted, blind["runs"])
 

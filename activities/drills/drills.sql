@@ -24,3 +24,8 @@ SELECT a.approval_id, a.run_id FROM approvals a JOIN runs r USING (run_id) WHERE
 -- How many decoys could still claim an effect, asked as the claim asks: other controls may hide that this one is broken.
 SELECT count(*) FILTER (WHERE NOT halted_at_claim(r.run_id, r.agent, 'touch', r.tenant)) AS runs
 FROM runs r WHERE r.tenant = :tenant;
+
+-- name: let_go
+-- What decoys were cut short at is in doubt like any other effect, and would be counted for good; but it was a decoy's.
+SELECT ledger_release(h.hold_id)
+FROM holds h JOIN runs r USING (run_id) WHERE r.tenant = :tenant AND h.state IN ('reserved', 'lost');

@@ -165,9 +165,15 @@ async def test_whoever_halts_something_that_is_not_there_is_told_and_the_halt_is
     await Principals(stanchion.parts.database).add("acme", "ana", [], None, "test")
     answer = await typed("halt", *words, "--by", "lee", "--json")
     assert (answer.code, answer.data["warning"]) == (0, said)
-    assert f"stanchion: {said}\n  The halt is in force all the same." in answer.err
+    assert f"stanchion: {said}\n  The halt is in force all the same; " in answer.err
     [row] = (await typed("halts", "--json")).data
     assert (row["halt"], row["target"]) == (answer.data["halt"], words[-1])
+    assert f"`stanchion halts --lift {row['halt']}` takes it back" in answer.err
+    lifted = await typed("halts", "--lift", row["halt"], "--by", "kim", "--json")
+    assert lifted.data == [{"halt": row["halt"], "lifted": True, "by": ["kim"], "people": 1}]
+    again = await typed("halts", "--lift", row["halt"], "--by", "kim", "--json")
+    assert (again.code, again.data) == (0, [])
+    assert (await typed("halts", "--lift", "halt-none")).code == 2
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ async def test_a_drill_halts_every_kind_of_work_and_sees_nothing_after_it(stanch
     stored = await stanchion.value("SELECT report->>'p99_seconds' FROM drills WHERE drill_id = $1", report.drill_id)
     assert float(stored) == report.p99_seconds
     assert await stanchion.value("SELECT count(*) FROM runs WHERE status = 'open'") == 0
+    assert await stanchion.value("SELECT count(*) FROM holds WHERE state IN ('reserved', 'lost')") == 0
 
 
 async def test_a_drill_goes_red_where_only_the_claim_does_not_look_at_halts(stanchion: Stanchion) -> None:

@@ -253,10 +253,16 @@ def kill(name: Run, reason: Reason = None, by: By = None, json: Json = False) ->
 
 
 @app.command("halts")
-def halts_(json: Json = False) -> None:
-    """List the halts in force."""
+def halts_(
+    lift: Annotated[str | None, typer.Option("--lift", help="Lift this one, such as halt-1f2e3d4c.")] = None,
+    by: By = None,
+    json: Json = False,
+) -> None:
+    """List the halts in force, or lift one of them."""
     from workers.cli import halts
 
+    if lift is not None:
+        return halts.lift_one(lift, by, json)
     halts.ls(json)
 
 

@@ -6,7 +6,7 @@ that runs that stand still are seen to be halted; if it is away, they hear of it
 
 import asyncio
 import getpass
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -110,7 +110,8 @@ async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
         )
         warning = await doubt(database, order.scope, order.target)
         if warning:
-            say(f"stanchion: {warning}\n  The halt is in force all the same.{_undoing(order)}")
+            back = f"`stanchion halts --lift {halted.notice.halt_id}` takes it back"
+            say(f"stanchion: {warning}\n  The halt is in force all the same; {back}")
         told, client = await _told(halted.notice)
         if ended:
             say(f"{order.target} was over already")
@@ -119,11 +120,6 @@ async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
             ended = await _end_of(client, order.target)
         data = _data(halted.notice.halt_id, order, told, await _settled(halts, halted), warning)
         return {**(ended or {}), **data}, Exit.OK if client else Exit.UNREACHABLE
-
-
-def _undoing(order: HaltOrder) -> str:
-    """What takes a mistyped halt back. One of a run needs nothing: no run of that name is there."""
-    return "" if order.scope == "run" else f" `stanchion resume --{order.scope} {order.target}` takes it back."
 
 
 def _data(
@@ -176,10 +172,27 @@ def lift(what: Aim, by: str | None, as_json: bool) -> None:
     if what.scope == "run":
         fail("say one thing: a run, or one of --agent, --tool, --tenant, --fleet", Exit.USAGE)
 
+    async def found(halts: Halts) -> list[Halt]:
+        return await halts.active(what.scope, what.target)
+
+    _lift(found, by, as_json, f"no halt of {what} is in force; `stanchion halts` lists those that are")
+
+
+def lift_one(halt_id: str, by: str | None, as_json: bool) -> None:
+    """`stanchion halts --lift`: one person's order for this halt."""
+
+    async def found(halts: Halts) -> list[Halt]:
+        halt = await halts.find(halt_id)
+        return [] if halt.lifted_at else [halt]
+
+    _lift(found, by, as_json, f"{halt_id} is in force no more")
+
+
+def _lift(find: Callable[[Halts], Awaitable[list[Halt]]], by: str | None, as_json: bool, none: str) -> None:
     async def work() -> list[Lifting]:
         async with store() as database:
             halts, who = Halts(database, authority(database)), by or getpass.getuser()
-            found = await halts.active(what.scope, what.target)
+            found = await find(halts)
             try:
                 liftings = [await halts.lift(signed(LiftOrder(halt_id=h.notice.halt_id, by=who))) for h in found]
             except LiftRefused as error:
@@ -192,8 +205,7 @@ def lift(what: Aim, by: str | None, as_json: bool) -> None:
         {"halt": one.halt.notice.halt_id, "lifted": one.lifted, "by": list(one.by), "people": one.halt.people}
         for one in liftings
     ]
-    empty = f"no halt of {what} is in force; `stanchion halts` lists those that are"
-    table(rows, ("halt", "lifted", "by", "people"), as_json=as_json, empty=empty)
+    table(rows, ("halt", "lifted", "by", "people"), as_json=as_json, empty=none)
     for one in liftings:
         if not one.lifted:
             so_far = f"{len(one.by)} of {one.halt.people} people so far, {', '.join(one.by)}"
