@@ -18,6 +18,7 @@ from workers import logs
 from workers.cli.opened import handle_of, run_id_in, session, store, temporal
 from workers.cli.orders import authority, signed
 from workers.cli.output import Exit, fail, run, say, show
+from workers.cli.targets import expect_open, say_if_halted
 from workers.services import TemporalUnreachable
 from workers.settings import from_environment
 from workflows.contracts.base import explain
@@ -49,8 +50,10 @@ def _go_on(name: str, reason: str | None, by: str | None, as_json: bool) -> None
     async def work() -> tuple[str, str | None]:
         async with session() as opened:
             handle = await handle_of(opened, name)
+            await expect_open(opened.database, handle.id)
             breach = await Alarms(opened.database).breach(handle.id)
             await handle.signal("resume", {"by": by or getpass.getuser(), "reason": reason})
+            await say_if_halted(opened.database, handle.id)
             return handle.id, breach.told if breach and not breach.added else None
 
     run_id, short = run(work())

@@ -15,7 +15,7 @@ from activities.budgets.alarms import Alarms
 from workers.cli.events import line_of
 from workers.cli.opened import SQL, handle_of, run_id_of, session
 from workers.cli.output import Exit, fail, run, say, show, table
-from workers.cli.targets import expect_open, say_if_halted
+from workers.cli.targets import expect_open
 from workers.session import Session
 from workers.settings import from_environment
 from workflows.contracts.base import explain
@@ -249,8 +249,6 @@ def signal(name: str, signal_name: str, reason: str | None, by: str | None, **mo
             handle = await handle_of(opened, name)
             await expect_open(opened.database, handle.id)
             await handle.signal(signal_name, {"by": by or getpass.getuser(), "reason": reason, **more})
-            if signal_name == "resume":
-                await say_if_halted(opened.database, handle.id)
             return handle.id
 
     say(f"{signal_name} sent to {run(work())}")
