@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from activities.policy import engine
 from activities.policy.grants import parse_grants
+from activities.policy.modes import STRICTNESS
 from activities.policy.provenance import Evidence, Passage
 from activities.policy.tiers import Circumstances, decide
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict, strictest, strictness
-from activities.runs.lifecycle import STRICTNESS
 from activities.tools.facts import Facts
 from workflows.contracts.calls import Tier
 from workflows.contracts.runs import Mode

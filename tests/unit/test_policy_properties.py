@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from activities.policy import engine
 from activities.policy.cedar import Question, load
 from activities.policy.grants import parse_grants
+from activities.policy.modes import STRICTNESS
 from activities.policy.provenance import Evidence, Passage
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict, strictest, strictness
-from activities.runs.lifecycle import STRICTNESS
 from activities.tools.facts import Facts
 from workflows.contracts.runs import Mode
 
