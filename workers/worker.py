@@ -15,7 +15,8 @@ from activities.approvals.authority import Authority
 from activities.approvals.record import Approvals
 from activities.budgets.weigh import Budgets
 from activities.drills.drill import Drills
-from activities.gateway.call import Checkpoint, Gateway, no_checkpoint
+from activities.gateway.call import Gateway
+from activities.gateway.execution import Checkpoint, no_checkpoint
 from activities.halts.watch import Watch
 from activities.model.plan import Models
 from activities.model.providers import Providers

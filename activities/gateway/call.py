@@ -6,10 +6,7 @@ A call that has a result gives it again. A claim without a result means that an 
 and the tool's effect contract says what this attempt may do. Safe to attempt again at any point.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,49 +14,32 @@ from temporalio import activity
 
 from activities.agents.versions import Agents
 from activities.boundary import heartbeating
-from activities.errors import Transient, clip
+from activities.errors import clip
 from activities.gateway import builtins
-from activities.gateway.asking import Asking, is_stricter, rule_for
+from activities.gateway.asking import Asking, is_stricter
 from activities.gateway.checks import Candidate, Judged
 from activities.gateway.delegating import Delegations, NotDelegated
 from activities.gateway.effects import Claim, ClaimLost, Effects
 from activities.gateway.evidence import EvidenceReader
+from activities.gateway.execution import Checkpoint, Execution, no_checkpoint
 from activities.gateway.facts import CallFacts, load
 from activities.gateway.halting import AskPerson, AskTarget, GoOn, Leave, NotDone, Refuse, after_halt
 from activities.gateway.judging import Bench
-from activities.gateway.news import news_of
-from activities.gateway.perform import TRIES, Doubt, perform, probe
-from activities.gateway.plausibility import Asked, weighed
+from activities.gateway.perform import probe
+from activities.gateway.recovery import UNFIT, Recovery
 from activities.gateway.results import Result, from_error, from_value
 from activities.gateway.spending import windows_of
 from activities.halts.watch import Flight, Stopped, Watch
-from activities.ledger.windows import CapReached, Window
+from activities.ledger.windows import CapReached
 from activities.policy.store import Policies
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
 from activities.storage.database import Database, StoreUnavailable
 from activities.storage.transcript import Transcripts
-from activities.tools.context import ToolContext
 from activities.tools.registry import BUILTIN
-from activities.tools.spec import ToolSpec
-from workflows.contracts.calls import CallRequest, CallResult, Halted, NeedsApproval, Refusal, Tier, Unknown, Wait
+from workflows.contracts.calls import CallRequest, CallResult, Halted, NeedsApproval, Refusal, Wait
 from workflows.contracts.events import VerdictGiven
 from workflows.contracts.halts import HaltNotice
 from workflows.ports import GatewayPort
-
-# A claim older than this is not acted on: its heartbeat may have timed out, and another attempt may own the effect.
-CLAIM_FRESH_SECONDS = 4.0
-
-SETTLE_PAUSES = (0.5, 1, 2, 4, 8, 8)  # seconds: within the minute that the activity has on top of the tool's own time
-
-Checkpoint = Callable[[str], Awaitable[None]]
-
-
-class EffectInDoubt(Transient):
-    """The tool's outcome is not known yet; its effect contract allows another look."""
-
-
-async def no_checkpoint(where: str) -> None:
-    """Called at each boundary of a call; tests use it to stop the world there."""
 
 
 class Gateway(GatewayPort):
@@ -76,12 +56,13 @@ class Gateway(GatewayPort):
     ) -> None:
         self._database = database
         self._watch = watch or Watch(database)
-        self._settings = settings or {}
-        self._transcripts = transcripts or Transcripts(database)
-        self._bench = Bench(agents, EvidenceReader(self._transcripts), Policies(database), database)
+        transcripts = transcripts or Transcripts(database)
+        self._bench = Bench(agents, EvidenceReader(transcripts), Policies(database), database)
         self._effects = Effects(database)
         self._asking = Asking(database)
         self._delegations = Delegations(database, agents, self._bench.evidence)
+        self._execution = Execution(database, self._bench, self._effects, transcripts, settings or {}, checkpoint)
+        self._recovery = Recovery(self._execution)
         self._checkpoint = checkpoint
 
     @activity.defn(name="gateway.call")
@@ -109,9 +90,9 @@ class Gateway(GatewayPort):
                 case "waiting":
                     return await self._waiting(call, request)
                 case "unknown":
-                    return await self._resolved(call)
+                    return await self._recovery.resolved(call)
                 case _:
-                    return await self._recover(call)
+                    return await self._recovery.recover(call)
         except ClaimLost:  # to a halt that came after we had looked?
             if halt := (await load(self._database, facts.run_id, facts.call_id)).halted:
                 raise Stopped(halt) from None
@@ -135,7 +116,7 @@ class Gateway(GatewayPort):
                 return await self._claim_and_perform(judged, verdict)
 
     async def _denied(self, judged: Judged, verdict: Deny) -> CallResult:
-        given = _given(judged.call, verdict, judged.tier)
+        given = judged.call.given(verdict, judged.tier)
         if verdict.rule == "provenance.unanchored":
             await self._asking.want_endorsement(judged, given)
         return await self._effects.refuse(
@@ -145,7 +126,7 @@ class Gateway(GatewayPort):
     async def _refused(self, call: Candidate, refusal: Refusal, *, correctable: bool = False) -> CallResult:
         verdict = Deny(refusal.rule, refusal.reason)
         return await self._effects.refuse(
-            call.facts, _given(call, verdict), _not_performed(verdict), correctable=correctable
+            call.facts, call.given(verdict), _not_performed(verdict), correctable=correctable
         )
 
     async def _approved_or_ask(self, judged: Judged, verdict: Allow | Ask) -> CallResult:
@@ -163,7 +144,7 @@ class Gateway(GatewayPort):
                 word = "approved" if facts.approval_state == "approve" else "edited"
                 return await self._claim_and_perform(judged, Allow("approval.given", f"{word} by {facts.decided_by}"))
             case "respond":
-                given = _given(call, Deny("approval.responded", f"{facts.decided_by} answered instead"))
+                given = call.given(Deny("approval.responded", f"{facts.decided_by} answered instead"))
                 text = facts.decision_reason or "(no answer)"
                 return await self._effects.refuse(facts, given, text, is_error=False)
             case "reject":
@@ -187,7 +168,7 @@ class Gateway(GatewayPort):
 
     async def _ask(self, judged: Judged, verdict: Allow | Ask) -> CallResult:
         """Open the approval, and look again: someone may have said yes to the next few calls like this one."""
-        await self._asking.ask(judged, _given(judged.call, Ask(verdict.rule, verdict.reason), judged.tier))
+        await self._asking.ask(judged, judged.call.given(Ask(verdict.rule, verdict.reason), judged.tier))
         await self._checkpoint("approval-asked")
         facts = await load(self._database, judged.call.facts.run_id, judged.call.facts.call_id)
         return await self._approved_or_ask(replace(judged, call=replace(judged.call, facts=facts)), verdict)
@@ -197,7 +178,7 @@ class Gateway(GatewayPort):
         facts = judged.call.facts
         if facts.subject and not facts.code_sent:
             try:
-                await self._asking.send_code(judged, self._context(facts))
+                await self._asking.send_code(judged, self._execution.context(facts))
             except StoreUnavailable:
                 raise
             except Exception as error:
@@ -213,155 +194,12 @@ class Gateway(GatewayPort):
         if call.spec is BUILTIN["wait"]:
             return await self._start_waiting(call, verdict)
         if call.spec is BUILTIN["delegate"]:
-            return await self._delegate(call, _given(call, verdict, judged.tier))
+            return await self._delegate(call, call.given(verdict, judged.tier))
         try:
-            claim = await self._claim(call, call.spec, verdict, judged.tier, windows_of(judged))
+            claim = await self._execution.claim(call, call.spec, verdict, judged.tier, windows_of(judged))
         except CapReached as error:
             return await self._refused(call, Refusal(rule=error.rule, reason=str(error)))
-        return await self._perform(claim)
-
-    async def _claim(
-        self,
-        call: Candidate,
-        spec: ToolSpec,
-        verdict: Verdict,
-        tier: Tier | None = None,
-        windows: Sequence[Window] = (),
-    ) -> Claim:
-        """Own the effect, freshly. Raises ClaimLost, CapReached, EffectInDoubt."""
-        await self._checkpoint("before-claim")
-        started = time.monotonic()
-        # The digest that was just found to fit: the statement finds the approval unchanged, unexpired and given.
-        claim = await self._effects.claim(
-            call.facts,
-            spec,
-            _given(call, verdict, tier),
-            approved_digest=call.facts.approved_digest,
-            windows=windows,
-        )
-        await self._checkpoint("after-claim")
-        if time.monotonic() - started > CLAIM_FRESH_SECONDS:
-            raise EffectInDoubt("the claim took too long to be sure that it is still ours; nothing was done")
-        return claim
-
-    async def _perform(self, claim: Claim) -> CallResult:
-        arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
-        ctx = self._context(claim.facts)
-        if claim.spec is BUILTIN["read_output"]:
-            outcome: Result | Doubt = await builtins.read_output(self._database, claim.facts.run_id, **arguments)
-        else:
-            outcome = await perform(claim.spec, ctx, arguments)
-        await self._checkpoint("after-effect")
-        if isinstance(outcome, Doubt):
-            return await self._settle_doubt(claim, outcome)
-        return await self._settle(claim, outcome)
-
-    async def _settle(self, claim: Claim, result: Result) -> CallResult:
-        # Shielded: a result that is known must be written, whatever else is being cancelled.
-        settling = asyncio.ensure_future(self._written(claim, result))
-        try:
-            answer = await asyncio.shield(settling)
-        except asyncio.CancelledError:
-            await settling
-            raise
-        await self._checkpoint("after-settle")
-        return answer
-
-    async def _written(self, claim: Claim, result: Result) -> CallResult:
-        """Settle, through a short outage too: a known result must not become a question to a person."""
-        for pause in SETTLE_PAUSES:
-            try:
-                return await self._weighed(claim, result)
-            except StoreUnavailable:
-                await asyncio.sleep(pause)
-            with suppress(StoreUnavailable):
-                facts = await load(self._database, claim.facts.run_id, claim.facts.call_id)
-                if facts.stored_result and facts.fence == claim.fence:
-                    return facts.stored_result  # it was written; only the reply was lost
-        return await self._weighed(claim, result)
-
-    async def _weighed(self, claim: Claim, result: Result) -> CallResult:
-        """Settle, with what the tool's own history says about the data, and with whom it was asked for in mind."""
-        facts = claim.facts
-        if result.origin == "trusted" and await self._bench.led_astray(facts, claim.spec):
-            result = replace(result, origin="untrusted")
-        asked = Asked(facts.tenant, facts.run_id, facts.call_id, facts.digest)
-        judged = await weighed(self._database, claim.spec, asked, result.data, result)
-        return await self._effects.settle(claim, judged, await news_of(self._transcripts, facts, judged))
-
-    # ── doubt ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _recover(self, call: Candidate) -> CallResult:
-        """An earlier attempt claimed this effect and left no result: the contract decides."""
-        facts, spec = call.facts, call.spec
-        if spec is None or (call.pinned and spec.pinned_hash != call.pinned.pinned_hash):
-            raise EffectInDoubt(f"this worker does not have {facts.tool} as the agent was published with it")
-        seen = Claim(facts, spec, facts.fence or 1)
-        if spec.contract.name == "irreversible":
-            return await self._unknown(seen, "the attempt that made this call died before its result was stored")
-        if facts.expired:
-            return await self._unknown(seen, "its approval expired before it could be tried again")
-        if seen.fence >= TRIES and spec.contract.name != "pure":
-            return await self._unknown(seen, f"{seen.fence} attempts left no result")
-        claim = await self._claim(call, spec, Allow("effect.recovered", spec.contract.name))
-        if spec.contract.name == "checkable":
-            return await self._probe(claim, "an earlier attempt left no result", go_on=True)
-        return await self._perform(claim)
-
-    async def _settle_doubt(self, claim: Claim, doubt: Doubt) -> CallResult:
-        """This very attempt does not know what its tool did."""
-        if doubt.settles == "probe":
-            return await self._probe(claim, doubt.reason, go_on=False)
-        if doubt.settles == "retry" and claim.fence < TRIES:
-            raise EffectInDoubt(doubt.reason)
-        return await self._unknown(claim, doubt.reason)
-
-    async def _probe(self, claim: Claim, reason: str, *, go_on: bool) -> CallResult:
-        """Ask the target. If it did not happen: perform it (`go_on`), or tell the model that it failed."""
-        arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
-        found = await probe(claim.spec, self._context(claim.facts), arguments)
-        match found:
-            case Result():
-                return await self._settle(claim, found)
-            case None if go_on:
-                return await self._perform(claim)
-            case None:
-                origin = claim.spec.facts.output  # the reason may be the tool's own words
-                return await self._settle(
-                    claim, from_error(f"it did not happen: {reason}", origin, "probe", happened=False)
-                )
-            case Doubt() if claim.fence < TRIES:
-                raise EffectInDoubt(f"{reason}; {found.reason}")
-            case Doubt():
-                return await self._unknown(claim, f"{reason}; {found.reason}")
-
-    async def _unknown(self, claim: Claim, reason: str) -> CallResult:
-        rule = rule_for(await self._bench.candidate(claim.facts))
-        approval_id = await self._effects.doubt(claim, reason, rule)
-        return Unknown(call_id=claim.facts.call_id, approval_id=approval_id, tool=claim.facts.tool)
-
-    async def _resolved(self, call: Candidate) -> CallResult:
-        """A person was asked what happened; act on the answer."""
-        facts, spec = call.facts, call.spec
-        assert facts.approval_id
-        if spec is None:
-            raise EffectInDoubt(f"this worker does not have {facts.tool}")
-        claim = Claim(facts, spec, facts.fence or 1)
-        note = f" ({facts.decision_reason})" if facts.decision_reason else ""
-        match facts.approval_state:
-            case "happened":
-                text = f"It happened, says {facts.decided_by}{note}; the reply was lost."
-                return await self._settle(claim, from_value(text, "trusted", facts.call_id, "person"))
-            case "did-not" if facts.approved_digest != facts.binding(spec.pinned_hash, None):
-                text = f"{facts.decided_by} says it did not happen{note}. It was not tried again: {UNFIT}"
-                return await self._settle(claim, from_error(text, happened=False))
-            case "did-not":
-                allowed = Allow("unknown.did-not", f"{facts.decided_by} says it did not happen{note}")
-                return await self._perform(await self._claim(call, spec, allowed))
-            case "stop":
-                return await self._settle(claim, from_error(f"{facts.decided_by} stopped the run here{note}"))
-            case _:
-                return Unknown(call_id=facts.call_id, approval_id=facts.approval_id, tool=facts.tool)
+        return await self._execution.perform(claim)
 
     # ── halts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -375,22 +213,26 @@ class Gateway(GatewayPort):
             case Leave():
                 return Halted(call_id=facts.call_id, halt=halt)
             case GoOn():
-                return await (self._waiting(call, request) if facts.state == "waiting" else self._resolved(call))
+                return await (
+                    self._waiting(call, request) if facts.state == "waiting" else self._recovery.resolved(call)
+                )
             case Refuse(reason=reason):
                 return await self._refused(call, Refusal(rule=halt.rule, reason=reason))
             case NotDone(reason=reason):
-                return await self._settle(_held(call), from_error(reason, settled_by="halt", happened=False))
+                return await self._execution.settle(_held(call), from_error(reason, settled_by="halt", happened=False))
             case AskPerson(reason=reason):
-                return await self._unknown(_held(call), reason)
+                return await self._execution.unknown(_held(call), reason)
             case AskTarget(reason=reason, final=final):
                 arguments = _held(call).spec.arguments.validate(facts.effective_arguments)
-                found = await probe(_held(call).spec, self._context(facts), arguments)
+                found = await probe(_held(call).spec, self._execution.context(facts), arguments)
                 if isinstance(found, Result):
-                    return await self._settle(_held(call), found)
+                    return await self._execution.settle(_held(call), found)
                 if found is None and final:
-                    return await self._settle(_held(call), from_error(reason, settled_by="probe", happened=False))
+                    return await self._execution.settle(
+                        _held(call), from_error(reason, settled_by="probe", happened=False)
+                    )
                 if found is not None and halt.scope == "tool":
-                    return await self._unknown(_held(call), found.reason)
+                    return await self._execution.unknown(_held(call), found.reason)
                 return Halted(call_id=facts.call_id, halt=halt)
 
     # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -398,7 +240,7 @@ class Gateway(GatewayPort):
     async def _start_waiting(self, call: Candidate, verdict: Verdict) -> CallResult:
         assert call.spec
         until = builtins.wait_until(call.spec.arguments.validate(call.facts.effective_arguments), datetime.now(UTC))
-        await self._effects.claim(call.facts, call.spec, _given(call, verdict), wait_until=until)
+        await self._effects.claim(call.facts, call.spec, call.given(verdict), wait_until=until)
         return Wait(call_id=call.facts.call_id, until=until)
 
     async def _delegate(self, call: Candidate, given: VerdictGiven) -> CallResult:
@@ -418,22 +260,12 @@ class Gateway(GatewayPort):
         if call.spec is BUILTIN["delegate"] and not request.woken:
             return await self._delegations.under_way(facts)
         if call.spec is BUILTIN["delegate"]:
-            return await self._settle(_held(call), await self._delegations.outcome(facts))
+            return await self._execution.settle(_held(call), await self._delegations.outcome(facts))
         assert facts.wait_until
         if not request.woken:
             return Wait(call_id=facts.call_id, until=facts.wait_until)
         text = builtins.woke_up(facts.wait_until, datetime.now(UTC))
-        return await self._settle(Claim(facts, call.spec, facts.fence or 1), from_value(text, "trusted", facts.call_id))
-
-    def _context(self, facts: CallFacts) -> ToolContext:
-        return ToolContext(
-            run_id=facts.run_id,
-            call_id=facts.call_id,
-            agent=facts.agent,
-            tenant=facts.tenant,
-            requester=facts.requester,
-            settings=self._settings,
-        )
+        return await self._execution.settle(_held(call), from_value(text, "trusted", facts.call_id))
 
 
 def _held(call: Candidate) -> Claim:
@@ -442,27 +274,9 @@ def _held(call: Candidate) -> Claim:
     return Claim(call.facts, call.spec, call.facts.fence)
 
 
-UNFIT = "the approval was given for another call: arguments, tool, policy, taint or expiry have changed since"
-
-
 def _needs_more_people(facts: CallFacts) -> bool:
     """An edit is one person's yes; where more are asked, or someone has to confirm, they see the edited call."""
     return (facts.needed or 1) > 1 or facts.subject is not None
-
-
-def _given(call: Candidate, verdict: Verdict, tier: Tier | None = None) -> VerdictGiven:
-    words = {Allow: "allow", Ask: "ask", Deny: "deny"}
-    return VerdictGiven.model_validate(
-        {
-            "call_id": call.facts.call_id,
-            "tool": call.facts.tool[:64],
-            "verdict": words[type(verdict)],
-            "rule": verdict.rule,
-            "reason": verdict.reason,
-            "tier": tier or (call.spec.tier if call.spec else None),
-            "policy_version": call.facts.policy_version(),
-        }
-    )
 
 
 def _not_performed(verdict: Deny) -> str:

@@ -16,11 +16,12 @@ from activities.policy.cedar import Question
 from activities.policy.engine import Judgement
 from activities.policy.provenance import Evidence
 from activities.policy.store import Effective
-from activities.policy.verdicts import Deny, Verdict, strictest
+from activities.policy.verdicts import Allow, Ask, Deny, Verdict, strictest
 from activities.storage.canonical import sha256_hex
 from activities.tools.errors import InvalidArguments
 from activities.tools.spec import ToolSpec
 from workflows.contracts.calls import Tier
+from workflows.contracts.events import VerdictGiven
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,21 @@ class Candidate:
     spec: ToolSpec | None
     above: tuple[AgentVersion, ...] = ()  # the agents of the runs above its run, the first one first
     used_seconds: float = 0.0  # active time of its run so far
+
+    def given(self, verdict: Verdict, tier: Tier | None = None) -> VerdictGiven:
+        """The verdict on it as the trace has it; `tier`: that of its arguments, where they were looked at."""
+        words = {Allow: "allow", Ask: "ask", Deny: "deny"}
+        return VerdictGiven.model_validate(
+            {
+                "call_id": self.facts.call_id,
+                "tool": self.facts.tool[:64],
+                "verdict": words[type(verdict)],
+                "rule": verdict.rule,
+                "reason": verdict.reason,
+                "tier": tier or (self.spec.tier if self.spec else None),
+                "policy_version": self.facts.policy_version(),
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import pytest
 
 from activities.agents.versions import AgentVersion
 from activities.approvals.authority import Authority
-from activities.gateway.call import CallResult
 from activities.identity.principals import Principals
 from activities.identity.signatures import new_key, sign
 from activities.rehearsal.graduation import written
@@ -15,7 +14,7 @@ from activities.rehearsal.proposals import Hand, Proposal, ProposalRefused, Prop
 from activities.rehearsal.trial import Found, graduate
 from tests.harness.door import Call, Door
 from workers.keys import Signer
-from workflows.contracts.calls import NeedsApproval, Observed, Refused
+from workflows.contracts.calls import CallResult, NeedsApproval, Observed, Refused
 
 BO, MO = "bo@acme.example", "mo@acme.example"
 GOAL = f"Tell {BO} and {MO}, and note it."

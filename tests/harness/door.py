@@ -11,7 +11,7 @@ import asyncpg
 
 from activities.agents.definition import AgentDefinition
 from activities.agents.versions import AgentVersion, resolve
-from activities.gateway.call import Checkpoint, no_checkpoint
+from activities.gateway.execution import Checkpoint, no_checkpoint
 from activities.model.provider import Message
 from activities.policy.store import SQL as POLICIES
 from activities.policy.store import version_of
