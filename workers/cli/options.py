@@ -6,3 +6,11 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Data as JSON.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; you, if not given.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the end of it after a slash.")]
+Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why. It is recorded, and the agent reads it.")]
+
+HaltRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run's id, or the end of it after a slash.")]
+HaltAgent = Annotated[str | None, typer.Option("--agent", help="Every run of this agent.")]
+HaltTool = Annotated[str | None, typer.Option("--tool", help="Every call of this tool; runs go on without it.")]
+HaltTenant = Annotated[str | None, typer.Option("--tenant", help="Every run of this tenant.")]
+HaltFleet = Annotated[bool, typer.Option("--fleet", help="Everything.")]
