@@ -21,19 +21,17 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from activities.budgets.grants import Grant
+from activities.approvals.orders import Order
 from activities.errors import Permanent
-from activities.halts.halts import HaltOrder, LiftOrder
 from activities.identity.proof import canonical_name
 from activities.identity.signatures import PrivateKey, fingerprint, new_key, public_bytes, sign
 from activities.identity.statements import decision_statement, message_statement
-from activities.undo.orders import RollbackOrder
 from workers.services.home import Home
 from workflows.contracts.approvals import Decision
 from workflows.contracts.messages import MessageReceived
 
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,199}")  # one file of one folder, whatever someone calls a key
-Order = TypeVar("Order", HaltOrder, LiftOrder, Grant, RollbackOrder)
+Ordered = TypeVar("Ordered", bound=Order)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -84,7 +82,7 @@ class Signer:
         dated = message.model_copy(update={"key": self.key_id, "at": datetime.now(UTC)})
         return dated.model_copy(update={"signature": sign(self.private, message_statement(run_id, dated))})
 
-    def order(self, order: Order) -> Order:
+    def order(self, order: Ordered) -> Ordered:
         """The order to halt, to lift or to take back, or the grant, signed as of now. Raises NotSignable."""
         dated = order.model_copy(update={"key": self.key_id, "at": datetime.now(UTC)})
         return dated.model_copy(update={"signature": sign(self.private, dated.statement())})

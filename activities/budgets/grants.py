@@ -8,17 +8,16 @@ platform allow in a run, an hour, a day or a month holds as before.
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from activities.agents.versions import Agents
 from activities.approvals.authority import Authority, Identified
+from activities.approvals.orders import Order
 from activities.budgets.alarms import SQL
 from activities.errors import Permanent
 from activities.identity.proof import canonical_name
-from activities.identity.statements import instant
 from activities.ledger.caps import DEFAULTS, Rule, budget_rules, stored_rules
 from activities.ledger.ledger import naming_breaches, wanted
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
@@ -26,7 +25,6 @@ from activities.runs.slots import SECONDS
 from activities.storage.canonical import canonical_json, clean_text
 from activities.storage.database import Database
 from activities.storage.trace import Trace
-from workflows.contracts.base import NAME, Frozen
 from workflows.contracts.budgets import Budget, Count, Usd, micros_to_usd, usd_to_micros
 from workflows.contracts.events import BudgetGranted
 
@@ -49,8 +47,8 @@ def new_grant_id() -> str:
     return f"grant-{secrets.token_hex(4)}"
 
 
-class Grant(Frozen):
-    """Someone adds to the budget of a run. `key`, `at` and `signature` prove who."""
+class Grant(Order):
+    """Someone adds to the budget of a run."""
 
     grant_id: str = Field(default_factory=new_grant_id, min_length=1, max_length=200, pattern=r"^[\w.-]+$")
     run_id: str = Field(min_length=1, max_length=1_000)
@@ -59,11 +57,7 @@ class Grant(Frozen):
     tool_calls: Count = 0
     minutes: Count = 0
     steps: Count = 0
-    by: str = Field(min_length=1, max_length=320, pattern=NAME)
     reason: str = Field(default="", max_length=2_000)
-    key: str | None = None
-    at: datetime | None = None
-    signature: str | None = None
 
     @model_validator(mode="after")
     def _adds_something(self) -> "Grant":
@@ -80,10 +74,9 @@ class Grant(Frozen):
         counts = {name: getattr(self, name) for name in ("tokens", "tool_calls", "minutes", "steps")}
         return {"usd_micros": usd_to_micros(self.usd), **counts}
 
-    def statement(self) -> Mapping[str, Any]:
-        """What is signed of it: the run and every amount, so that it fits no other and grows no larger."""
-        said = {"kind": "grant", "grant_id": self.grant_id, "run_id": self.run_id, **self.added, "reason": self.reason}
-        return {**said, "by": self.by, "at": instant(self.at), "key": self.key}
+    def said(self) -> Mapping[str, Any]:
+        """The run and every amount, so that it fits no other and grows no larger."""
+        return {"kind": "grant", "grant_id": self.grant_id, "run_id": self.run_id, **self.added, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -128,15 +121,7 @@ class Grants:
         return Given(grant, Budget.model_validate_json(row["budget"]), who.proof, again=not given)
 
     async def _who(self, grant: Grant, run: Any) -> Identified:
-        who = await self.authority.identify(
-            tenant=run["tenant"],
-            by=grant.by,
-            key=grant.key,
-            signature=grant.signature,
-            statement=grant.statement(),
-            at=grant.at,
-            not_before=run["opened_at"],
-        )
+        who = await grant.giver(self.authority, run["tenant"], run["opened_at"])
         if isinstance(who, Identified):
             return who
         raise GrantRefused(f"{grant.by} cannot add to the budget of {grant.run_id}: {who.reason}")
@@ -166,7 +151,6 @@ def _raised(budget: Budget, grant: Grant) -> Budget:
 
 
 def _columns(grant: Grant, who: Identified, its_own: bool, windows: list[Window]) -> dict[str, Any]:
-    signed = who.proof == "signature"
     trace = _trace(grant, who).columns
     return {
         "grant_id": grant.grant_id,
@@ -174,10 +158,7 @@ def _columns(grant: Grant, who: Identified, its_own: bool, windows: list[Window]
         "added": canonical_json(grant.added),
         "by": who.name,
         "reason": clean_text(grant.reason),
-        "proof": who.proof,
-        "key": grant.key if signed else None,
-        "signature": grant.signature if signed else None,
-        "statement": canonical_json(dict(grant.statement())) if signed else None,
+        **grant.proof(who),
         "most": canonical_json(BY_REQUESTER) if its_own else None,
         "wanted": wanted(windows),
         "hold_seconds": float(SECONDS),

@@ -14,13 +14,13 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from activities.approvals.authority import Authority, Identified
+from activities.approvals.orders import Order
 from activities.errors import Permanent
 from activities.identity.proof import EVERY_TENANT
-from activities.identity.statements import instant
-from activities.storage.canonical import canonical_json, clean_text
+from activities.storage.canonical import clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
-from workflows.contracts.base import NAME, Frozen
+from workflows.contracts.base import NAME
 from workflows.contracts.halts import HaltNotice, HaltScope
 
 SQL = Queries(__file__, "halts.sql")
@@ -38,16 +38,12 @@ class LiftRefused(Permanent):
     """This person's order to lift does not count."""
 
 
-class HaltOrder(Frozen):
+class HaltOrder(Order):
     """Someone stops something. `key`, `at` and `signature` prove who; without them the order counts, and is marked."""
 
     scope: HaltScope
     target: str = Field(default="", max_length=400, pattern=NAME)
-    by: str = Field(min_length=1, max_length=320, pattern=NAME)
     reason: str = Field(default="", max_length=2_000)
-    key: str | None = None
-    at: datetime | None = None
-    signature: str | None = None
 
     @model_validator(mode="after")
     def _aims(self) -> "HaltOrder":
@@ -55,24 +51,19 @@ class HaltOrder(Frozen):
             raise ValueError("a halt of the fleet names nothing; any other names what it halts")
         return self
 
-    def statement(self) -> Mapping[str, Any]:
-        """What is signed of it."""
-        said = {"kind": "halt", "scope": self.scope, "target": self.target, "reason": self.reason}
-        return {**said, "by": self.by, "at": instant(self.at), "key": self.key}
+    def said(self) -> Mapping[str, Any]:
+        """Its scope, its target and why."""
+        return {"kind": "halt", "scope": self.scope, "target": self.target, "reason": self.reason}
 
 
-class LiftOrder(Frozen):
+class LiftOrder(Order):
     """Someone wants a halt lifted."""
 
     halt_id: str
-    by: str = Field(min_length=1, max_length=320, pattern=NAME)
-    key: str | None = None
-    at: datetime | None = None
-    signature: str | None = None
 
-    def statement(self) -> Mapping[str, Any]:
-        """What is signed of it. The halt's id is in it: an order to lift one lifts no other."""
-        return {"kind": "lift", "halt_id": self.halt_id, "by": self.by, "at": instant(self.at), "key": self.key}
+    def said(self) -> Mapping[str, Any]:
+        """The halt's id: an order to lift one lifts no other."""
+        return {"kind": "lift", "halt_id": self.halt_id}
 
 
 @dataclass(frozen=True)
@@ -124,7 +115,7 @@ class Halts:
 
         Raises StoreUnavailable.
         """
-        who = await self._who(await self._tenant(order.scope, order.target), order)
+        who = await order.signer(self._authority, await self._tenant(order.scope, order.target))
         row = await SQL["order"].row(
             self._database,
             halt_id=f"halt-{secrets.token_hex(4)}",
@@ -132,7 +123,7 @@ class Halts:
             target=clean_text(order.target),
             by=who.name if who else clean_text(order.by),
             reason=clean_text(order.reason),
-            **_proof(order, who),
+            **order.proof(who),
         )
         return _halt(row)
 
@@ -140,19 +131,11 @@ class Halts:
         """One person's order to lift. Raises HaltUnknown, LiftRefused, StoreUnavailable."""
         halt = await self.find(order.halt_id)
         scope = halt.notice.scope
-        who = await self._authority.identify(
-            tenant=await self._tenant(scope, halt.notice.target),
-            by=order.by,
-            key=order.key,
-            signature=order.signature,
-            statement=order.statement(),
-            at=order.at,
-            not_before=halt.at,
-        )
+        who = await order.giver(self._authority, await self._tenant(scope, halt.notice.target), halt.at)
         if not isinstance(who, Identified):
             raise LiftRefused(f"{order.by} cannot lift {order.halt_id}: {who.reason}")
         row: Any = await SQL["lift"].row(
-            self._database, halt_id=order.halt_id, by=who.name, people=halt.people, **_proof(order, who)
+            self._database, halt_id=order.halt_id, by=who.name, people=halt.people, **order.proof(who)
         )
         return Lifting(halt, row["lifted"], tuple(row["by_whom"]))
 
@@ -176,19 +159,6 @@ class Halts:
         """Close the halts of runs that have ended, so many seconds ago."""
         await SQL["retire"].rows(self._database, age=age)
 
-    async def _who(self, tenant: str, order: HaltOrder) -> Identified | None:
-        if order.key is None or order.signature is None:
-            return None
-        who = await self._authority.identify(
-            tenant=tenant,
-            by=order.by,
-            key=order.key,
-            signature=order.signature,
-            statement=order.statement(),
-            at=order.at,
-        )
-        return who if isinstance(who, Identified) else None
-
     async def _tenant(self, scope: HaltScope, target: str) -> str:
         """Whose people have a say: the tenant's, or those of every tenant where more than one is concerned."""
         if scope == "tenant":
@@ -196,14 +166,6 @@ class Halts:
         if scope == "run" and (row := await SQL["tenant_of"].row(self._database, run_id=target)):
             return str(row["tenant"])
         return EVERY_TENANT
-
-
-def _proof(order: HaltOrder | LiftOrder, who: Identified | None) -> dict[str, Any]:
-    """The columns that say how we know who gave an order."""
-    if who is None or who.proof != "signature":
-        return {"proof": "unsigned", "key": None, "signature": None, "statement": None}
-    statement = canonical_json(dict(order.statement()))
-    return {"proof": "signature", "key": order.key, "signature": order.signature, "statement": statement}
 
 
 def _halt(row: Any) -> Halt:

@@ -7,18 +7,17 @@ but calls through the gateway, each with its own verdict.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
-from activities.approvals.authority import Authority, Identified
+from activities.approvals.authority import Authority
+from activities.approvals.orders import Order
 from activities.errors import Permanent
-from activities.identity.statements import instant
-from activities.storage.canonical import canonical_json, clean_text
+from activities.storage.canonical import clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
-from workflows.contracts.base import NAME, Frozen
+from workflows.contracts.base import NAME
 from workflows.contracts.runs import GOAL_LIMIT, RunRequest
 
 SQL = Queries(__file__, "undo.sql")
@@ -40,21 +39,16 @@ def is_rollback(run_id: str) -> bool:
     return _RESERVED.match(run_id) is not None
 
 
-class RollbackOrder(Frozen):
-    """Someone wants back what a run did after a step. `key`, `at` and `signature` prove who."""
+class RollbackOrder(Order):
+    """Someone wants back what a run did after a step."""
 
     run_id: str = Field(min_length=1, max_length=1_000, pattern=NAME)
     to_step: int = Field(default=0, ge=0, le=1_000_000)
-    by: str = Field(min_length=1, max_length=320, pattern=NAME)
     reason: str = Field(default="", max_length=2_000)
-    key: str | None = None
-    at: datetime | None = None
-    signature: str | None = None
 
-    def statement(self) -> Mapping[str, Any]:
-        """What is signed of it."""
-        said = {"kind": "rollback", "run_id": self.run_id, "to_step": self.to_step, "reason": self.reason}
-        return {**said, "by": self.by, "at": instant(self.at), "key": self.key}
+    def said(self) -> Mapping[str, Any]:
+        """The run, the step and why."""
+        return {"kind": "rollback", "run_id": self.run_id, "to_step": self.to_step, "reason": self.reason}
 
 
 Proof = Literal["signature", "unsigned", "definition"]
@@ -110,8 +104,8 @@ class Rollbacks:
         target = await self.target(order.run_id)
         if target.is_open:
             raise RollbackRefused(_at_work(order.run_id))
-        who = None if by_definition else await self._who(target.tenant, order)
-        signed = who is not None and who.proof == "signature"
+        who = None if by_definition else await order.signer(self._authority, target.tenant)
+        proof = order.proof(who) | ({"proof": "definition"} if by_definition else {})
         row = await SQL["order"].row(
             self._database,
             run=order.run_id,
@@ -119,10 +113,7 @@ class Rollbacks:
             again=again,
             who=who.name if who else clean_text(order.by),
             why=clean_text(order.reason),
-            how="definition" if by_definition else "signature" if signed else "unsigned",
-            key=order.key if signed else None,
-            signature=order.signature if signed else None,
-            statement=canonical_json(dict(order.statement())) if signed else None,
+            **proof,
         )
         if row is None:
             raise RollbackRefused(_at_work(order.run_id))
@@ -145,19 +136,6 @@ class Rollbacks:
                 f"{run_id} is a rollback itself; what it took back is done again by starting the agent anew"
             )
         return Target(row["tenant"], row["agent_version"], row["status"] == "open")
-
-    async def _who(self, tenant: str, order: RollbackOrder) -> Identified | None:
-        if order.key is None or order.signature is None:
-            return None
-        who = await self._authority.identify(
-            tenant=tenant,
-            by=order.by,
-            key=order.key,
-            signature=order.signature,
-            statement=order.statement(),
-            at=order.at,
-        )
-        return who if isinstance(who, Identified) else None
 
 
 def _at_work(run_id: str) -> str:

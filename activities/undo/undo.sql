@@ -7,7 +7,7 @@ SELECT tenant, status, agent_version FROM runs WHERE run_id = :run_id;
 
 -- name: order
 -- Order a rollback, or find the one there is. No row for a run that is open.
-SELECT rollback_id FROM order_rollback(:run, :step::int, :again::boolean, :who, :why, :how, :key::text, :signature::text,
+SELECT rollback_id FROM order_rollback(:run, :step::int, :again::boolean, :who, :why, :proof, :key::text, :signature::text,
                                        :statement::text);
 
 -- name: find

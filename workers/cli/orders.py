@@ -7,7 +7,7 @@ from workers.services import Home
 from workers.settings import from_environment
 
 
-def signed(order: keys.Order) -> keys.Order:
+def signed(order: keys.Ordered) -> keys.Ordered:
     """Signed, if there is a key on this machine for who orders. Raises KeyExposed, KeyUnreadable."""
     signer = keys.find(Home.locate(), order.by)
     return signer.order(order) if signer else order
