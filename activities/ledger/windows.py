@@ -64,13 +64,19 @@ class Window:
         """What is told when it has too little left."""
         left = max(self.cap - used - reserved, 0)
         per = {"action": "at once", "total": "at a time"}.get(self.period, f"a {self.period}")
-        by = "" if self.call_class == EVERY else f" by {self.call_class.removeprefix('tool:')} calls"
         held = f", {self._said(reserved)} reserved" if reserved else ""
         reason = (
-            f"{self._said(left)} of {self._said(self.cap)} {self._what}{by} {per} are left to this {self.scope} "
+            f"{self._said(left)} of {self._said(self.cap)} {self._what_by_whom} {per} are left to this {self.scope} "
             f"({self._said(used)} used{held}), and it needs {self._said(amount)}"
         )
         return CapReached(self.rule, reason, left=left, unit=self.unit)
+
+    @property
+    def _what_by_whom(self) -> str:
+        if self.call_class == EVERY:
+            return self._what
+        by = self.call_class.removeprefix("tool:")
+        return f"{by} calls" if self.unit == "calls" else f"{self._what} by {by} calls"
 
     @property
     def _what(self) -> str:
