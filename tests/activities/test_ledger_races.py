@@ -64,9 +64,9 @@ async def test_runs_of_several_agents_share_what_their_tenant_may_use(systems: S
 
 
 # ── split over sub-agents ───────────────────────────────────────────────────────────────────────────────────────────
-# A call to `delegate` is no call of its own in any window of calls: in those of the run it holds what it hands on, until
-# that has ended, and then stands there for the calls that the sub-agent made. In those of tenant, agent and day there
-# are the calls that somebody performed, whoever it was.
+# A call to `delegate` is no call of its own in any window of calls. In those of the run it holds what it hands on, and
+# once that has ended it stands there for the calls that the sub-agent made; those of tenant, agent and day count the
+# calls that somebody performed, whoever it was.
 
 WIDTH = 5  # sub-agents at work at once
 
