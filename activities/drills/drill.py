@@ -24,7 +24,7 @@ from activities.drills import tools
 from activities.drills.caller import LOOPBACK
 from activities.drills.decoy import Decoy
 from activities.drills.measure import Figures, is_of, measured
-from activities.drills.script import KINDS, Kind, goal_of
+from activities.drills.script import KINDS, SUB_AGENT, Kind, goal_of
 from activities.errors import Transient
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
 from activities.halts.tell import CALL_SECONDS, tell_halted, tell_lifted
@@ -71,7 +71,8 @@ class Drills(DrillsPort):
 
     async def play(self, client: Client, request: DrillRequest) -> DrillReport:
         """One drill with this client."""
-        await self._agents.publish(resolve(definition(), "."))
+        for each in definitions():
+            await self._agents.publish(resolve(each, "."))
         drill = Drill(client, self._database, request, self._queue)
         report = await drill.play()
         await self._store(report, request.by)
@@ -94,18 +95,24 @@ class Drills(DrillsPort):
         log.info("drill.ended", **report.model_dump(include={"drill_id", "passed", "p99_seconds", "late_effects"}))
 
 
-def definition() -> AgentDefinition:
-    """The decoys' agent. Its budget is no part of what is drilled."""
+def definitions() -> tuple[AgentDefinition, ...]:
+    """The agents of decoys: the one they are runs of, and the one it delegates to."""
+    return _definition(SUB_AGENT), _definition(AGENT, delegates=[SUB_AGENT])
+
+
+def _definition(name: str, **more: Any) -> AgentDefinition:
+    """One of them. Its budget is no part of what is drilled."""
     used = sorted(tools_in(tools))
     return AgentDefinition.model_validate(
         {
-            "name": AGENT,
+            "name": name,
             "description": "Acts on a decoy, so that the off switch can be drilled (`stanchion drill`).",
             "instructions": "Do as the script says.",
             "model": "scripted:activities.drills.script:turn",
             "tools": [{"module": tools.MODULE, "use": used}],
             "approvals": {"tools": {"touch_if_allowed": {"always": True}}},
             "budget": {"tool_calls": 10_000, "steps": 10_000, "minutes": 60, "tokens": 10_000_000},
+            **more,
         }
     )
 
@@ -135,7 +142,7 @@ class Drill:
             await self._tempt()
             await asyncio.sleep(max(ordered + self._request.watch_seconds - self._decoy.now(), 0))
             begun = [(effect["run_id"], effect["call_id"]) for effect in halt.in_flight]
-            figures = measured(self._decoy.hits, ordered, committed, begun)
+            figures = measured(self._decoy.hits, ordered, committed, begun, tuple(self._runs))
             settled = Counter[str](each.outcome for each in await self._halts.in_flight(halt.notice.halt_id))
         await SQL["let_go"].rows(self._database, tenant=self.name)
         lifted = await self._lift(halt)

@@ -19,17 +19,25 @@ class Figures:
     late: int
 
 
-def measured(hits: Sequence[Hit], ordered: float, committed: float, in_flight: Iterable[tuple[str, str]]) -> Figures:
-    """The figures of a drill. All times are the decoy's.
+def measured(
+    hits: Sequence[Hit],
+    ordered: float,
+    committed: float,
+    in_flight: Iterable[tuple[str, str]],
+    decoys: Sequence[str] = (),
+) -> Figures:
+    """The figures of a drill. All times are the decoy's. What a decoy's sub-agent did counts for the decoy.
 
     An effect is late if it came after the halt had committed and its call was not in flight by then, or if it came more
     than `HARD_SECONDS` after the order, in flight or not.
     """
     begun = frozenset(in_flight)
-    acting = {hit.run_id for hit in hits if hit.at < ordered}
+    whose = {run_id: _decoy_of(run_id, decoys) for run_id in {hit.run_id for hit in hits}}
+    acting = {whose[hit.run_id] for hit in hits if hit.at < ordered}
     last: dict[str, float] = {}
     for hit in hits:
-        last[hit.run_id] = max(last.get(hit.run_id, hit.at), hit.at)
+        decoy = whose[hit.run_id]
+        last[decoy] = max(last.get(decoy, hit.at), hit.at)
     seconds = sorted(max(last[run_id] - ordered, 0.0) for run_id in acting)
     return Figures(
         acting=len(acting),
@@ -48,8 +56,13 @@ def is_late(hit: Hit, ordered: float, committed: float, begun: frozenset[tuple[s
 
 
 def is_of(run_id: str, decoy: str) -> bool:
-    """Whether it is this decoy, or a run that this decoy started under its own name."""
-    return run_id == decoy or run_id.startswith(f"{decoy}/")
+    """Whether it is this decoy, or a sub-agent of it: the key of one begins with the run that it works for."""
+    key = run_id.rsplit("/", 1)[-1]
+    return run_id == decoy or key.startswith(f"{decoy.removeprefix('agent/').replace('/', '.')}.")
+
+
+def _decoy_of(run_id: str, decoys: Sequence[str]) -> str:
+    return next((decoy for decoy in decoys if is_of(run_id, decoy)), run_id)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

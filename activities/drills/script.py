@@ -8,6 +8,7 @@ from typing import Any
 from activities.drills.caller import hit_for_ever, place_of
 from activities.model.provider import Message, Text
 
+SUB_AGENT = "stanchion-drill-sub-agent"  # whom decoys hand work to
 TIMER_MINUTES = 1.5 / 60  # so that it fires while the drill still looks
 DONE: dict[str, Any] = {"text": "done"}
 
@@ -18,7 +19,7 @@ Turn = Callable[[int, str], dict[str, Any]]  # step, the decoy's URL -> what the
 class Kind:
     """A kind of decoy work. `acts`: all the time, so that its last effect is measured; others wait or sleep.
 
-    An effect counts for a run if the run, or one that it started under its own name, had it.
+    An effect counts for a run if the run, or one that it delegated to, had it.
     """
 
     name: str
@@ -43,6 +44,12 @@ def _touch_and_wait(step: int, url: str) -> dict[str, Any]:
     return _call("wait", minutes=TIMER_MINUTES) if step % 2 else _touch(step, url)
 
 
+def _delegate(step: int, url: str) -> dict[str, Any]:
+    """Somebody else acts, all the time, for as long as this one is at work."""
+    task = json.dumps({"kind": "burst", "url": url, "run": ""})
+    return _call("delegate", agent=SUB_AGENT, task=task) if step == 1 else DONE
+
+
 KINDS: tuple[Kind, ...] = (
     Kind("process", _once("work_in_a_process")),
     Kind("http", _once("read_slowly")),
@@ -50,6 +57,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("burst", _touch),
     Kind("timer", _touch_and_wait, acts=False),
     Kind("approval", _once("touch_if_allowed"), acts=False),
+    Kind("sub-agent", _delegate),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 

@@ -204,7 +204,9 @@ def _result(facts: CallFacts, row: Any) -> Result:
 
 def _why(row: Any, outcome: Mapping[str, Any]) -> str:
     if row["status"] is None:
-        return "it was never admitted; nothing was spent"
+        refused = json.loads(row["refused"]) if row["refused"] else {}
+        because = ": ".join(filter(None, (refused.get("rule"), refused.get("reason"))))
+        return f"it was never admitted{f' ({because})' if because else ''}; nothing was spent"
     if row["status"] == "open":
         return "its run cannot be followed: another workflow has its id; all that was set aside for it counts as spent"
     spent = json.loads(row["spent"])

@@ -30,6 +30,8 @@ VALUES (:child, :run_id, :call_id, :agent, :agent_version, :task, :budget, :mode
 -- The sub-agent of a call, and what is known of it: how it ended, what it spent, and what it has read.
 SELECT d.child_run_id, d.agent, d.task, r.status, r.outcome::text AS outcome,
        delegation_spent(d.child_run_id)::text AS spent,
+       (SELECT v.body -> 'ending' FROM events v WHERE r.run_id IS NULL AND v.run_id = d.child_run_id
+        AND v.kind = 'run.closed' ORDER BY v.n LIMIT 1)::text AS refused,
        coalesce(r.tainted_by IS NOT NULL OR EXISTS (
            SELECT FROM transcript t WHERE t.run_id = r.run_id AND t.origin = 'untrusted'), true) AS tainted,
        (SELECT t.suspect FROM transcript t WHERE t.run_id = r.run_id AND t.suspect IS NOT NULL

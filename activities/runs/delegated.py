@@ -13,9 +13,11 @@ from activities.errors import Permanent
 from activities.model.provider import Text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
+from activities.storage.trace import Trace
 from activities.storage.transcript import stored
 from workflows.contracts.budgets import Budget
-from workflows.contracts.runs import Mode, OpenRequest, RunRequest
+from workflows.contracts.events import RunClosed
+from workflows.contracts.runs import Ending, Mode, OpenRequest, RunRequest
 
 SQL = Queries(__file__, "delegated.sql")
 
@@ -88,6 +90,12 @@ async def find_delegated(database: Database, run_id: str) -> Delegated | None:
         suspect=row["suspect"],
         over=row["over"],
     )
+
+
+async def note_never_admitted(database: Database, run_id: str, ending: Ending) -> None:
+    """Keep why a run that was delegated, and is not there, never began. Nothing for any other run; safe to repeat."""
+    trace = Trace(run_id, (RunClosed(ending=ending),))
+    await SQL["never_admitted"].row(database, run_id=run_id, **trace.columns)
 
 
 async def write_task(database: Database, run_id: str, delegated: Delegated) -> int:

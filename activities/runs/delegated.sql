@@ -13,6 +13,15 @@ JOIN runs p ON p.run_id = d.parent_run_id
 JOIN effects e ON e.run_id = d.parent_run_id AND e.call_id = d.call_id
 WHERE d.child_run_id = :run_id;
 
+-- name: never_admitted
+-- Why a run that was delegated was never opened: kept once, where the one that delegated it looks for how it ended.
+INSERT INTO events (run_id, kind, trace_id, body)
+SELECT d.child_run_id, e.kind, :trace_id::text, e.body::json
+FROM delegations d, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
+WHERE d.child_run_id = :run_id
+  AND NOT EXISTS (SELECT FROM runs r WHERE r.run_id = d.child_run_id)
+  AND NOT EXISTS (SELECT FROM events v WHERE v.run_id = d.child_run_id);
+
 -- name: write_task
 -- The task, our word about what follows, and what people had said to the runs above when it was written.
 WITH said AS (

@@ -11,7 +11,7 @@ from activities.errors import Permanent, clip
 from activities.ledger.caps import Rule, stored_rules
 from activities.ledger.ledger import Ledger, naming_breaches, wanted
 from activities.model.provider import Text, ToolResult
-from activities.runs.delegated import Delegated, find_delegated, write_task
+from activities.runs.delegated import Delegated, find_delegated, note_never_admitted, write_task
 from activities.runs.reaper import Reaper
 from activities.runs.slots import SECONDS, minutes_used, run_windows
 from activities.runs.terms import Terms
@@ -135,6 +135,8 @@ class Runs(RunsPort):
             trace.emit()
             return outcome
         earlier = await SQL["outcome"].row(self._database, run_id=request.run_id)
+        if earlier is None:
+            await note_never_admitted(self._database, request.run_id, request.ending)
         return RunOutcome.model_validate_json(earlier["outcome"]) if earlier and earlier["outcome"] else outcome
 
     @activity.defn(name="runs.reap")

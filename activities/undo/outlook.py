@@ -31,6 +31,7 @@ class Made:
     is_error: bool
     happened: bool
     attempt: Attempt | None = None
+    sub_agent: str | None = None  # the run that it was delegated to
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,20 @@ class Left:
     under_way: bool = False
 
 
-Outlook = Undoable | Undone | Never | Left
+@dataclass(frozen=True)
+class Handed:
+    """It was handed to a sub-agent: what that did is taken back by a rollback of its own run."""
+
+    run_id: str
+
+
+Outlook = Undoable | Undone | Never | Left | Handed
 
 
 def outlook_of(made: Made, tools: Mapping[str, PinnedTool], rollback: str | None = None) -> Outlook | None:
     """What is to be said of a call, to this rollback or to whoever asks; None for one that could change nothing."""
+    if made.sub_agent is not None:
+        return Handed(made.sub_agent)
     pinned = tools.get(made.tool)
     if pinned is None or pinned.effect == "read":
         return None

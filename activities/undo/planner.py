@@ -16,8 +16,8 @@ from activities.storage.database import Database
 from activities.storage.transcript import blocks_of
 from activities.tools.undo import Missing, Recorded, Taken, arguments_of
 from activities.undo.orders import SQL, Rollback, Rollbacks
-from activities.undo.outlook import Attempt, Left, Made, Outlook, Undoable, outlook_of
-from activities.undo.report import Report, in_words, item_of
+from activities.undo.outlook import Attempt, Handed, Left, Made, Outlook, Undoable, outlook_of
+from activities.undo.report import Report, in_words, item_of, outlook_on
 
 PLANNER = "scripted:rollback"  # in the place of a model's name: it costs nothing
 
@@ -66,6 +66,8 @@ class Undoing:
                     await self._arguments(of_run, made, agent)
                 except Missing as missing:
                     outlook = Left(str(missing))
+            if isinstance(outlook, Handed):
+                outlook = outlook_on(await self.report(outlook.run_id))
             items.append(item_of(made, outlook))
         return Report(of_run, to_step, rollback_id, tuple(items))
 
@@ -143,5 +145,5 @@ def _made(row: Any) -> Made:
             happened=row["by_happened"],
             rule=row["by_rule"],
         )
-    names = ("call_id", "step", "tool", "state", "is_error", "happened")
+    names = ("call_id", "step", "tool", "state", "is_error", "happened", "sub_agent")
     return Made(**{name: row[name] for name in names}, attempt=attempt)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from activities.undo.outlook import Left, Made, Never, Outlook, Undoable, Undone
+from activities.undo.outlook import Handed, Left, Made, Never, Outlook, Undoable, Undone
 
 Standing = Literal["undone", "undoable", "under way", "left", "never"]
 
@@ -61,8 +61,20 @@ def item_of(made: Made, outlook: Outlook) -> Item:
             return _item(made, "never", reason=reason)
         case Left(reason=reason, again=again, under_way=under_way):
             return _item(made, "under way" if under_way else "left", reason=reason, again=again)
+        case Handed(run_id=run_id):
+            return _item(made, "left", reason=f"{run_id} did it")
         case _:
             assert_never(outlook)
+
+
+def outlook_on(below: Report) -> Never | Left:
+    """What is to be said of a call by how it stands with the run that it was delegated to."""
+    child = below.of_run
+    if not below.those("left", "undoable", "under way", "undone"):
+        return Never(f"{child} did nothing that could be taken back")
+    if below.complete:
+        return Never(f"what {child} did is taken back already")
+    return Left(f"{child} did the work; `stanchion rollback {child}` takes that back")
 
 
 def _item(made: Made, standing: Standing, **more: object) -> Item:

@@ -29,7 +29,9 @@ SELECT c.call_id, c.step, c.tool, e.state, coalesce((e.result ->> 'is_error')::b
        coalesce((x.result ->> 'is_error')::boolean, false) AS by_error,
        coalesce((x.result ->> 'happened')::boolean, true) AS by_happened,
        (SELECT v.body ->> 'rule' || ': ' || (v.body ->> 'reason') FROM events v
-        WHERE v.run_id = u.by_run AND v.call_id = u.by_call AND v.kind = 'verdict.given' ORDER BY v.n DESC LIMIT 1) AS by_rule
+        WHERE v.run_id = u.by_run AND v.call_id = u.by_call AND v.kind = 'verdict.given' ORDER BY v.n DESC LIMIT 1) AS by_rule,
+       (SELECT s.run_id FROM delegations d JOIN runs s ON s.run_id = d.child_run_id
+        WHERE d.parent_run_id = c.run_id AND d.call_id = c.call_id) AS sub_agent
 FROM calls c
 LEFT JOIN effects e ON e.run_id = c.run_id AND e.call_id = c.call_id
 LEFT JOIN undos u ON u.run_id = c.run_id AND u.call_id = c.call_id AND NOT u.given_up

@@ -83,7 +83,9 @@ async def test_one_that_cannot_be_admitted_is_no_success(stanchion: Stanchion) -
     )
     handle = await stanchion.start(agent, tenant="acme")
     assert (await stanchion.outcome(handle))["status"] == "completed"
-    assert "it was never admitted" in (await stanchion.results(handle.id))["1.0"]
+    text = (await stanchion.results(handle.id))["1.0"]
+    assert "did not finish its task: it was never admitted (failed.CapReached: 0 of 1 running slots" in text, text
+    assert text.endswith("; nothing was spent")
 
 
 async def test_waiting_for_a_sub_agent_uses_no_active_time_and_people_see_whom_it_waits_for(

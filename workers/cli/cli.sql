@@ -4,7 +4,7 @@ SELECT run_id FROM runs WHERE run_id = :name OR run_id LIKE '%/' || :name ORDER 
 
 -- name: runs
 -- The latest runs, with how many approvals wait.
-SELECT r.run_id, r.agent, r.tenant, r.requester, r.opened_at, r.closed_at,
+SELECT r.run_id, r.parent_run_id, r.agent, r.tenant, r.requester, r.opened_at, r.closed_at,
        CASE WHEN r.status <> 'open' THEN r.status
             WHEN count(a.approval_id) > 0 THEN 'waiting' ELSE 'running' END AS status,
        (SELECT count(*) FROM steps s WHERE s.run_id = r.run_id) AS steps,
@@ -24,6 +24,12 @@ FROM runs WHERE run_id = :run_id;
 SELECT d.child_run_id AS run_id, d.call_id, d.agent, coalesce(r.status, 'not open') AS status, left(d.task, 200) AS task
 FROM delegations d LEFT JOIN runs r ON r.run_id = d.child_run_id
 WHERE d.parent_run_id = :run_id ORDER BY d.at, d.call_id;
+
+-- name: rollbacks
+-- The rollbacks that were ordered of a run, the first one first.
+SELECT b.rollback_id, b.to_step, b.by, b.proof, coalesce(r.status, 'not open') AS status, b.reason, b.at
+FROM rollbacks b LEFT JOIN runs r ON r.run_id = b.rollback_id
+WHERE b.of_run = :run_id ORDER BY b.at, b.number;
 
 -- name: calls
 -- The calls of a run, in order, with what became of them.

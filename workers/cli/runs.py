@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.budgets.alarms import Alarms
 from workers.cli.events import line_of
+from workers.cli.lines import by_line
 from workers.cli.opened import SQL, handle_of, run_id_of, session
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.targets import expect_open
@@ -163,7 +164,13 @@ def ls(agent: str | None, open_only: bool, most: int, as_json: bool) -> None:
             return await SQL["runs"].rows(opened.database, agent=agent, open_only=open_only, most=most)
 
     columns = ("run_id", "status", "steps", "approvals", "tenant", "opened_at")
-    table(run(work()), columns, as_json=as_json, empty='no runs yet; `stanchion run it-support "…"` starts one')
+    rows = [dict(row) for row in run(work())]
+    table(
+        rows if as_json else by_line(rows),
+        columns,
+        as_json=as_json,
+        empty='no runs yet; `stanchion run it-support "…"` starts one',
+    )
 
 
 def show_run(name: str, as_json: bool) -> None:
@@ -172,7 +179,7 @@ def show_run(name: str, as_json: bool) -> None:
     if as_json:
         return show(data, as_json=True)
     calls, approvals, children = data.pop("calls"), data.pop("approvals"), data.pop("children")
-    outcome = data.pop("outcome")
+    rollbacks, outcome = data.pop("rollbacks"), data.pop("outcome")
     show(data, as_json=False)
     if calls:
         print("\ncalls")
@@ -183,6 +190,9 @@ def show_run(name: str, as_json: bool) -> None:
     if approvals:
         print("\napprovals")
         table(approvals, ("approval_id", "call_id", "tool", "state", "by", "proof", "reason"), as_json=False, empty="")
+    if rollbacks:
+        print("\nrollbacks")
+        table(rollbacks, ("rollback_id", "to_step", "by", "proof", "status", "reason"), as_json=False, empty="")
     if outcome:
         print(f"\n{outcome['status']}: {outcome['reason']}\n{outcome['answer']}".rstrip())
 
@@ -198,6 +208,7 @@ async def _describe(name: str) -> dict[str, Any]:
             "web_ui": opened.link(run_id),
             "calls": [dict(call) for call in await SQL["calls"].rows(opened.database, run_id=run_id)],
             "children": [dict(c) for c in await SQL["children"].rows(opened.database, run_id=run_id)],
+            "rollbacks": [dict(b) for b in await SQL["rollbacks"].rows(opened.database, run_id=run_id)],
             "approvals": [dict(a) for a in await SQL["approvals_of"].rows(opened.database, run_id=run_id)],
         }
         if row["status"] == "open":
