@@ -80,8 +80,11 @@ class Execution:
             raise EffectInDoubt("the claim took too long to be sure that it is still ours; nothing was done")
         return claim
 
-    async def perform(self, claim: Claim) -> CallResult:
-        """Run the tool, and settle what came of it. Raises ClaimLost, EffectInDoubt."""
+    async def perform(self, claim: Claim, *, tried_before: bool = False) -> CallResult:
+        """Run the tool, and settle what came of it. Raises ClaimLost, EffectInDoubt.
+
+        `tried_before`: an earlier attempt may have had its effect; a refusal says nothing of that one.
+        """
         arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
         ctx = self.context(claim.facts)
         if claim.spec is BUILTIN["read_output"]:
@@ -91,7 +94,7 @@ class Execution:
         await self._checkpoint("after-effect")
         if isinstance(outcome, Doubt):
             return await self._settle_doubt(claim, outcome)
-        return await self.settle(claim, outcome)
+        return await self.settle(claim, replace(outcome, happened=True) if tried_before else outcome)
 
     async def settle(self, claim: Claim, result: Result) -> CallResult:
         """Write a result that is known. Raises ClaimLost, StoreUnavailable."""

@@ -36,7 +36,7 @@ class Recovery:
         claim = await self._execution.claim(call, spec, Allow("effect.recovered", spec.contract.name))
         if spec.contract.name == "checkable":
             return await self._execution.probe(claim, "an earlier attempt left no result", go_on=True)
-        return await self._execution.perform(claim)
+        return await self._execution.perform(claim, tried_before=spec.contract.name != "pure")
 
     async def resolved(self, call: Candidate) -> CallResult:
         """A person was asked what happened; act on the answer."""

@@ -27,6 +27,7 @@ EVERY = "*"
 MOST = 10**18  # what the tables take: far beyond any budget, and no sum overflows
 MODEL_UNITS = frozenset(("micro-usd", "tokens"))
 RUN_UNITS = frozenset(("minutes", "slots"))
+UNCOUNTED = frozenset(("wait", "read_output", "delegate"))  # the gateway's own tools, which touch nothing
 CONSEQUENTIAL: tuple[CallClass, ...] = ("reach", "irreversible", "send", "exec", "money", "admin")  # T3 and T4
 
 
@@ -148,6 +149,8 @@ def _empty(unit: str, period: str, call_class: str, scope: str | None, key: str)
         return f"{currency} is no currency of ISO 4217, such as EUR"
     if kind in MODEL_UNITS | RUN_UNITS and call_class != EVERY:
         return f"{kind} are not used by calls of one class; leave the class out"
+    if call_class.removeprefix("tool:") in UNCOUNTED:
+        return f"calls of {call_class.removeprefix('tool:')} use nothing; `delegation:` in an agent limits delegating"
     if kind in RUN_UNITS and period == "action":
         return f"{kind} are counted for whole runs, not for one call"
     if kind == "slots" and period != "total":

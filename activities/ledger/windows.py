@@ -11,12 +11,13 @@ from typing import Any
 from activities.errors import Permanent
 from activities.ledger.caps import EVERY, MOST, Rule, rank
 from activities.ledger.currencies import CURRENCIES, NO_CURRENCY
-from activities.policy.names import addresses_in, place_of, visible
+from activities.policy.names import addresses_in, place_of, plain, visible
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.tools.facts import Facts
 from workflows.contracts.budgets import micros_to_usd
 
 SHOWN = 60  # characters of a value in a reason
+UNREADABLE = "(unreadable)"  # the one destination of whatever is no place that everyone reads alike
 _WORDS = {"minor": "minor units", "micro-usd": "USD", "bytes-out": "bytes", "slots": "running slots"}
 
 
@@ -136,11 +137,20 @@ def _windows(spender: Spender, use: Use, rule: Rule) -> Iterator[Window]:
 
 
 def _keys(spender: Spender, use: Use, rule: Rule) -> Iterator[str]:
-    own = {"run": spender.run_id, "agent": spender.agent, "tenant": "", "requester": spender.requester}
+    requester = None if spender.requester is None else _name(spender.requester)
+    own = {"run": spender.run_id, "agent": spender.agent, "tenant": "", "requester": requester}
     keys = destinations(use) if rule.scope == "destination" else [own[rule.scope]]
+    about = {rule.key}
+    if rule.scope in ("requester", "destination"):  # as people write them
+        about |= {_name(rule.key), _account(rule.key)}
     for key in keys:
-        if key is not None and rule.key in (EVERY, key):
+        if key is not None and (rule.key == EVERY or key in about):
             yield key
+
+
+def _name(name: str) -> str:
+    """One spelling of a name: another one is no other budget."""
+    return plain(name).strip(" .")
 
 
 def _amounts(use: Use, rule: Rule) -> Iterator[tuple[str, int, tuple[str, ...] | None]]:
@@ -217,13 +227,24 @@ def recipients(use: Use) -> tuple[str, ...]:
 def _addresses(value: Any) -> Iterable[str]:
     if value is None:
         return ()
-    if isinstance(value, dict):
-        return [canonical_json(value)]
+    if isinstance(value, dict | list):
+        within = dict.fromkeys(each for text in _texts(value) if "@" in text for each in _addresses(text))
+        return within or [canonical_json(value)]
+    text = str(value)
     try:
-        return addresses_in(str(value))
-    except ValueError:  # no mail address: a channel, a person's name, a number
-        parts = re.split(r"[,;]", str(value))
-        return [part.strip().casefold() for part in parts if part.strip()]
+        return addresses_in(text)
+    except ValueError:  # no mail address: a channel, a person's name, a number; or several that nobody reads alike
+        apart = r"[,;]|\s+" if "@" in plain(text) else r"[,;]|[^\S ]+"
+        return [part for each in re.split(apart, text) if (part := _name(each))]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text within a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def destinations(use: Use) -> list[str]:
@@ -233,12 +254,17 @@ def destinations(use: Use) -> list[str]:
         if kind in ("url", "host", "account"):
             for value in _each(_given(use, argument)):
                 if value is not None:
-                    found[_host(str(value)) if kind != "account" else str(value).replace(" ", "").upper()] = None
+                    found[_account(str(value)) if kind == "account" else _host(str(value), kind)] = None
     return [clipped for each in found if (clipped := each[:300])]
 
 
-def _host(value: str) -> str:
+def _account(value: str) -> str:
+    """An account by its letters and digits: people write it with blanks, hyphens or neither."""
+    return re.sub(r"[\s.-]", "", plain(value)).upper()
+
+
+def _host(value: str, kind: str) -> str:
     try:
-        return place_of(value).host
+        return place_of(value if kind == "url" else f"https://{value.strip()}/").host
     except ValueError:
-        return value.casefold()
+        return UNREADABLE

@@ -138,11 +138,11 @@ class Models(ModelPort):
         provider, _ = self._providers.for_model(ceiling.model)
         hold = f"{request.run_id}/step:{request.step}"
         try:
-            output = await self._spending.reserve(hold, purse, ceiling)
+            room = await self._spending.reserve(hold, purse, ceiling)
         except CapReached as reached:
             raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None
-        async with self._spending.freed_if_refused(hold):
-            return await self._ask(provider, prompt.model_copy(update={"max_output_tokens": output}))
+        async with self._spending.freed_if_refused(hold, room):
+            return await self._ask(provider, prompt.model_copy(update={"max_output_tokens": room.output}))
 
     async def _ask(self, provider: Provider, prompt: Prompt) -> Completion:
         try:

@@ -122,9 +122,9 @@ class Reviews(ReviewsPort):
         hold = f"{row['run_id']}/review:{row['approval_id']}"
         bound = prompt_bound(prompt.system, (), prompt.messages)
         ceiling = Ceiling(self._prices, model, bound, prompt.max_output_tokens)
-        output = await self._spending.reserve(hold, Purse.of(row["run_id"], row, asker), ceiling)
-        prompt = prompt.model_copy(update={"max_output_tokens": output})
-        async with self._spending.freed_if_refused(hold):
+        room = await self._spending.reserve(hold, Purse.of(row["run_id"], row, asker), ceiling)
+        prompt = prompt.model_copy(update={"max_output_tokens": room.output})
+        async with self._spending.freed_if_refused(hold, room):
             answer = await provider.complete(prompt, beats())
         text = "".join(block.text for block in answer.blocks if isinstance(block, Text))
         cost = self._prices.price(model, answer.usage)

@@ -51,13 +51,23 @@ class Purse:
 
 
 @dataclass(frozen=True)
+class Room:
+    """What was reserved for an answer: how many tokens it may have. `first`: no attempt before this one held it, so
+    that nothing that it stands for can have been billed yet.
+    """
+
+    output: int
+    first: bool
+
+
+@dataclass(frozen=True)
 class Spending:
     """Reserves for model calls."""
 
     ledger: Ledger
 
-    async def reserve(self, hold: str, purse: Purse, ceiling: Ceiling) -> int:
-        """Reserve the ceiling; how many tokens the model may answer with. A retry gets what the first attempt got.
+    async def reserve(self, hold: str, purse: Purse, ceiling: Ceiling) -> Room:
+        """Reserve the ceiling, and say how long the answer may be. A retry gets what the first attempt got.
 
         Raises CapReached when there is no room for an answer; UnknownPrice; StoreUnavailable.
         """
@@ -77,16 +87,21 @@ class Spending:
                     raise CapReached(reached.rule, reason, left=reached.left, unit=reached.unit) from None
                 output, amounts = fitting, _clipped(ceiling.of(fitting), left)
                 continue
-            return output if held is None else (ceiling.within(held) or min(LEAST_OUTPUT, ceiling.most_output))
+            if held is None:
+                return Room(output, first=True)
+            return Room(ceiling.within(held) or min(LEAST_OUTPUT, ceiling.most_output), first=False)
         raise CapReached("budget.contended", "what is left changes faster than it can be reserved; nothing was asked")
 
     @asynccontextmanager
-    async def freed_if_refused(self, hold: str) -> AsyncIterator[None]:
-        """Frees the hold if the vendor refused to answer. Every other failure may have been billed: it stays."""
+    async def freed_if_refused(self, hold: str, room: Room) -> AsyncIterator[None]:
+        """Frees the hold if the vendor refused to answer. Every other failure may have been billed: it stays, also when
+        the vendor refuses the next attempt.
+        """
         try:
             yield
         except NOT_BILLED:
-            await self.ledger.release(hold)
+            if room.first:
+                await self.ledger.release(hold)
             raise
 
 

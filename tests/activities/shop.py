@@ -35,6 +35,15 @@ async def order(ctx: ToolContext, sku: str, amount: Annotated[int, Field(gt=0)],
     return "ordered"
 
 
+@tool(effect="money", contract=Idempotent(), sensitive={"amount": "amount"}, output="trusted")
+async def order_and_hang_up(ctx: ToolContext, sku: str, amount: Annotated[int, Field(gt=0)]) -> str:
+    """Order an article, lose the reply, and refuse whoever asks again."""
+    if ctx.idempotency_key in ORDERED[ctx.tenant]:
+        raise ToolError("the shop has closed")
+    ORDERED[ctx.tenant][ctx.idempotency_key] = amount
+    raise ConnectionError("the reply was lost")
+
+
 def buyer(step: int, messages: tuple[Message, ...]) -> dict[str, Any]:
     """A model that orders whatever there is none of, a few articles a turn."""
     if step == 1:

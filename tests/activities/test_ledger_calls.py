@@ -138,6 +138,23 @@ async def test_an_order_that_the_tool_itself_refused_moved_no_money_and_was_a_ca
     assert await windows(system, "calls") == [("agent", 1, 0), ("run", 1, 0), ("tenant", 1, 0)]
 
 
+async def test_an_order_whose_reply_was_lost_is_counted_though_the_tool_refuses_the_next_attempt(
+    systems: Systems, tenant: str
+) -> None:
+    system, crowd = systems(), Crowd([systems()])
+    tool = "order_and_hang_up"
+    grants = {tool: {"sku": {"max_length": 40}, "amount": {"max": 1_000_000}}}
+    agent = await system.publish([], tool, module=shop.MODULE, grants=grants)
+    await permit(system, tenant, agent)
+    run_id = await crowd.open(agent, tenant=tenant, goal="Order for 700000 cents.")
+    await crowd.plan(run_id, tool, [{"sku": "a", "amount": 700_000}])
+    assert kinds(await crowd.put()) == {"observed": 1}  # the first attempt's reply was lost, the second one was refused
+    assert sum(shop.ORDERED[tenant].values()) == 700_000
+    assert await windows(system, "minor:XXX") == [("agent", 700_000, 0), ("tenant", 700_000, 0)]
+    sure = "SELECT FROM effects WHERE run_id = $1 AND NOT coalesce((result ->> 'happened')::boolean, true)"
+    assert await system.rows(sure, run_id) == [], "nobody may take it for certain that nothing happened"
+
+
 async def test_a_grant_holds_for_its_day_over_all_runs_of_the_agent(systems: Systems, tenant: str) -> None:
     crowd = Crowd([systems() for _ in range(2)])
     agent = await buyer(crowd.first, tenant, grants={"order": {**GRANTS["order"], "per_day": 3}})

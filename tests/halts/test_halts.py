@@ -1,6 +1,7 @@
 """Halts through the public door: runs at work, an order, and what happens to them."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,9 +9,12 @@ from temporalio.client import WorkflowHandle
 
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
 from activities.halts.watch import Flight
+from activities.identity.principals import Principals
+from activities.identity.signatures import new_key, sign
 from tests.harness.checks import assert_no_task_failed, assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.toolbox import RELEASE, WITNESS
+from workers.keys import Signer
 from workflows.contracts.halts import HaltNotice
 from workflows.contracts.reviews import ReviewRequest
 
@@ -172,6 +176,42 @@ async def test_one_person_cannot_lift_a_halt_of_the_fleet_and_two_can(stanchion:
     both = await halts(stanchion).lift(lift.model_copy(update={"by": "kim"}))
     assert both.lifted and both.by == ("lee", "kim")
     assert await halts(stanchion).active() == []
+
+
+async def test_the_word_of_somebody_who_was_revoked_since_lifts_no_halt_of_the_fleet(stanchion: Stanchion) -> None:
+    people = Principals(stanchion.parts.database)
+    for name in ("lee", "kim", "mo"):
+        await people.add("*", name, [], None, "root")
+    ordered = await halts(stanchion).order(HaltOrder(scope="fleet", by="lee"))
+    lift = LiftOrder(halt_id=ordered.notice.halt_id, by="mo")
+    assert not (await halts(stanchion).lift(lift)).lifted
+    await people.revoke("*", "mo")
+    one = await halts(stanchion).lift(lift.model_copy(update={"by": "kim"}))
+    assert not one.lifted and one.by == ("kim",)
+    assert (await halts(stanchion).lift(lift.model_copy(update={"by": "lee"}))).by == ("kim", "lee")
+    assert await halts(stanchion).active() == []
+
+
+async def test_an_order_to_lift_counts_no_more_once_its_key_is_revoked_and_anew_with_another(
+    stanchion: Stanchion,
+) -> None:
+    people, old, new = Principals(stanchion.parts.database), Signer.of(new_key()), Signer.of(new_key())
+    await people.add("*", "mo", [], None, "root")
+    for signer in (old, new):
+        await people.add_key(signer.public, "person", "*", "mo", "root")
+    ordered = await halts(stanchion).order(HaltOrder(scope="fleet", by="lee"))
+
+    async def lifted(by: str, signer: Signer | None = None) -> bool:
+        order = LiftOrder(halt_id=ordered.notice.halt_id, by=by)
+        if signer:
+            order = order.model_copy(update={"key": signer.key_id, "at": datetime.now(UTC)})
+            order = order.model_copy(update={"signature": sign(signer.private, order.statement())})
+        return (await halts(stanchion).lift(order)).lifted
+
+    assert not await lifted("mo", old)
+    await people.revoke_key(old.key_id)
+    assert not await lifted("kim")
+    assert await lifted("mo", new)
 
 
 async def test_where_signatures_count_nobody_lifts_without_one(systems: Any) -> None:

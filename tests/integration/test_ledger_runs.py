@@ -154,6 +154,19 @@ async def test_only_a_refusal_of_the_vendor_frees_the_ceiling(
     assert await window(system, "micro-usd") == (USED, 0)
 
 
+async def test_a_refusal_of_the_next_attempt_frees_nothing_of_an_answer_that_may_have_been_billed(
+    system: Stanchion, api: FakeAnthropic
+) -> None:
+    run_id = await opened(system, await system.publish(MODEL))
+    api.will(Raw(b"event: message_start\ndata: {"), Refused(529))
+    await plan(system, run_id, ModelAnswerGarbled)
+    _, ceiling = await window(system, "micro-usd")
+    await plan(system, run_id, ModelOverloaded)
+    assert ceiling > 0 and await window(system, "micro-usd") == (0, ceiling)
+    await close(system, run_id)
+    assert await window(system, "micro-usd") == (ceiling, 0)
+
+
 async def test_runs_at_once_never_ask_for_more_than_their_tenant_may_spend(
     system: Stanchion, api: FakeAnthropic
 ) -> None:

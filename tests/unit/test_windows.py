@@ -24,6 +24,7 @@ from activities.ledger.caps import (
 )
 from activities.ledger.windows import CapReached, Spender, Use, Window, call_use, windows_for
 from activities.tools.facts import Facts, tier
+from activities.tools.registry import BUILTIN
 from workflows.contracts.budgets import Budget
 
 ANA = Spender("agent/buyer/1", "buyer", "acme", "ana@acme.example")
@@ -59,6 +60,57 @@ def test_each_scope_has_its_own_key_and_a_call_without_a_requester_has_no_window
     }
     nobody = Spender("r", "buyer", "acme")
     assert windows_for(nobody, Use({"calls": 1}), [Rule("requester", "calls", "day", 9)]) == []
+
+
+REACH = Facts(effect="read", sensitive={"url": "url", "host": "host", "account": "account", "to": "recipient"})
+EACH_DAY = Rule("destination", "calls", "day", 9)
+
+
+def places(facts: Facts, **arguments: Any) -> set[str]:
+    """The destinations that a call counts for."""
+    return {window.key for window in windows_for(ANA, call_use("go", "reach", facts, arguments, {}), [EACH_DAY])}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spellings"),
+    [
+        ("account", ["DE89 3704", "de89-3704", "DE89\N{NO-BREAK SPACE}3704", "DE89\N{ZERO WIDTH SPACE}3704"]),
+        ("host", ["acme.example", "ACME.example.", " acme.example"]),
+        ("host", ["bücher.example", "xn--bcher-kva.example"]),
+        ("url", ["https://acme.example/a", "http://ACME.example.:8080/b?c"]),
+        ("url", ["http://127.1/a", "http://127.1/b", "http://2130706433/", "https://ana@acme.example/"]),
+        ("to", ["ana@acme.example", "Ana <ANA@acme.example>", "ana@acme.example."]),
+        ("to", ["#general", "#GENERAL", "#gene\N{ZERO WIDTH SPACE}ral"]),
+    ],
+)
+def test_a_place_written_differently_is_no_other_destination(kind: str, spellings: list[str]) -> None:
+    assert len({each for spelling in spellings for each in places(REACH, **{kind: spelling})}) == 1
+
+
+@pytest.mark.parametrize("name", ["Ana@acme.example", " ana@acme.example", "ana@acme.example\N{NO-BREAK SPACE}"])
+def test_a_requester_who_is_spelt_differently_has_no_other_budget(name: str) -> None:
+    rules = [Rule("requester", "calls", "day", 9), Rule("requester", "calls", "hour", 1, key="ANA@acme.example")]
+    found = windows_for(Spender("r", "buyer", "acme", name), Use({"calls": 1}), rules)
+    assert {(w.key, w.cap) for w in found} == {("ana@acme.example", 9), ("ana@acme.example", 1)}
+
+
+def test_a_cap_on_one_account_counts_however_its_key_was_written() -> None:
+    rule = Rule("destination", "calls", "day", 1, key="de89-3704")
+    assert [w.key for w in pay({"amount": 1, "account": "DE89 3704"}, rule)] == ["DE893704"]
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "a@acme.example b@acme.example c@acme.example",
+        "a@acme.example\nb@acme.example\nc@acme.example",
+        [["a@acme.example", "b@acme.example"], "c@acme.example"],
+        {"addresses": ["a@acme.example", "b@acme.example"], "cc": "c@acme.example", "name": "Ana"},
+    ],
+)
+def test_several_people_in_one_value_are_as_many_recipients(to: Any) -> None:
+    with pytest.raises(CapReached, match="needs 3"):
+        mail({"to": to}, Rule("agent", "recipients", "action", 2, "send"))
 
 
 def test_a_rule_counts_only_calls_of_its_class_and_only_for_its_key() -> None:
@@ -281,6 +333,7 @@ def test_a_cap_that_would_limit_nothing_is_refused(cap: str, problem: str) -> No
         Rule("destination", "tokens", "day", 1),
         Rule("tenant", "calls", "day", 1, key="acme"),
         Rule("agent", "minor:ABC", "day", 1, "money"),
+        *(Rule("run", "calls", "run", 1, f"tool:{name}") for name in BUILTIN),
     ],
 )
 def test_a_cap_of_a_tenant_that_would_limit_nothing_is_refused(rule: Rule) -> None:

@@ -28,9 +28,9 @@ CREATE TABLE lift_orders (
     key       text,
     signature text,
     statement text,
-    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (halt_id, by)
+    at        timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE UNIQUE INDEX lift_orders_once ON lift_orders (halt_id, by, coalesce(key, '')); -- anew with a new key
 CREATE TRIGGER lift_orders_append_only BEFORE UPDATE OR DELETE ON lift_orders
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
@@ -119,7 +119,8 @@ BEGIN
     RETURN ordered;
 END $$;
 
--- One person's order to lift a halt; it is lifted once enough distinct people have given theirs.
+-- One person's order to lift a halt; it is lifted once enough distinct people have given theirs. The order of somebody
+-- who is revoked by now, or that was signed with a key that is, counts no more.
 CREATE FUNCTION order_lift(of_halt text, who text, how text, of_key text, of_signature text, of_statement text,
                            people integer) RETURNS TABLE (lifted boolean, by_whom text[])
 LANGUAGE plpgsql VOLATILE AS $$
@@ -127,7 +128,13 @@ BEGIN
     PERFORM 1 FROM halts h WHERE h.halt_id = of_halt FOR UPDATE; -- two at once: the second one sees the first one's order
     INSERT INTO lift_orders (halt_id, by, proof, key, signature, statement)
     VALUES (of_halt, who, how, of_key, of_signature, of_statement) ON CONFLICT DO NOTHING;
-    by_whom := ARRAY(SELECT o.by FROM lift_orders o WHERE o.halt_id = of_halt ORDER BY o.at);
+    by_whom := ARRAY(
+        SELECT o.by FROM lift_orders o JOIN halts h USING (halt_id)
+        WHERE o.halt_id = of_halt
+          AND NOT EXISTS (SELECT FROM keys k WHERE k.key = o.key AND k.revoked_at IS NOT NULL)
+          AND NOT EXISTS (SELECT FROM principals p WHERE p.name = o.by AND p.revoked_at IS NOT NULL
+                          AND p.tenant IN ('*', CASE h.scope WHEN 'tenant' THEN h.target ELSE '*' END))
+        GROUP BY o.by ORDER BY min(o.at));
     lifted := cardinality(by_whom) >= people;
     IF lifted THEN
         UPDATE halts SET lifted_at = clock_timestamp() WHERE halt_id = of_halt AND lifted_at IS NULL;
