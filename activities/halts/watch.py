@@ -174,8 +174,11 @@ class Watch:
                 blind = True
             except Exception:
                 log.exception("looking for halts failed")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._called.wait(), LOOK_SECONDS)
+            with suppress(
+                TimeoutError
+            ):  # no wait_for: before Python 3.12 it swallows a cancel that comes with the call
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._called.wait()
 
     async def _listen_for_ever(self) -> None:
         failures = 0

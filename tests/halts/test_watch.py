@@ -154,3 +154,22 @@ async def test_a_drill_passes_with_half_of_the_workers_cut_off_from_notification
     report = await hears.parts.drills.play(hears.client, DrillRequest(runs=12))
     assert report.passed, report.why
     assert not deaf.parts.watch.listens and hears.parts.watch.listens
+
+
+async def test_a_watch_that_is_called_in_the_moment_it_is_closed_is_closed(database_url: str) -> None:
+    database, called = Database(database_url), asyncio.Event()
+    watch = Watch(database, _called=called)
+
+    async def waits() -> bool:
+        return bool(called._waiters)  # type: ignore[attr-defined]
+
+    for steps in range(4):
+        looking = asyncio.create_task(watch._look_for_ever())
+        await eventually(waits, "it has looked, and waits to be called")
+        called.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        looking.cancel()
+        done, _ = await asyncio.wait([looking], timeout=HARD_SECONDS)
+        assert done, "a cancel that came with the call was swallowed"
+    await database.close()
