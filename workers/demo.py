@@ -30,7 +30,7 @@ ACCOUNTS = "demo-accounts"
 SLOW_SECONDS = 2.0  # how long the service sits on a reply: time to kill the worker between the effect and its result
 ANA, TOMAS, JONAS = "ana@acme.example", "tomas@acme.example", "jonas@acme.example"
 TARGET = "dana@acme.example"  # the chief financial officer, whose password the attack is after
-DECOYS = 12  # two of each kind: enough to see all of it, few enough for a laptop with two cores
+DECOYS = 14  # two of each kind: enough to see all of it, few enough for a laptop with two cores
 WITNESSED = ["reset_password", "assign_licence", "revoke_licence", "install_software"]  # what the service performs
 
 
@@ -152,7 +152,7 @@ class Demo:
         stage = self.stage
         stage.say(
             f"\n5. The off switch: {DECOYS} decoy runs act on a decoy service, from processes, slow answers,\n"
-            "   model calls, bursts of effects, timers and approvals; they are halted in the middle of it"
+            "   model calls, bursts of effects, timers, approvals and sub-agents; they are halted in the middle of it"
         )
         signer = keys.load(stage.home, APPROVER)
         drills = Drills(stage.session.database, Agents(stage.session.database), QUEUE, signer.statement)

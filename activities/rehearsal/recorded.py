@@ -1,4 +1,4 @@
-"""Recorded calls, judged again as they were: the same transcript, definition, mode and restated values. Reads only.
+"""Recorded calls, judged again as they were: the same transcript, definitions, mode and restated values. Reads only.
 
 Pages of calls, and one run's evidence at a time: however much was recorded, memory stays flat.
 """
@@ -111,11 +111,18 @@ class Archive:
         try:
             agent = await self._agents.version(facts.agent_version)
             pinned, spec = self._tool(agent, facts.tool)
-            return Prepared(Candidate(facts, agent, pinned, spec), await self._evidence(facts, agent))
+            above = await self._above(facts)
+            return Prepared(Candidate(facts, agent, pinned, spec, above), await self._evidence(facts, agent))
         except (Transient, CannotBeJudged):
             raise
         except Exception as error:  # such as a definition that another version wrote, or a gap in a transcript
             raise CannotBeJudged(f"{type(error).__name__}: {error}") from error
+
+    async def _above(self, facts: CallFacts) -> tuple[AgentVersion, ...]:
+        """The agents of the runs above its run: a sub-agent may do what all of its line may."""
+        if len(facts.versions_above or ()) != len(facts.lineage or ()):
+            raise CannotBeJudged("the runs above its run are not all in the database")
+        return tuple([await self._agents.version(version) for version in facts.versions_above or ()])
 
     async def _evidence(self, facts: CallFacts, agent: AgentVersion) -> Evidence:
         if is_rollback(facts.run_id):

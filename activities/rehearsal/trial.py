@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from activities.agents.versions import AgentVersion, resolve
-from activities.gateway.checks import Candidate, Judged
+from activities.gateway.checks import Judged
 from activities.policy.grants import Grant
 from activities.policy.store import Effective, Policies
 from activities.policy.verdicts import Allow, Ask, strictness
@@ -166,7 +166,8 @@ def _under(agent: AgentVersion, call: Prepared) -> Prepared:
     """The same call, of another version of its agent."""
     facts = replace(call.candidate.facts, agent_version=agent.version)
     pinned = agent.by_name.get(facts.tool)
-    return replace(call, candidate=Candidate(facts, agent, pinned, call.candidate.spec if pinned else None))
+    spec = call.candidate.spec if pinned else None
+    return replace(call, candidate=replace(call.candidate, facts=facts, agent=agent, pinned=pinned, spec=spec))
 
 
 def _note(found: Found, now: Judged, new: Judged, likes: set[str]) -> None:

@@ -5,7 +5,7 @@
 -- values that people had restated by then, and with the first verdict that the trace has.
 WITH page AS (
     SELECT r.opened_at, r.run_id, r.agent, r.agent_version, r.tenant, r.requester, r.mode,
-           r.policy_version AS frozen_policy, r.status, r.tainted_by, coalesce(s.seq, c.seq) AS response_seq,
+           r.policy_version AS frozen_policy, r.status, r.tainted_by, r.private_by, r.lineage, coalesce(s.seq, c.seq) AS response_seq,
            c.call_id, c.step, c.seq, c.tool, c.arguments::text AS arguments, c.digest, c.invalid, s.at AS planned_at
     FROM runs r JOIN calls c USING (run_id) LEFT JOIN steps s USING (run_id, step)
     WHERE (:tenant::text IS NULL OR r.tenant = :tenant)
@@ -23,7 +23,10 @@ WITH page AS (
     ORDER BY e.run_id, e.call_id, e.n
 )
 SELECT p.opened_at, p.run_id, p.agent, p.agent_version, p.tenant, p.requester, p.mode, p.frozen_policy, p.status,
-       p.tainted_by, p.response_seq, p.call_id, p.step, p.seq, p.tool, p.arguments, p.digest, p.invalid,
+       p.tainted_by, p.private_by, p.lineage,
+       ARRAY(SELECT u.agent_version FROM unnest(p.lineage) WITH ORDINALITY l (run_id, n) JOIN runs u USING (run_id)
+             ORDER BY l.n) AS versions_above,
+       p.response_seq, p.call_id, p.step, p.seq, p.tool, p.arguments, p.digest, p.invalid,
        ARRAY(SELECT n.value FROM endorsements n
              WHERE n.run_id = p.run_id AND n.at <= coalesce(j.at, p.planned_at) ORDER BY n.at) AS endorsed,
        j.verdict AS recorded_verdict, j.rule AS recorded_rule

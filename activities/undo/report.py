@@ -74,7 +74,8 @@ def outlook_on(below: Report) -> Never | Left:
         return Never(f"{child} did nothing that could be taken back")
     if below.complete:
         return Never(f"what {child} did is taken back already")
-    return Left(f"{child} did the work; `stanchion rollback {child}` takes that back")
+    what = "what of it can be" if below.those("left", "under way") else "that"
+    return Left(f"{child} did the work; `stanchion rollback {child}` takes back {what}")
 
 
 def _item(made: Made, standing: Standing, **more: object) -> Item:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from activities.undo.outlook import Left, Never
+from activities.undo.report import Item, Report, Standing, outlook_on
 from tests.harness.delegating import ask, boss, child_of, delegate, worker
 from tests.harness.stanchion import Stanchion
 from tests.harness.typed import Terminal
@@ -68,7 +70,7 @@ async def test_what_a_sub_agent_did_is_left_by_the_rollback_of_its_run_and_said_
     assert first.code == 1, first.err
     [left, undone] = first.data["calls"]
     assert (left["call_id"], left["tool"], left["standing"]) == ("2.0", "delegate", "left")
-    assert left["reason"] == f"{child} did the work; `stanchion rollback {child}` takes that back"
+    assert left["reason"] == f"{child} did the work; `stanchion rollback {child}` takes back that"
     assert (undone["call_id"], undone["standing"]) == ("1.0", "undone")
     assert done_by(first.data["rollback"]) == ["drop own-3"]
     below = await typed("rollback", child, "--json")
@@ -83,6 +85,24 @@ async def test_a_sub_agent_that_did_nothing_leaves_nothing(stanchion: Stanchion,
     answer = await typed("rollback", run_id)
     assert answer.code == 0, answer.err
     assert f"nothing     2.0 delegate: {child} did nothing that could be taken back" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("standings", "said"),
+    [
+        ((), Never("child did nothing that could be taken back")),
+        (("never",), Never("child did nothing that could be taken back")),
+        (("undone", "never"), Never("what child did is taken back already")),
+        (("undoable", "undone"), Left("child did the work; `stanchion rollback child` takes back that")),
+        (("undoable", "left"), Left("child did the work; `stanchion rollback child` takes back what of it can be")),
+        (("under way",), Left("child did the work; `stanchion rollback child` takes back what of it can be")),
+    ],
+)
+def test_what_is_said_of_a_call_that_delegated_follows_from_what_became_of_the_sub_agents_own(
+    standings: tuple[Standing, ...], said: Never | Left
+) -> None:
+    items = tuple(Item(f"{n}.0", n, "put", standing) for n, standing in enumerate(standings))
+    assert outlook_on(Report("child", 0, None, items)) == said
 
 
 def row(run_id: str, parent: str | None = None) -> dict[str, Any]:
