@@ -2,6 +2,8 @@
 -- What a model call needs to know: the run and its budgets, the plan if this step was answered before, the halt that
 -- stands against it, what the step before used, and what an attempt that came to nothing has put into the transcript.
 SELECT r.agent, r.agent_version, r.tenant, r.requester, r.status, r.lineage, r.agents_above, s.plan,
+       ARRAY(SELECT u.agent_version FROM unnest(r.lineage) WITH ORDINALITY l (run_id, n) JOIN runs u USING (run_id)
+             ORDER BY l.n) AS versions_above,
        r.budget::text AS budget,
        (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
        halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,

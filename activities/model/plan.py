@@ -108,7 +108,7 @@ class Models(ModelPort):
         before = Usage.model_validate_json(run["usage_before"]) if run["usage_before"] else None
         bound = prompt_bound(prompt.system, prompt.tools, unseen, before)
         ceiling = Ceiling(self._prices, agent.definition.model, bound, prompt.max_output_tokens)
-        completion = await self._paid(request, Purse.of(request.run_id, run, agent), prompt, ceiling)
+        completion = await self._paid(request, await Purse.of(request.run_id, run, self._agents), prompt, ceiling)
         return await self._store(request, agent, seq, completion, agent.definition.model)
 
     async def _prompt(

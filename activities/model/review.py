@@ -118,11 +118,11 @@ class Reviews(ReviewsPort):
             attempt=attempt(),
             base_dir=agent.source,
         )
-        asker = await self._agents.version(row["agent_version"])
+        purse = await Purse.of(row["run_id"], row, self._agents)
         hold = f"{row['run_id']}/review:{row['approval_id']}"
         bound = prompt_bound(prompt.system, (), prompt.messages)
         ceiling = Ceiling(self._prices, model, bound, prompt.max_output_tokens)
-        room = await self._spending.reserve(hold, Purse.of(row["run_id"], row, asker), ceiling)
+        room = await self._spending.reserve(hold, purse, ceiling)
         prompt = prompt.model_copy(update={"max_output_tokens": room.output})
         async with self._spending.freed_if_refused(hold, room):
             answer = await provider.complete(prompt, beats())

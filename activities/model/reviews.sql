@@ -5,6 +5,8 @@
 SELECT a.approval_id, a.run_id, a.call_id, a.tool, a.tier, a.arguments::text AS arguments, a.origins::text AS origins,
        a.tainted, a.rule, a.reason, a.digest, a.state, a.reviewer, r.agent, c.seq,
        r.agent_version, r.tenant, r.requester, r.lineage, r.agents_above, r.budget::text AS budget,
+       ARRAY(SELECT u.agent_version FROM unnest(r.lineage) WITH ORDINALITY l (run_id, n) JOIN runs u USING (run_id)
+             ORDER BY l.n) AS versions_above,
        (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
        halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,
        v.verdict, v.reason AS said, v.tokens, v.usd_micros

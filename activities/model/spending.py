@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from activities.agents.versions import AgentVersion
-from activities.ledger.caps import rules_of_run
+from activities.agents.versions import Agents, AgentVersion
+from activities.ledger.above import Above, windows_above
+from activities.ledger.caps import rules_of_run, stored_rules
 from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
 from activities.model import errors
@@ -37,17 +38,24 @@ class Purse:
     budget: str  # as JSON
     caps: str | None  # rows of the table, as JSON
     agent: AgentVersion
+    line: tuple[Above, ...] = ()  # the runs above: what a sub-agent's model costs, they cost
 
     @classmethod
-    def of(cls, run_id: str, row: Any, agent: AgentVersion) -> "Purse":
-        """From a row with agent, tenant, requester, budget and caps."""
+    async def of(cls, run_id: str, row: Any, agents: Agents) -> "Purse":
+        """From a row of its run, with budget, caps and the versions of the agents above. Raises StoreUnavailable."""
         spender = Spender(run_id, row["agent"], row["tenant"], row["requester"])
-        return cls(spender, row["budget"], row["caps"], agent)
+        above = [(await agents.version(version)).definition for version in row["versions_above"]]
+        line = tuple(
+            Above(each, definition.name, tuple(cap.rule for cap in definition.caps))
+            for each, definition in zip(row["lineage"], above, strict=True)
+        )
+        return cls(spender, row["budget"], row["caps"], await agents.version(row["agent_version"]), line)
 
     def windows(self, amounts: dict[str, int]) -> list[Window]:
         """The windows for these amounts. Raises CapReached: one call needs more than one call may use."""
         rules = rules_of_run(self.caps, self.agent.definition.caps, self.budget)
-        return windows_for(self.spender, Use(amounts), rules)
+        use, stored = Use(amounts), stored_rules(self.caps)
+        return [*windows_for(self.spender, use, rules), *windows_above(self.spender, use, stored, self.line)]
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,13 @@ def arguments_of(sources: Mapping[str, str], required: frozenset[str], recorded:
             taken[name] = value
         elif name in required:
             raise Missing(f"{name!r} of its undo should come from {source}, and that is not there")
-    return Taken(taken, tuple(n for n in taken if not sources[n].startswith(("arguments.", "either."))))
+    return Taken(taken, tuple(name for name in taken if _says_the_result(sources[name], recorded)))
+
+
+def _says_the_result(source: str, recorded: Recorded) -> bool:
+    """Whether a value is the result's word: of `either`, if the call was given none and has no default."""
+    where, _, name = source.partition(".")
+    return where != "arguments" and not (where == "either" and _given(name, recorded) is not _NOTHING)
 
 
 def _value(source: str, recorded: Recorded) -> Any:

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from activities.gateway import checks, delegating
 from activities.halts.halts import HaltOrder, Halts
@@ -550,3 +551,25 @@ async def test_a_halt_lists_what_is_in_flight_below(door: Door, boss: str, helpe
     await closed(door, spawn.run_id, "stopped", "halted")
     await Halts(door.parts.database).retire()
     assert await Halts(door.parts.database).active() == []
+
+
+async def test_what_a_sub_agents_model_uses_counts_for_the_day_of_the_agent_above(door: Door) -> None:
+    helper = await door.publish("look")
+    boss = await door.publish("look", delegates=[helper], caps=[{"unit": "tokens", "per": "day", "most": 100_000}])
+    _, spawn = await started(door, boss, helper)
+    await door.plan(spawn.run_id, ("look", {}))
+    counted = await door.rows(
+        "SELECT w.key FROM holds h JOIN windows w ON w.window_id = ANY (h.window_ids)"
+        " WHERE h.hold_id = $1 AND w.scope = 'agent' AND w.unit = 'tokens'",
+        f"{spawn.run_id}/step:1",
+    )
+    assert [row["key"] for row in counted] == [boss]
+
+
+async def test_a_sub_agents_model_is_not_asked_once_the_day_of_the_agent_above_is_used_up(door: Door) -> None:
+    helper = await door.publish("look")
+    boss = await door.publish("look", delegates=[helper], caps=[{"unit": "tokens", "per": "day", "most": 100_000}])
+    _, spawn = await started(door, boss, helper)
+    await door.execute("UPDATE windows SET settled = cap WHERE scope = 'agent' AND unit = 'tokens'")
+    with pytest.raises(ApplicationError, match="tokens a day are left to this agent"):
+        await door.plan(spawn.run_id, ("look", {}))

@@ -126,6 +126,12 @@ def test_what_the_call_was_not_given_is_its_default() -> None:
     assert arguments_of({"text": "arguments.text"}, frozenset(), recorded()).arguments == {"text": "as it is"}
 
 
+def test_what_the_call_was_not_given_and_only_its_result_says_is_the_results_word() -> None:
+    made_up = Recorded({}, {"properties": {"account": {}}}, json.dumps({"account": "eve"}))  # by a default_factory
+    taken = arguments_of({"account": "either.account"}, frozenset(["account"]), made_up)
+    assert (taken.arguments, taken.from_result) == ({"account": "eve"}, ("account",))
+
+
 def test_what_arguments_and_result_both_say_has_to_be_the_same() -> None:
     needed = frozenset(["account"])
     taken = arguments_of({"account": "either.account"}, needed, recorded(account="bo"))
@@ -157,7 +163,8 @@ def test_an_argument_is_always_a_value_of_the_record(arguments: dict[str, Any], 
         except Missing:
             continue
         assert taken.arguments["x"] in [arguments.get("a", object()), result.get("a", object())]
-        assert taken.from_result == (("x",) if source == "result.a" else ())
+        its_word = source == "result.a" or (source == "either.a" and "a" not in arguments)
+        assert taken.from_result == (("x",) if its_word else ())
 
 
 # ── what is said of a call ──────────────────────────────────────────────────────────────────────────────────────────
