@@ -67,9 +67,12 @@ class EvidenceReader:
         async with memory.growing:
             if memory.rows < upto:
                 await self._grow(memory, facts.run_id, upto, agent)
+            passages = memory.passages.before(upto)
+            if facts.tainted_by or passages.first("untrusted"):
+                await _search(memory.passages)
         self._forget()
         return Evidence(
-            passages=memory.passages.before(upto),
+            passages=passages,
             said=memory.said.before(upto),
             endorsed=(*facts.endorsed, *facts.typed_by_approver),
             tainted_by=facts.tainted_by,
@@ -94,6 +97,16 @@ class EvidenceReader:
         kept = sum(memory.characters for memory in self._known.values())
         while kept > self._remembered and len(self._known) > 1:
             kept -= self._known.popitem(last=False)[1].characters
+
+
+async def _search(passages: Shelf[Passage]) -> None:
+    """Look for secrets among what a tainted run has read, for whoever judges it: of a clean one nobody asks."""
+    searched = 0
+    for passage in passages.search():
+        searched += len(passage.text)
+        if searched > AT_ONCE:
+            await asyncio.sleep(0)
+            searched = 0
 
 
 def _remember(memory: _Memory, row: Row, agent: AgentVersion) -> None:

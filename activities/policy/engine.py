@@ -183,7 +183,7 @@ class _Weighed:
             exposed=evidence.tainted and call.acts_outside and evidence.sensitive,
             granted=self.grant is not None,
             unanchored=self._unanchored(),
-            floating=not (self._named(call.facts.sensitive) or anchored(call.arguments, evidence)),
+            floating=evidence.tainted and not (self._named(call.facts.sensitive) or anchored(call.arguments, evidence)),
             loose_text=self._loose_text(),
         )
 

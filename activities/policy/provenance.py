@@ -46,9 +46,13 @@ class Passage:
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """Its origin; "suspect"; "labelled" if there is a secret in it that no person gave."""
-        labelled = ("labelled",) if self.origin != "user" and labels_in(self.text) else ()
-        return (self.origin, *(("suspect",) if self.suspect else ()), *labelled)
+        """Its origin; "suspect"."""
+        return (self.origin, *(("suspect",) if self.suspect else ()))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a secret in it that no person gave."""
+        return self.origin != "user" and bool(labels_in(self.text))
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Said:
     seq: int
     text: str
     traits: tuple[str, ...] = ()
+    labelled: bool = False
 
     @cached_property
     def reading(self) -> Reading:
@@ -102,7 +107,7 @@ class Evidence:
     @property
     def sensitive(self) -> bool:
         """Whether it has read private data, or a labelled secret that no person gave it."""
-        return self.private or self.read.first("labelled") is not None
+        return self.private or self.read.labelled
 
     @cached_property
     def read(self) -> View[Passage]:

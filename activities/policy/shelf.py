@@ -31,6 +31,10 @@ class Text(Protocol):
     def traits(self) -> tuple[str, ...]:
         """What it is found by, besides its text."""
 
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a secret in it that no person gave: looked for once somebody asks, which takes longest."""
+
 
 T = TypeVar("T", bound=Text)
 
@@ -42,6 +46,8 @@ class Shelf(Generic[T]):
         self._texts: list[T] = []
         self._marked: dict[int, int] = {}  # bucket -> the texts that have a mark in it, one bit each
         self._traits: dict[str, int] = {}
+        self._labelled = 0
+        self._searched = 0  # texts that were searched for secrets
         for text in texts:
             self.add(text)
 
@@ -72,6 +78,21 @@ class Shelf(Generic[T]):
     def having(self, trait: str) -> int:
         """The texts that have a trait, one bit each."""
         return self._traits.get(trait, 0)
+
+    def search(self) -> Iterator[T]:
+        """Look for secrets where nobody has yet, one text after the other: whoever asks may pause in between."""
+        while self._searched < len(self._texts):
+            text = self._texts[self._searched]
+            self._labelled |= text.labelled << self._searched
+            self._searched += 1
+            yield text
+
+    @property
+    def labelled(self) -> int:
+        """The texts with a secret in them, one bit each."""
+        for _ in self.search():
+            pass
+        return self._labelled
 
     def marked(self, value: Value) -> int:
         """The texts that may name a value, one bit each."""
@@ -108,6 +129,11 @@ class View(Sequence[T]):
         """The first text that has a trait."""
         found = self._shelf.having(trait) & self._mask
         return self._shelf.text((found & -found).bit_length() - 1) if found else None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a secret in one of them."""
+        return bool(self._shelf.labelled & self._mask)
 
     def marked(self, value: Value) -> int:
         """Which of them may name a value, one bit each."""

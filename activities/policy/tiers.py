@@ -34,7 +34,7 @@ class Circumstances:
     exposed: bool = True  # tainted, and it has read private data, and its tools can act outside
     granted: bool = False  # the agent's definition has a grant for this tool, and this call fits it
     unanchored: str | None = "its values"  # what is of untrusted or invented origin, in words; None: nothing is
-    floating: bool = True  # no value at all of this call stands in what people or registries said
+    floating: bool = True  # tainted, and no value at all of this call stands in what people or registries said
     loose_text: str | None = "its text"  # free text that no grant speaks about, in words; None: there is none
 
 

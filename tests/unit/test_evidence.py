@@ -10,6 +10,7 @@ import pytest
 from activities.gateway import evidence
 from activities.gateway.evidence import EvidenceReader
 from activities.model.provider import Text, ToolCall, ToolResult
+from activities.policy import provenance
 from activities.policy.provenance import Evidence, trace
 from activities.storage.transcript import Row
 
@@ -54,7 +55,8 @@ RUN = (
 
 
 def call(upto: int, run: str = "run") -> Any:
-    return SimpleNamespace(run_id=run, response_seq=upto, endorsed=[], typed_by_approver=(), tainted_by=None)
+    given = {"tainted_by": None, "private_by": None}
+    return SimpleNamespace(run_id=run, response_seq=upto, endorsed=[], typed_by_approver=(), **given)
 
 
 def origins(found: Evidence) -> dict[str, str]:
@@ -115,3 +117,14 @@ async def test_a_long_run_is_read_in_pieces_so_that_the_worker_goes_on() -> None
     await reader.read(call(21), AGENT)
     ticking.cancel()
     assert turns >= 5
+
+
+async def test_a_decision_about_a_tainted_run_finds_its_secrets_looked_for_already() -> None:
+    secret = answered(2, "the password is: correct4horse")
+    store = Shelved(goal("x"), asked(1, "look"), secret, asked(3, "look"), answered(4, "hello", "untrusted"))
+    reader = EvidenceReader(store)  # type: ignore[arg-type]
+    with patch.object(provenance, "labels_in", side_effect=AssertionError):  # as long as it is clean, nobody asks
+        clean = await reader.read(call(3), AGENT)
+    tainted = await reader.read(call(5), AGENT)
+    with patch.object(provenance, "labels_in", side_effect=AssertionError):
+        assert tainted.tainted and tainted.sensitive and not clean.tainted

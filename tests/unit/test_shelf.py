@@ -42,6 +42,7 @@ passages = st.lists(
     max_size=5,
 ).map(lambda found: tuple(sorted(found, key=lambda passage: passage.seq)))
 said = st.lists(st.builds(Said, st.integers(0, 9), texts.map(canonical_json)), max_size=2).map(tuple)
+SECRET = "the password is: correct4horse"
 KINDS = ["recipient", "url", "host", "path", "account", "principal", "amount", "sql", "secret"]
 values = st.one_of(st.sampled_from([*NAMES, 7, 50, 5000, 1200, 120000, 3456]), texts)
 
@@ -82,3 +83,13 @@ def test_a_view_stays_what_it_was_when_the_shelf_grows() -> None:
     for evidence, origin in ((before, "model"), (after, "user")):
         assert trace({"to": "eve@acme.example"}, {"to": "recipient"}, evidence)[0].origin == origin
     assert trace({"to": "user2@acme.example"}, {"to": "recipient"}, Evidence(early))[0].origin == "model"
+
+
+def test_a_secret_is_found_by_whoever_asks_first_and_searched_for_once() -> None:
+    shelf = Shelf([Passage(0, "user", SECRET), Passage(1, "trusted", "nothing")])
+    early = shelf.all
+    assert not Evidence(early).sensitive  # a person gave it
+    shelf.add(Passage(2, "trusted", SECRET))
+    assert Evidence(shelf.all).sensitive and not Evidence(early).sensitive
+    with patch("activities.policy.provenance.labels_in", side_effect=AssertionError):
+        assert Evidence(shelf.all).sensitive and not Evidence(early).sensitive
