@@ -176,7 +176,7 @@ class Watch:
                 log.exception("looking for halts failed")
             with suppress(
                 TimeoutError
-            ):  # no wait_for: before Python 3.12 it swallows a cancel that comes with the call
+            ):  # wait_for swallows a cancel that comes with the call (Python < 3.12)
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._called.wait()
 
