@@ -174,9 +174,7 @@ class Watch:
                 blind = True
             except Exception:
                 log.exception("looking for halts failed")
-            with suppress(
-                TimeoutError
-            ):  # wait_for swallows a cancel that comes with the call (Python < 3.12)
+            with suppress(TimeoutError):  # wait_for swallows a cancel that comes with the call (Python < 3.12)
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._called.wait()
 

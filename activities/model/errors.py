@@ -22,8 +22,12 @@ class ModelRateLimited(Transient):
     """The key's rate limit is used up; try again after the time the provider gave."""
 
 
+class ModelUnavailable(Transient):
+    """The provider could not be reached, or answered that it failed before it began; nothing was billed; try again."""
+
+
 class ModelUnreachable(Transient):
-    """The provider did not answer, or failed on its own side; try again."""
+    """The provider did not answer in time, or the line broke; try again. This attempt may have been billed."""
 
 
 class ModelAnswerGarbled(Transient):
@@ -58,11 +62,12 @@ ERRORS_BY_STATUS: Mapping[int, type[StanchionError]] = {
     403: ModelKeyRejected,
     404: ModelUnknown,
     408: ModelUnreachable,
-    409: ModelUnreachable,
+    409: ModelUnavailable,
     413: ModelRequestRejected,
     422: ModelRequestRejected,
     429: ModelRateLimited,
     503: ModelOverloaded,
+    504: ModelUnreachable,  # somebody between us and the model gave up waiting for it
     529: ModelOverloaded,
 }
 
@@ -70,9 +75,9 @@ ERRORS_BY_STATUS: Mapping[int, type[StanchionError]] = {
 def error_for(status: int, headers: Mapping[str, str], message: str) -> StanchionError:
     """The error for an HTTP answer of `status` (400 and above), with the provider's `retry-after` if it may be retried.
 
-    Statuses without a row: 5xx is `ModelUnreachable`, everything else `ModelRequestRejected`.
+    Statuses without a row: 5xx is `ModelUnavailable`, everything else `ModelRequestRejected`.
     """
-    kind = ERRORS_BY_STATUS.get(status, ModelUnreachable if status >= 500 else ModelRequestRejected)
+    kind = ERRORS_BY_STATUS.get(status, ModelUnavailable if status >= 500 else ModelRequestRejected)
     return build(kind, message, retry_after(headers))
 
 

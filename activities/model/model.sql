@@ -56,7 +56,7 @@ WITH step AS (
     SELECT step.run_id, e.kind, :step::int, :trace_id::text, e.body::json
     FROM step, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
 ), used AS (
-    SELECT ledger_settle(step.run_id || '/step:' || :step::int, :used::jsonb) FROM step
+    SELECT ledger_settle(:hold, :used::jsonb) FROM step
 )
 SELECT plan, true AS mine, (SELECT count(*) FROM used) AS holds FROM step
 UNION ALL

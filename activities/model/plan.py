@@ -6,6 +6,7 @@ has no idempotency key, so a crash may cost one answer twice, and never an effec
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from temporalio import activity
@@ -102,14 +103,14 @@ class Models(ModelPort):
         seq = await self._said.write(request, run["tenant"], Written.of(run["written"]))
         if is_rollback(request.run_id):  # no model is asked, and nothing is paid for
             undo = await self._undoing.step(request.run_id, request.step)
-            return await self._store(request, agent, seq, undo, PLANNER)
+            return await self._store(request, agent, seq, _Paid(undo, PLANNER))
         await self._alarms.tell(request.run_id, request.alarms, request.step)
         prompt, unseen = await self._prompt(request, agent, seq, run["seq_before"])
         before = Usage.model_validate_json(run["usage_before"]) if run["usage_before"] else None
         bound = prompt_bound(prompt.system, prompt.tools, unseen, before)
         ceiling = Ceiling(self._prices, agent.definition.model, bound, prompt.max_output_tokens)
-        completion = await self._paid(request, await Purse.of(request.run_id, run, self._agents), prompt, ceiling)
-        return await self._store(request, agent, seq, completion, agent.definition.model)
+        paid = await self._paid(request, await Purse.of(request.run_id, run, self._agents), prompt, ceiling)
+        return await self._store(request, agent, seq, paid)
 
     async def _prompt(
         self, request: PlanRequest, agent: AgentVersion, seq: int, seq_before: int | None
@@ -130,19 +131,19 @@ class Models(ModelPort):
         )
         return prompt, unseen
 
-    async def _paid(self, request: PlanRequest, purse: Purse, prompt: Prompt, ceiling: Ceiling) -> Completion:
+    async def _paid(self, request: PlanRequest, purse: Purse, prompt: Prompt, ceiling: Ceiling) -> "_Paid":
         """The answer, paid from what was reserved for it. An unknown price is refused before anything is bought.
 
         A budget with no room for an answer ends the run; no model is asked.
         """
         provider, _ = self._providers.for_model(ceiling.model)
-        hold = f"{request.run_id}/step:{request.step}"
         try:
-            room = await self._spending.reserve(hold, purse, ceiling)
+            room = await self._spending.reserve(f"{request.run_id}/step:{request.step}", purse, ceiling)
         except CapReached as reached:
             raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None
-        async with self._spending.freed_if_refused(hold, room):
-            return await self._ask(provider, prompt.model_copy(update={"max_output_tokens": room.output}))
+        async with self._spending.freed_if_refused(room):
+            answer = await self._ask(provider, prompt.model_copy(update={"max_output_tokens": room.output}))
+        return _Paid(answer, ceiling.model, room.hold)
 
     async def _ask(self, provider: Provider, prompt: Prompt) -> Completion:
         try:
@@ -152,11 +153,10 @@ class Models(ModelPort):
                 raise
             raise ApplicationError(clip(str(error)), type=type(error).__name__, non_retryable=True) from None
 
-    async def _store(
-        self, request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion, model: str
-    ) -> Plan:
+    async def _store(self, request: PlanRequest, agent: AgentVersion, seq: int, paid: "_Paid") -> Plan:
+        completion = paid.completion
         calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
-        plan = plan_of(request, agent, seq, completion, self._price(model, completion.usage))
+        plan = plan_of(request, agent, seq, completion, self._price(paid.model, completion.usage))
         trace = Trace(request.run_id, (*request.messages, *request.journal, plan), step=request.step)
         row = await SQL["store_response"].row(
             self._database,
@@ -168,6 +168,7 @@ class Models(ModelPort):
             stop_reason=completion.stop_reason,
             usage=completion.usage.model_dump_json(),
             usd_micros=plan.usd_micros,
+            hold=paid.hold,
             used=canonical_json({"tokens": plan.tokens, "micro-usd": plan.usd_micros}),
             note=_note(completion),
             **vars(stored(completion.blocks)),
@@ -182,6 +183,15 @@ class Models(ModelPort):
 
     def _price(self, model: str, usage: Usage) -> int:
         return self._prices.price(model, usage)
+
+
+@dataclass(frozen=True)
+class _Paid:
+    """An answer, by which model, and the hold that it is paid from; none where no model was asked."""
+
+    completion: Completion
+    model: str
+    hold: str = ""
 
 
 def _sensible(completion: Completion) -> Completion:

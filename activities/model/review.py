@@ -60,6 +60,7 @@ class _Said:
     version: str = ""
     tokens: int = 0
     usd_micros: int = 0
+    hold: str = ""  # what paid for it
 
 
 class Reviews(ReviewsPort):
@@ -119,16 +120,15 @@ class Reviews(ReviewsPort):
             base_dir=agent.source,
         )
         purse = await Purse.of(row["run_id"], row, self._agents)
-        hold = f"{row['run_id']}/review:{row['approval_id']}"
         bound = prompt_bound(prompt.system, (), prompt.messages)
         ceiling = Ceiling(self._prices, model, bound, prompt.max_output_tokens)
-        room = await self._spending.reserve(hold, purse, ceiling)
+        room = await self._spending.reserve(f"{row['run_id']}/review:{row['approval_id']}", purse, ceiling)
         prompt = prompt.model_copy(update={"max_output_tokens": room.output})
-        async with self._spending.freed_if_refused(hold, room):
+        async with self._spending.freed_if_refused(room):
             answer = await provider.complete(prompt, beats())
         text = "".join(block.text for block in answer.blocks if isinstance(block, Text))
         cost = self._prices.price(model, answer.usage)
-        return _Said(opinion_in(text), agent.version, answer.usage.total, cost)
+        return _Said(opinion_in(text), agent.version, answer.usage.total, cost, room.hold)
 
     async def _reviewer(self, name: str, asker: str) -> AgentVersion:
         try:
@@ -162,6 +162,7 @@ class Reviews(ReviewsPort):
             digest=row["digest"],
             tokens=said.tokens,
             usd_micros=said.usd_micros,
+            hold=said.hold,
             used=canonical_json({"tokens": said.tokens, "micro-usd": said.usd_micros}),
             **trace.columns,
         )

@@ -56,7 +56,6 @@ WITH reviewed AS (
     SELECT a.run_id, e.kind, a.call_id, :trace_id::text, e.body::json
     FROM reviewed JOIN approvals a USING (approval_id), unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
 ), used AS (
-    SELECT ledger_settle(a.run_id || '/review:' || a.approval_id, :used::jsonb)
-    FROM reviewed JOIN approvals a USING (approval_id)
+    SELECT ledger_settle(:hold, :used::jsonb) FROM reviewed
 )
 SELECT pg_notify('stanchion_approvals', approval_id), (SELECT count(*) FROM used) AS holds FROM reviewed;

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from activities.agents.versions import Agents, AgentVersion
@@ -21,6 +22,7 @@ TRIES = 4  # windows that have too little left, one after the other, before it i
 # The vendor said no before it did anything, or was not reached at all: nothing can have been billed.
 NOT_BILLED = (
     errors.ModelOverloaded,
+    errors.ModelUnavailable,
     errors.ModelRateLimited,
     errors.ModelKeyRejected,
     errors.ModelRequestRejected,
@@ -60,25 +62,33 @@ class Purse:
 
 @dataclass(frozen=True)
 class Room:
-    """What was reserved for an answer: how many tokens it may have. `first`: no attempt before this one held it, so
-    that nothing that it stands for can have been billed yet.
-    """
+    """What was reserved for one attempt at an answer: the hold, and how many tokens the answer may have."""
 
+    hold: str
     output: int
-    first: bool
 
 
 @dataclass(frozen=True)
 class Spending:
-    """Reserves for model calls."""
+    """Reserves for model calls. Each attempt has a hold of its own: any of them may be billed."""
 
     ledger: Ledger
 
-    async def reserve(self, hold: str, purse: Purse, ceiling: Ceiling) -> Room:
-        """Reserve the ceiling, and say how long the answer may be. A retry gets what the first attempt got.
+    async def reserve(self, what: str, purse: Purse, ceiling: Ceiling) -> Room:
+        """Reserve the ceiling for an attempt at `what`, and say how long the answer may be.
 
+        An earlier attempt that is still held got lost: the vendor may have billed its answer, so its ceiling is spent.
         Raises CapReached when there is no room for an answer; UnknownPrice; StoreUnavailable.
         """
+        for number in count(1):
+            hold = what if number == 1 else f"{what}.{number}"
+            if room := await self._reserved(hold, purse, ceiling):
+                return room
+            await self.ledger.settle(hold)
+        raise AssertionError("unreachable")
+
+    async def _reserved(self, hold: str, purse: Purse, ceiling: Ceiling) -> Room | None:
+        """The room in this hold; None if an earlier attempt has it."""
         amounts, output = ceiling.of(ceiling.most_output), ceiling.most_output
         left: dict[str, int] = {}
         for _ in range(TRIES):
@@ -95,21 +105,16 @@ class Spending:
                     raise CapReached(reached.rule, reason, left=reached.left, unit=reached.unit) from None
                 output, amounts = fitting, _clipped(ceiling.of(fitting), left)
                 continue
-            if held is None:
-                return Room(output, first=True)
-            return Room(ceiling.within(held) or min(LEAST_OUTPUT, ceiling.most_output), first=False)
+            return Room(hold, output) if held is None else None
         raise CapReached("budget.contended", "what is left changes faster than it can be reserved; nothing was asked")
 
     @asynccontextmanager
-    async def freed_if_refused(self, hold: str, room: Room) -> AsyncIterator[None]:
-        """Frees the hold if the vendor refused to answer. Every other failure may have been billed: it stays, also when
-        the vendor refuses the next attempt.
-        """
+    async def freed_if_refused(self, room: Room) -> AsyncIterator[None]:
+        """Frees the hold if the vendor refused to answer. Every other failure may have been billed: it stays."""
         try:
             yield
         except NOT_BILLED:
-            if room.first:
-                await self.ledger.release(hold)
+            await self.ledger.release(room.hold)
             raise
 
 

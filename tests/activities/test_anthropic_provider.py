@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from activities.model.anthropic import AnthropicProvider, is_loopback
-from activities.model.errors import ModelCallsForbidden, ModelKeyRejected, ModelUnreachable
+from activities.model.errors import ModelCallsForbidden, ModelKeyRejected, ModelUnavailable, ModelUnreachable
 from activities.model.provider import Text
 from activities.model.providers import Providers
 from tests.activities.asking import Ask, nothing, prompt
@@ -27,9 +27,9 @@ async def test_every_event_is_a_beat_and_pings_are_events(api: FakeAnthropic, pr
     assert len(beats) > 20
 
 
-async def test_no_one_listening_is_unreachable(unused_tcp_port: int) -> None:
+async def test_no_one_listening_is_unavailable(unused_tcp_port: int) -> None:
     provider = AnthropicProvider(api_key="sk-test", base_url=f"http://127.0.0.1:{unused_tcp_port}")
-    with pytest.raises(ModelUnreachable):
+    with pytest.raises(ModelUnavailable):
         await provider.complete(prompt(), nothing)
     await provider.close()
 

@@ -8,22 +8,25 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 
 from activities.agents.versions import AgentVersion
 from activities.errors import StanchionError
 from activities.ledger.ledger import SQL
-from activities.model.errors import ModelAnswerGarbled, ModelOverloaded, ModelUnreachable
+from activities.model.errors import ModelAnswerGarbled, ModelOverloaded, ModelUnavailable, ModelUnreachable
 from tests.activities.spending import assert_held
 from tests.fakes.anthropic_api import FakeAnthropic, Raw, Refused, Streamed, text
 from tests.harness.stanchion import Stanchion, eventually, unique
 from workflows.contracts.budgets import Spent
 from workflows.contracts.model import PlanRequest
 from workflows.contracts.runs import CloseRequest, Ending, OpenRequest, RunRequest
+from workflows.endings import BUDGET_REACHED
 
 Systems = Callable[..., Stanchion]
 MODEL = "anthropic:claude-haiku-4-5"
 USED = 1_000 + 200 * 5  # micro-USD of one answer below, by the price list
 ANSWER = Streamed((text("done"),), "end_turn", {"input_tokens": 1_000, "output_tokens": 1}, {"output_tokens": 200})
+CUT = Raw(b"event: message_start\ndata: {")  # an answer of which nothing arrived that could be read
 
 
 @pytest_asyncio.fixture
@@ -115,32 +118,47 @@ async def plan(system: Stanchion, run_id: str, error: type[StanchionError] | Non
         await system.parts.models.plan(PlanRequest(run_id=run_id, step=1, next_seq=1))
 
 
-async def test_an_answer_that_got_lost_keeps_its_ceiling_until_a_retry_stores_one(
-    system: Stanchion, api: FakeAnthropic
-) -> None:
+async def test_each_attempt_whose_answer_got_lost_costs_its_ceiling(system: Stanchion, api: FakeAnthropic) -> None:
+    await cap(system, 60_000, "micro-usd", "day")
+    run_id = await opened(system, await system.publish(MODEL, max_output_tokens=1_000))
+    api.will(CUT, CUT, ANSWER)
+    await plan(system, run_id, ModelAnswerGarbled)
+    _, ceiling = await window(system, "micro-usd", "tenant")
+    await plan(system, run_id, ModelAnswerGarbled)
+    assert ceiling > 0 and await window(system, "micro-usd", "tenant") == (ceiling, ceiling)
+    await plan(system, run_id)
+    assert await window(system, "micro-usd", "tenant") == (2 * ceiling + USED, 0)
+    await assert_held(system)
+
+
+async def test_no_attempt_asks_for_what_lost_answers_have_used_up(system: Stanchion, api: FakeAnthropic) -> None:
     await cap(system, 10_000, "micro-usd", "day")
     run_id = await opened(system, await system.publish(MODEL))
-    api.will(Raw(b"event: message_start\ndata: {"), ANSWER)
+    api.will(CUT)
     await plan(system, run_id, ModelAnswerGarbled)
-    _, kept = await window(system, "micro-usd", "tenant")
-    assert kept >= 9_000  # it may have been billed
-    await plan(system, run_id)
-    assert await window(system, "micro-usd", "tenant") == (USED, 0)
-    first, second = (request.body["max_tokens"] for request in api.messages)
-    assert first == second  # the retry got what was held, though nothing more was left
+    for _ in range(4):
+        with pytest.raises(ApplicationError) as short:
+            await plan(system, run_id)
+        assert short.value.type == BUDGET_REACHED
+    assert len(api.messages) == 1
+    used, reserved = await window(system, "micro-usd", "tenant")
+    assert 9_000 <= used <= 10_000 and reserved == 0
     await assert_held(system)
 
 
 async def test_an_answer_that_was_lost_for_good_costs_its_ceiling(system: Stanchion, api: FakeAnthropic) -> None:
     run_id = await opened(system, await system.publish(MODEL))
-    api.will(Raw(b"event: message_start\ndata: {"))
+    api.will(CUT)
     await plan(system, run_id, ModelAnswerGarbled)
     _, ceiling = await window(system, "micro-usd")
     await close(system, run_id)
     assert ceiling > 0 and await window(system, "micro-usd") == (ceiling, 0)
 
 
-@pytest.mark.parametrize(("refused", "error", "kept"), [(529, ModelOverloaded, False), (500, ModelUnreachable, True)])
+@pytest.mark.parametrize(
+    ("refused", "error", "kept"),
+    [(529, ModelOverloaded, False), (500, ModelUnavailable, False), (504, ModelUnreachable, True)],
+)
 async def test_only_a_refusal_of_the_vendor_frees_the_ceiling(
     system: Stanchion, api: FakeAnthropic, refused: int, error: type[StanchionError], kept: bool
 ) -> None:
@@ -151,18 +169,18 @@ async def test_only_a_refusal_of_the_vendor_frees_the_ceiling(
     assert settled == 0 and (reserved > 0) == kept
     api.will(ANSWER)
     await plan(system, run_id)
-    assert await window(system, "micro-usd") == (USED, 0)
+    assert await window(system, "micro-usd") == (USED + reserved, 0)
 
 
 async def test_a_refusal_of_the_next_attempt_frees_nothing_of_an_answer_that_may_have_been_billed(
     system: Stanchion, api: FakeAnthropic
 ) -> None:
     run_id = await opened(system, await system.publish(MODEL))
-    api.will(Raw(b"event: message_start\ndata: {"), Refused(529))
+    api.will(CUT, Refused(529))
     await plan(system, run_id, ModelAnswerGarbled)
     _, ceiling = await window(system, "micro-usd")
     await plan(system, run_id, ModelOverloaded)
-    assert ceiling > 0 and await window(system, "micro-usd") == (0, ceiling)
+    assert ceiling > 0 and await window(system, "micro-usd") == (ceiling, 0)
     await close(system, run_id)
     assert await window(system, "micro-usd") == (ceiling, 0)
 

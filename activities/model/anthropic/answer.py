@@ -40,7 +40,7 @@ _STATUS_BY_TYPE: Mapping[str, int] = {
     "not_found_error": 404,
     "request_too_large": 413,
     "rate_limit_error": 429,
-    "api_error": 500,
+    "api_error": 504,  # it had begun: unlike outside of a stream, something may have been billed
     "timeout_error": 504,
     "overloaded_error": 529,
 }

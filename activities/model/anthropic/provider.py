@@ -16,6 +16,7 @@ from activities.model.errors import (
     ModelCallsForbidden,
     ModelKeyRejected,
     ModelRequestRejected,
+    ModelUnavailable,
     ModelUnreachable,
     build,
     error_for,
@@ -60,7 +61,7 @@ class AnthropicProvider:
         client = await self._connected()
         body = request_body(prompt)
         from anthropic import AnthropicError, APIConnectionError, APIStatusError
-        from httpx2 import HTTPError, TimeoutException
+        from httpx2 import ConnectError, ConnectTimeout, HTTPError, TimeoutException
 
         try:
             return await self._stream(client, body, prompt.step, beat)
@@ -69,7 +70,9 @@ class AnthropicProvider:
                 return Completion(blocks=(), stop_reason="context_exceeded", usage=Usage(), model=prompt.model)
             raise _error_for(error) from error
         except (APIConnectionError, TimeoutException) as error:
-            raise build(ModelUnreachable, type(error.__cause__ or error).__name__) from error
+            cause = error.__cause__ or error
+            kind = ModelUnavailable if isinstance(cause, (ConnectError, ConnectTimeout)) else ModelUnreachable
+            raise build(kind, type(cause).__name__) from error
         except (HTTPError, UnicodeDecodeError) as error:
             raise build(ModelAnswerGarbled, type(error).__name__) from error
         except AnthropicError as error:
