@@ -59,11 +59,9 @@ class Reaper:
 
     async def bury(self, run_id: str, ending: Ending, close: Close) -> RunOutcome:
         """Close a run that will not close itself: every call gets a result, every claim is settled by its contract."""
-        return await close(CloseRequest(run_id=run_id, ending=ending, steps=await self._steps(run_id), spent=Spent()))
-
-    async def _steps(self, run_id: str) -> int:
-        row: Any = await SQL["steps_taken"].row(self._database, run_id=run_id)
-        return int(row["steps"])
+        left: Any = await SQL["left_behind"].row(self._database, run_id=run_id)
+        spent = Spent(usd_micros=left["usd_micros"], tokens=left["tokens"], tool_calls=left["tool_calls"])
+        return await close(CloseRequest(run_id=run_id, ending=ending, steps=left["steps"], spent=spent))
 
 
 async def cause_of_death(client: Client, run_id: str) -> Ending | None:

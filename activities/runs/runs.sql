@@ -87,6 +87,9 @@ ORDER BY t.seq DESC LIMIT 1;
 -- Runs our tables hold open, oldest first.
 SELECT run_id, chain_id FROM runs WHERE status = 'open' AND run_id > :after ORDER BY run_id LIMIT 500;
 
--- name: steps_taken
--- How many model calls a run has made.
-SELECT count(*) AS steps FROM steps WHERE run_id = :run_id;
+-- name: left_behind
+-- What a run has done and used, as far as it is written down: of its active time nobody but itself kept count.
+SELECT count(*) AS steps, coalesce(sum(s.usd_micros), 0)::bigint AS usd_micros,
+       coalesce(sum((s.plan ->> 'tokens')::bigint), 0)::bigint AS tokens,
+       (SELECT count(*) FROM transcript t WHERE t.run_id = :run_id AND t.kind = 'result') AS tool_calls
+FROM steps s WHERE s.run_id = :run_id;

@@ -123,6 +123,18 @@ async def test_a_killed_run_is_terminated_and_closed_without_a_reaper(stanchion:
     assert await Halts(stanchion.parts.database).active() == []
 
 
+async def test_a_killed_run_says_what_it_had_used(stanchion: Stanchion, typed: Terminal) -> None:
+    turns = [{"tools": [{"name": name, "input": given}]} for name, given in (("look", {}), ("wait", {"minutes": 60}))]
+    run = await stanchion.start(await stanchion.publish(turns, "look"))
+
+    async def sleeps() -> bool:
+        return bool((await run.query("status"))["status"] == "sleeping")
+
+    await eventually(sleeps, "it sleeps")
+    answer = await typed("kill", run.id, "--by", "lee", "--json")
+    assert (answer.data["steps"], answer.data["spent"]["tool_calls"]) == (2, 1)
+
+
 async def test_runs_that_were_not_told_of_a_lift_hear_of_it_from_the_reaper(
     stanchion: Stanchion, typed: Terminal
 ) -> None:
