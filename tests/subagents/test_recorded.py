@@ -6,7 +6,7 @@ from activities.rehearsal.recorded import Archive, Chosen
 from activities.rehearsal.whatif import Answer, Proposed, whatif
 from tests.harness.door import Door
 from tests.harness.outcomes import done
-from tests.subagents.test_gateway import NARROW, WIDE, the_child_sends
+from tests.subagents.test_line import NARROW, WIDE, the_child_sends
 from workflows.contracts.calls import Refused
 
 PERMIT = "permit (principal, action, resource);"
