@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.harness.stanchion import eventually
 from tests.harness.typed import PATIENCE, Terminal
+from workers.demo import DECOYS
 
 LEE = "lee@acme.example"  # whom a laptop's bring-up registers with role it
 
@@ -58,7 +59,7 @@ async def test_the_demo_is_killed_and_comes_back_and_the_witness_counts_what_we_
     assert "dana@acme.example" in shown.data["attack"]["reason"]
     drill = shown.data["drill"]
     assert drill["passed"] and drill["late_effects"] == 0, drill["why"]
-    assert (drill["runs"], shown.data["stop_seconds"]) == (12, drill["max_seconds"])
+    assert (drill["runs"], shown.data["stop_seconds"]) == (DECOYS, drill["max_seconds"])
     assert "5. The off switch" in shown.err
 
 
