@@ -48,6 +48,12 @@ SELECT a.approval_id, a.call_id, a.about, a.tool, a.tier, a.state, a.requested_a
 FROM approvals a LEFT JOIN decisions d USING (approval_id)
 WHERE a.run_id = :run_id ORDER BY a.requested_at;
 
+-- name: waiting
+-- The approvals that a run, or one that works for it, waits for.
+SELECT a.run_id, a.approval_id, a.call_id, a.about, a.tool, a.tier
+FROM approvals a JOIN runs r USING (run_id)
+WHERE a.state = 'open' AND (a.run_id = :run_id OR :run_id = ANY (r.lineage)) ORDER BY a.requested_at, a.approval_id;
+
 -- name: events
 -- The trace log of a run, from one event on.
 SELECT n, at, kind, step, call_id, trace_id, body::text AS body

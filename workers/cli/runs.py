@@ -16,6 +16,7 @@ from workers.cli.events import line_of
 from workers.cli.lines import by_line
 from workers.cli.opened import SQL, handle_of, run_id_of, session
 from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.standing import Standing
 from workers.cli.targets import expect_open
 from workers.session import Session
 from workers.settings import from_environment
@@ -104,11 +105,11 @@ async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: boo
 
 
 async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.Future[Any]":
-    """Print events as they come, until the run is over; its result, or failure, is in what is returned.
+    """Print events, and what it stands still for, until the run is over; what is returned has its result, or failure.
 
     Raises ShortOfBudget: it is paused, and nothing happens until somebody decides.
     """
-    ending = asyncio.ensure_future(handle.result())
+    ending, standing = asyncio.ensure_future(handle.result()), Standing(opened, handle)
     last, done = 0, False
     while not done:
         done = ending.done()  # looked at before the events are read, so that the last ones are not missed
@@ -117,6 +118,7 @@ async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.
             ending.cancel()
             raise ShortOfBudget(short)
         if not done:
+            await standing.look()
             await asyncio.wait([ending], timeout=POLL_SECONDS)
     return ending
 
