@@ -3,15 +3,25 @@
 SELECT run_id FROM runs WHERE run_id = :name OR run_id LIKE '%/' || :name ORDER BY opened_at DESC LIMIT 3;
 
 -- name: runs
--- The latest runs, with how many approvals wait.
+-- The latest runs, with how many approvals wait, and what else an open one stands still for: a halt, or a budget that
+-- nothing was added to since it was short of it. Decoys of drills are left out unless they, or their agent, are meant.
 SELECT r.run_id, r.parent_run_id, r.agent, r.tenant, r.requester, r.opened_at, r.closed_at,
        CASE WHEN r.status <> 'open' THEN r.status
+            WHEN EXISTS (SELECT FROM halts_on(r.run_id, r.agent, NULL, r.tenant)) THEN 'halted'
+            WHEN b.at > coalesce((SELECT max(g.at) FROM budget_grants g WHERE g.run_id = r.run_id), '-infinity') THEN 'paused'
             WHEN count(a.approval_id) > 0 THEN 'waiting' ELSE 'running' END AS status,
        (SELECT count(*) FROM steps s WHERE s.run_id = r.run_id) AS steps,
        count(a.approval_id) AS approvals
 FROM runs r LEFT JOIN approvals a ON a.run_id = r.run_id AND a.state = 'open'
+LEFT JOIN LATERAL (SELECT max(m.at) AS at FROM alarms m WHERE m.run_id = r.run_id AND m.kind = 'budget.breached') b
+       ON r.status = 'open'
 WHERE (:agent::text IS NULL OR r.agent = :agent) AND (NOT :open_only::boolean OR r.status = 'open')
-GROUP BY r.run_id ORDER BY r.opened_at DESC LIMIT :most::int;
+  AND (:drills::boolean OR NOT starts_with(r.agent, :drill))
+GROUP BY r.run_id, b.at ORDER BY r.opened_at DESC LIMIT :most::int;
+
+-- name: drilled
+-- How many runs of drills there are.
+SELECT count(*) AS runs FROM runs r WHERE starts_with(r.agent, :drill) AND (NOT :open_only::boolean OR r.status = 'open');
 
 -- name: run
 -- One run.

@@ -24,6 +24,7 @@ from workflows.contracts.base import explain
 from workflows.contracts.runs import WORKFLOW_TYPE, RunRequest
 
 POLL_SECONDS = 0.3
+DRILL = "stanchion-drill"  # how the names of agents that drills halt begin
 ADMISSION_SECONDS = 10.0  # how long `run` waits for a worker to admit or refuse; it goes on by itself after that
 
 
@@ -158,15 +159,22 @@ async def _print_events(opened: Session, run_id: str, after: int, *, as_json: bo
     return after
 
 
-def ls(agent: str | None, open_only: bool, most: int, as_json: bool) -> None:
+def ls(agent: str | None, open_only: bool, drills: bool, most: int, as_json: bool) -> None:
     """`stanchion ls`."""
+    drills = drills or agent is not None
 
-    async def work() -> list[Any]:
+    async def work() -> tuple[list[Any], int]:
         async with session() as opened:
-            return await SQL["runs"].rows(opened.database, agent=agent, open_only=open_only, most=most)
+            which = {"open_only": open_only, "drill": DRILL}
+            found = await SQL["runs"].rows(opened.database, agent=agent, drills=drills, most=most, **which)
+            row: Any = None if drills else await SQL["drilled"].row(opened.database, **which)
+            return found, row["runs"] if row else 0
 
     columns = ("run_id", "status", "steps", "approvals", "tenant", "opened_at")
-    rows = [dict(row) for row in run(work())]
+    found, left_out = run(work())
+    rows = [dict(row) for row in found]
+    if left_out:
+        say(f"{left_out} decoys of drills are left out; --drills lists them too")
     table(
         rows if as_json else by_line(rows),
         columns,
