@@ -44,9 +44,9 @@ async def _start(request: dict[str, Any], key: str | None, watch: bool, as_json:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"{valid.agent}: {' '.join(valid.goal.split())[:120]}",
         )
-        say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
         if refused := await refusal_of(opened, handle):
             fail(f"the run was not admitted: {refused}", Exit.USAGE)
+        say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
         if not watch:
             show({"run": handle.id}, as_json=as_json, text=handle.id)
             return Exit.OK
