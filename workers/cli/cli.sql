@@ -29,6 +29,11 @@ SELECT run_id, parent_run_id, agent, agent_version, tenant, requester, mode, sta
        policy_version, opened_at, closed_at
 FROM runs WHERE run_id = :run_id;
 
+-- name: reached
+-- Whether a run is open, and the last step that it has taken.
+SELECT r.status, coalesce((SELECT max(s.step) FROM steps s WHERE s.run_id = r.run_id), 0) AS steps
+FROM runs r WHERE r.run_id = :run_id;
+
 -- name: children
 -- The sub-agents of a run, in the order of its calls.
 SELECT d.child_run_id AS run_id, d.call_id, d.agent, coalesce(r.status, 'not open') AS status, left(d.task, 200) AS task
