@@ -1,6 +1,7 @@
 """What `stanchion ls` says of runs that stand still, and which runs it leaves out."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.harness.typed import Terminal
 from workers.services import Services
 
 NOTES = [{"tools": [{"name": "note", "input": {"text": f"{n}"}}]} for n in range(3)] + [{"text": "done"}]
-SENDS = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
+SENDS: list[dict[str, Any]] = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
 
 
 @pytest.fixture

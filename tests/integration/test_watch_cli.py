@@ -15,7 +15,7 @@ from workers.cli.runs import follow
 from workers.session import Session
 
 Said = Callable[[str], Any]
-SENDS = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
+SENDS: list[dict[str, Any]] = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
 
 
 @asynccontextmanager
