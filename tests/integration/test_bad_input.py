@@ -95,7 +95,7 @@ async def test_a_request_that_would_widen_the_budget_is_refused(stanchion: Stanc
     start = {"agent": agent.definition.name, "goal": "g", "budget": {"usd": "0.51", "tool_calls": 6, "steps": 1}}
     error = await refusal(stanchion, start)
     assert error.type == "BudgetWidened"
-    assert "usd_micros" in error.message and "tool_calls" in error.message and "steps" not in error.message
+    assert "usd 0.51 > 0.50" in error.message and "tool_calls 6 > 5" in error.message and "steps" not in error.message
 
 
 async def test_a_request_that_would_loosen_the_mode_is_refused_and_one_that_tightens_it_is_taken(

@@ -34,13 +34,23 @@ async def test_a_dry_run_says_what_would_be_and_what_cannot_be_and_does_nothing(
     dry = await typed("rollback", handle.id.split("/")[-1], "--dry-run")
     assert dry.code == 1, dry.err
     assert dry.out.splitlines() == [
-        f"Taken back of {handle.id}: 0. Left: 3.",
+        f"Of {handle.id}: can be taken back: 2. Cannot: 1.",
         "  can be      3.0 put: by drop",
         "  can be      1.0 put: by drop",
         "  left        2.0 send: send declares no undo",
     ]
+    assert "has to end" not in dry.err and "nothing comes after" not in dry.err
     assert (await typed("rollback", handle.id, "--dry-run", "--to", "2", "--json")).code == 0
+    beyond = await typed("rollback", handle.id, "--dry-run", "--to", "99")
+    assert "steps: nothing comes after step 99" in beyond.err
     assert await stanchion.value("SELECT count(*) FROM rollbacks") == 0
+
+
+async def test_a_dry_run_of_an_open_run_says_that_it_has_to_end_first(stanchion: Stanchion, typed: Terminal) -> None:
+    turns = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
+    handle = await stanchion.start(await stanchion.publish(turns, "send"))
+    await stanchion.approval(handle)
+    assert "it has to end before anything is taken back" in (await typed("rollback", handle.id, "--dry-run")).err
 
 
 async def test_a_rollback_is_followed_to_its_report(stanchion: Stanchion, typed: Terminal) -> None:

@@ -130,7 +130,8 @@ def test_a_request_tightens_or_is_refused(agent: Budget, request: BudgetRequest)
         budget = agent.tightened(request)
     except ValueError as refusal:
         assert widens
-        assert all(cap in str(refusal) for cap in asked if asked[cap] > getattr(agent, cap))
+        wider = [cap for cap in asked if asked[cap] > getattr(agent, cap)]
+        assert all(f"{cap.removesuffix('_micros')} " in str(refusal) for cap in wider)
         return
     assert not widens
     for cap in CAPS:
@@ -152,7 +153,7 @@ def test_one_more_than_the_cap_is_refused(cap: str) -> None:
     if cap == "usd_micros":
         name, at, above = "usd", micros_to_usd(limit), micros_to_usd(limit + 1)
     assert Budget().tightened(BudgetRequest.model_validate({name: at})) == Budget()
-    with pytest.raises(ValueError, match=cap):
+    with pytest.raises(ValueError, match=f"{name} "):
         Budget().tightened(BudgetRequest.model_validate({name: above}))
 
 
@@ -163,3 +164,8 @@ def test_an_empty_request_changes_nothing() -> None:
 def test_what_was_spent_is_shown_as_the_contract_says() -> None:
     spent = Spent(usd_micros=120_000, tokens=7, tool_calls=2, seconds=90.0)
     assert spent.for_people() == {"usd": "0.12", "tokens": 7, "tool_calls": 2, "minutes": 1.5}
+
+
+def test_a_widened_budget_is_named_in_the_units_that_people_typed() -> None:
+    with pytest.raises(ValueError, match=r"tokens 200001 > 200000, usd 5\.00 > 1\.00$"):
+        Budget().tightened(BudgetRequest(usd="5.00", tokens=200_001))

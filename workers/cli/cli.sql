@@ -3,21 +3,36 @@
 SELECT run_id FROM runs WHERE run_id = :name OR run_id LIKE '%/' || :name ORDER BY opened_at DESC LIMIT 3;
 
 -- name: runs
--- The latest runs, with how many approvals wait.
+-- The latest runs, with how many approvals wait, and what else an open one stands still for: a halt, or a budget that
+-- nothing was added to since it was short of it. Decoys of drills are left out unless they, or their agent, are meant.
 SELECT r.run_id, r.parent_run_id, r.agent, r.tenant, r.requester, r.opened_at, r.closed_at,
        CASE WHEN r.status <> 'open' THEN r.status
+            WHEN EXISTS (SELECT FROM halts_on(r.run_id, r.agent, NULL, r.tenant)) THEN 'halted'
+            WHEN b.at > coalesce((SELECT max(g.at) FROM budget_grants g WHERE g.run_id = r.run_id), '-infinity') THEN 'paused'
             WHEN count(a.approval_id) > 0 THEN 'waiting' ELSE 'running' END AS status,
        (SELECT count(*) FROM steps s WHERE s.run_id = r.run_id) AS steps,
        count(a.approval_id) AS approvals
 FROM runs r LEFT JOIN approvals a ON a.run_id = r.run_id AND a.state = 'open'
+LEFT JOIN LATERAL (SELECT max(m.at) AS at FROM alarms m WHERE m.run_id = r.run_id AND m.kind = 'budget.breached') b
+       ON r.status = 'open'
 WHERE (:agent::text IS NULL OR r.agent = :agent) AND (NOT :open_only::boolean OR r.status = 'open')
-GROUP BY r.run_id ORDER BY r.opened_at DESC LIMIT :most::int;
+  AND (:drills::boolean OR NOT starts_with(r.agent, :drill))
+GROUP BY r.run_id, b.at ORDER BY r.opened_at DESC LIMIT :most::int;
+
+-- name: drilled
+-- How many runs of drills there are.
+SELECT count(*) AS runs FROM runs r WHERE starts_with(r.agent, :drill) AND (NOT :open_only::boolean OR r.status = 'open');
 
 -- name: run
 -- One run.
 SELECT run_id, parent_run_id, agent, agent_version, tenant, requester, mode, status, budget::text, outcome::text,
        policy_version, opened_at, closed_at
 FROM runs WHERE run_id = :run_id;
+
+-- name: reached
+-- Whether a run is open, and the last step that it has taken.
+SELECT r.status, coalesce((SELECT max(s.step) FROM steps s WHERE s.run_id = r.run_id), 0) AS steps
+FROM runs r WHERE r.run_id = :run_id;
 
 -- name: children
 -- The sub-agents of a run, in the order of its calls.
@@ -47,6 +62,12 @@ SELECT a.approval_id, a.call_id, a.about, a.tool, a.tier, a.state, a.requested_a
        d.reason, d.signed
 FROM approvals a LEFT JOIN decisions d USING (approval_id)
 WHERE a.run_id = :run_id ORDER BY a.requested_at;
+
+-- name: waiting
+-- The approvals that a run, or one that works for it, waits for.
+SELECT a.run_id, a.approval_id, a.call_id, a.about, a.tool, a.tier
+FROM approvals a JOIN runs r USING (run_id)
+WHERE a.state = 'open' AND (a.run_id = :run_id OR :run_id = ANY (r.lineage)) ORDER BY a.requested_at, a.approval_id;
 
 -- name: events
 -- The trace log of a run, from one event on.

@@ -47,21 +47,23 @@ def refuse_amounts(added: dict[str, Any], grant_id: str | None) -> None:
 
 
 def _go_on(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
-    async def work() -> tuple[str, str | None]:
+    async def work() -> tuple[str, str | None, bool]:
         async with session() as opened:
             handle = await handle_of(opened, name)
             await expect_open(opened.database, handle.id)
             breach = await Alarms(opened.database).breach(handle.id)
             await handle.signal("resume", {"by": by or getpass.getuser(), "reason": reason})
-            await say_if_halted(opened.database, handle.id)
-            return handle.id, breach.told if breach and not breach.added else None
+            halted = await say_if_halted(opened.database, handle.id)
+            return handle.id, breach.told if breach and not breach.added else None, halted
 
-    run_id, short = run(work())
+    run_id, short, halted = run(work())
     say(f"resume sent to {run_id}")
     if as_json:
         show({"run_id": run_id, "paused_for": short}, as_json=True)
     if short:
         fail(f"it pauses again at once, for nothing was added to its budget. {short}", Exit.BUDGET)
+    if halted:
+        raise SystemExit(int(Exit.REFUSED))  # why was said
 
 
 def _add(

@@ -185,10 +185,14 @@ def lift_one(halt_id: str, by: str | None, as_json: bool) -> None:
         halt = await halts.find(halt_id)
         return [] if halt.lifted_at else [halt]
 
-    _lift(found, by, as_json, f"{halt_id} is in force no more")
+    _lift(found, by, as_json, f"{halt_id} is in force no more", as_asked=True)
 
 
-def _lift(find: Callable[[Halts], Awaitable[list[Halt]]], by: str | None, as_json: bool, none: str) -> None:
+def _lift(
+    find: Callable[[Halts], Awaitable[list[Halt]]], by: str | None, as_json: bool, none: str, as_asked: bool = False
+) -> None:
+    """`as_asked`: that there is nothing to lift is what was wanted. Exit code 3 if something else is."""
+
     async def work() -> list[Lifting]:
         async with store() as database:
             halts, who = Halts(database, authority(database)), by or getpass.getuser()
@@ -210,6 +214,8 @@ def _lift(find: Callable[[Halts], Awaitable[list[Halt]]], by: str | None, as_jso
         if not one.lifted:
             so_far = f"{len(one.by)} of {one.halt.people} people so far, {', '.join(one.by)}"
             say(f"{one.halt.notice.halt_id} is still in force: {so_far}; somebody else has to type the same")
+    if (not liftings and not as_asked) or not all(one.lifted for one in liftings):
+        raise SystemExit(int(Exit.REFUSED))
 
 
 def ls(as_json: bool) -> None:

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from activities.agents.versions import Agents
+from activities.storage.database import Database
 from activities.undo.orders import Rollback, RollbackOrder, RollbackRefused, Rollbacks
 from activities.undo.planner import Undoing
 from activities.undo.report import Report, in_words
 from activities.undo.start import started
-from workers.cli.opened import run_id_in, session, store
+from workers.cli.opened import SQL, run_id_in, session, store
 from workers.cli.orders import signed
 from workers.cli.output import Exit, fail, run, say, show
 from workers.cli.runs import ShortOfBudget, follow, refusal_of
@@ -31,13 +32,30 @@ def rollback(name: str, to_step: int, dry_run: bool, reason: str | None, by: str
         async with store() as database:
             run_id = await run_id_in(database, name)
             if dry_run:
+                await _say_what_stands_against_it(database, run_id, to_step)
                 return await Undoing(database, Agents(database)).report(run_id, to_step), None
         async with session() as opened:
             return await taken_back(opened, order_of(run_id, to_step, reason, by))
 
     report, ordered = run(told(work()))
-    show(data_of(report, ordered), as_json=as_json, text=in_words(report))
+    show(data_of(report, ordered), as_json=as_json, text=_foreseen(report) if dry_run else in_words(report))
     raise SystemExit(int(exit_of(report)))
+
+
+def _foreseen(report: Report) -> str:
+    """A dry run for people: what can be and what cannot, where a rollback says what was and what is left."""
+    _, _, lines = in_words(report).partition("\n")
+    can, cannot = len(report.those("undoable")), len(report.those("left", "under way"))
+    since = f" after step {report.to_step}" if report.to_step else ""
+    return f"Of {report.of_run}{since}: can be taken back: {can}. Cannot: {cannot}.\n{lines}".rstrip()
+
+
+async def _say_what_stands_against_it(database: Database, run_id: str, to_step: int) -> None:
+    row: Any = await SQL["reached"].row(database, run_id=run_id)
+    if row["status"] == "open":
+        say(f"{run_id} is open: it has to end before anything is taken back; `stanchion halt {run_id}` ends it")
+    if to_step >= row["steps"] and to_step:
+        say(f"{run_id} has taken {row['steps']} steps: nothing comes after step {to_step}")
 
 
 async def taken_back(opened: Session, order: RollbackOrder) -> tuple[Report, Rollback]:

@@ -16,6 +16,7 @@ from workers.cli.events import line_of
 from workers.cli.lines import by_line
 from workers.cli.opened import SQL, handle_of, run_id_of, session
 from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.standing import Standing
 from workers.cli.targets import expect_open
 from workers.session import Session
 from workers.settings import from_environment
@@ -23,6 +24,7 @@ from workflows.contracts.base import explain
 from workflows.contracts.runs import WORKFLOW_TYPE, RunRequest
 
 POLL_SECONDS = 0.3
+DRILL = "stanchion-drill"  # how the names of agents that drills halt begin
 ADMISSION_SECONDS = 10.0  # how long `run` waits for a worker to admit or refuse; it goes on by itself after that
 
 
@@ -42,9 +44,9 @@ async def _start(request: dict[str, Any], key: str | None, watch: bool, as_json:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"{valid.agent}: {' '.join(valid.goal.split())[:120]}",
         )
-        say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
         if refused := await refusal_of(opened, handle):
             fail(f"the run was not admitted: {refused}", Exit.USAGE)
+        say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
         if not watch:
             show({"run": handle.id}, as_json=as_json, text=handle.id)
             return Exit.OK
@@ -104,11 +106,11 @@ async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: boo
 
 
 async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.Future[Any]":
-    """Print events as they come, until the run is over; its result, or failure, is in what is returned.
+    """Print events, and what it stands still for, until the run is over; what is returned has its result, or failure.
 
     Raises ShortOfBudget: it is paused, and nothing happens until somebody decides.
     """
-    ending = asyncio.ensure_future(handle.result())
+    ending, standing = asyncio.ensure_future(handle.result()), Standing(opened, handle)
     last, done = 0, False
     while not done:
         done = ending.done()  # looked at before the events are read, so that the last ones are not missed
@@ -117,6 +119,7 @@ async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.
             ending.cancel()
             raise ShortOfBudget(short)
         if not done:
+            await standing.look()
             await asyncio.wait([ending], timeout=POLL_SECONDS)
     return ending
 
@@ -156,15 +159,22 @@ async def _print_events(opened: Session, run_id: str, after: int, *, as_json: bo
     return after
 
 
-def ls(agent: str | None, open_only: bool, most: int, as_json: bool) -> None:
+def ls(agent: str | None, open_only: bool, drills: bool, most: int, as_json: bool) -> None:
     """`stanchion ls`."""
+    drills = drills or agent is not None
 
-    async def work() -> list[Any]:
+    async def work() -> tuple[list[Any], int]:
         async with session() as opened:
-            return await SQL["runs"].rows(opened.database, agent=agent, open_only=open_only, most=most)
+            which = {"open_only": open_only, "drill": DRILL}
+            found = await SQL["runs"].rows(opened.database, agent=agent, drills=drills, most=most, **which)
+            row: Any = None if drills else await SQL["drilled"].row(opened.database, **which)
+            return found, row["runs"] if row else 0
 
     columns = ("run_id", "status", "steps", "approvals", "tenant", "opened_at")
-    rows = [dict(row) for row in run(work())]
+    found, left_out = run(work())
+    rows = [dict(row) for row in found]
+    if left_out:
+        say(f"{left_out} decoys of drills are left out; --drills lists them too")
     table(
         rows if as_json else by_line(rows),
         columns,

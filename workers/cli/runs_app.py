@@ -38,13 +38,14 @@ def run(
 def ls(
     agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Only runs that are not over.")] = False,
+    drills: Annotated[bool, typer.Option("--drills", help="The decoys of drills, too.")] = False,
     most: Annotated[int, typer.Option("--most", "-n", min=1, max=1000, help="How many.")] = 20,
     json: Json = False,
 ) -> None:
     """List runs, latest first."""
     from workers.cli import runs
 
-    runs.ls(agent, open_only, most, json)
+    runs.ls(agent, open_only, drills, most, json)
 
 
 @commands.command()

@@ -52,8 +52,15 @@ async def expect_open(database: Database, run_id: str) -> None:
         fail(f"{run_id} is over ({ended}); start it again under another key", Exit.REFUSED)
 
 
-async def say_if_halted(database: Database, run_id: str) -> None:
-    """Say which halts keep the run from going on, whatever it is told, and what lifts them."""
-    for row in await SQL["halts_on"].rows(database, run_id=run_id):
+async def halts_over(database: Database, run_id: str) -> str:
+    """The ids of the halts that keep the run from going on; empty if none does."""
+    return " ".join(row["halt_id"] for row in await SQL["halts_on"].rows(database, run_id=run_id))
+
+
+async def say_if_halted(database: Database, run_id: str) -> bool:
+    """Say which halts keep the run from going on, whatever it is told, and what lifts them; whether there are any."""
+    rows = await SQL["halts_on"].rows(database, run_id=run_id)
+    for row in rows:
         lifts = "--fleet" if row["scope"] == "fleet" else f"--{row['scope']} {row['target']}"
         say(f"stanchion: {row['halt_id']} still halts it: `stanchion resume {lifts}` lifts that")
+    return bool(rows)

@@ -70,7 +70,7 @@ class Budget(Whole):
     def tightened(self, request: BudgetRequest) -> "Budget":
         """These caps with those of `request` where given. Raises ValueError naming every cap it would widen."""
         asked = requested_caps(request)
-        wider = [f"{name} {asked[name]} > {getattr(self, name)}" for name in asked if asked[name] > getattr(self, name)]
+        wider = [_wider(name, asked[name], cap) for name in asked if asked[name] > (cap := getattr(self, name))]
         if wider:
             raise ValueError("a request may tighten the agent's budget, never widen it: " + ", ".join(wider))
         return self.model_copy(update=asked)
@@ -91,6 +91,12 @@ def requested_caps(request: BudgetRequest) -> dict[str, int]:
     if request.usd is not None:
         caps["usd_micros"] = usd_to_micros(request.usd)
     return caps
+
+
+def _wider(name: str, asked: int, cap: int) -> str:
+    if name == "usd_micros":
+        return f"usd {micros_to_usd(asked)} > {micros_to_usd(cap)}"
+    return f"{name} {asked} > {cap}"
 
 
 class Spent(Frozen):
