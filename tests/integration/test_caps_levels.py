@@ -161,3 +161,17 @@ async def test_what_is_typed_wrongly_is_told_what_to_type(terminal: Terminal) ->
 
 async def test_a_cap_on_an_agent_nobody_knows_is_set_and_its_setter_told(terminal: Terminal) -> None:
     assert says(await terminal("caps", "set", "calls", "5", "--scope", "agent", "--key", "byer"), 0, "limits nobody")
+
+
+async def test_a_cap_on_a_tool_nobody_has_is_set_and_its_setter_told(terminal: Terminal) -> None:
+    assert says(await terminal("caps", "set", "calls", "5", "--class", "tool:wiat"), 0, "limits nobody", "'wait'")
+
+
+async def test_an_agent_that_hands_work_to_one_nobody_knows_is_registered_and_its_author_told(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(
+        "name: boss\ninstructions: Hand it on.\nmodel: scripted:tests.harness.models:looks_for_ever\ndelegates: [reseacher]\n"
+    )
+    assert says(await terminal("agents", "add", str(file)), 0, "hands no work on", "'reseacher'")

@@ -4,13 +4,14 @@ import difflib
 import getpass
 from typing import Any, cast, get_args
 
-from activities.agents.versions import Agents, AgentUnknown, AgentVersion
+from activities.agents.versions import Agents, AgentVersion
 from activities.ledger.caps import DEFAULTS, EVERY, Period, Rule, Scope, Unit, checked, class_of
 from activities.ledger.in_force import InForce, in_force, rules_of_agent
 from activities.ledger.ledger import SQL
 from activities.tools.facts import Effect
 from workers.cli.opened import session
 from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.targets import doubt
 from workers.session import Session
 from workflows.contracts.budgets import micros_to_usd, usd_to_micros
 
@@ -32,7 +33,7 @@ def set_cap(
         checked(rule)
         async with session() as opened:
             await SQL["set_cap"].row(opened.database, **place, cap=cap, by=by or getpass.getuser())
-            return [*await _unknown_agent(opened, rule), *await _overruled(opened, rule, tenant)]
+            return [*await _limits_nobody(opened, rule), *await _overruled(opened, rule, tenant)]
 
     for remark in run(work()):
         say(remark)
@@ -94,15 +95,13 @@ def _classes(agent: AgentVersion) -> set[str]:
 # ── what is remarked when a cap is set ──────────────────────────────────────────────────────────────────────────────
 
 
-async def _unknown_agent(opened: Session, rule: Rule) -> list[str]:
-    """A cap on an agent whose name is misspelt would limit nobody."""
-    if rule.scope != "agent" or rule.key == EVERY:
-        return []
-    try:
-        await Agents(opened.database).current(rule.key)
-    except AgentUnknown as error:
-        return [f"for now this limits nobody: {error}"]
-    return []
+async def _limits_nobody(opened: Session, rule: Rule) -> list[str]:
+    """A cap on an agent or a tool whose name is misspelt would limit nobody."""
+    doubts = [
+        await doubt(opened.database, "agent", rule.key) if rule.scope == "agent" and rule.key != EVERY else None,
+        await doubt(opened.database, "tool", rule.call_class[5:]) if rule.call_class.startswith("tool:") else None,
+    ]
+    return [f"for now this limits nobody: {said}" for said in doubts if said]
 
 
 async def _overruled(opened: Session, rule: Rule, tenant: str) -> list[str]:

@@ -11,7 +11,8 @@ from activities.agents.versions import Agents, AgentVersion, from_file
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
 from workers.cli.opened import session
-from workers.cli.output import run, show, table
+from workers.cli.output import run, say, show, table
+from workers.cli.targets import doubt
 
 
 def ls(as_json: bool) -> None:
@@ -30,12 +31,16 @@ def add(file: str, as_json: bool) -> None:
     """`stanchion agents add`."""
     sys.path.insert(0, os.getcwd())  # tool modules are named as the author's own shell would import them
 
-    async def work() -> AgentVersion:
+    async def work() -> tuple[AgentVersion, list[str | None]]:
         agent = from_file(Path(file))
         async with session() as opened:
-            return await Agents(opened.database).publish(agent)
+            published = await Agents(opened.database).publish(agent)
+            return published, [await doubt(opened.database, "agent", name) for name in agent.definition.delegates]
 
-    row = _row(run(work()))
+    published, doubts = run(work())
+    for said in filter(None, doubts):
+        say(f"for now it hands no work on there: {said}")
+    row = _row(published)
     show(row, as_json=as_json, text=f"{row['name']} {row['version']}: new runs get this version")
 
 
