@@ -17,11 +17,7 @@ from temporalio.service import RPCError
 from activities.halts.halts import SQL, Halt, HaltOrder, Halts, Lifting, LiftOrder, LiftRefused
 from activities.halts.tell import tell_halted, tell_lifted
 from activities.storage.database import Database, StoreUnavailable
-from activities.undo.orders import Rollback
-from activities.undo.report import Report
-from activities.undo.report import in_words as report_in_words
-from workers.cli import rollback
-from workers.cli.opened import RunNotFound, run_id_in, session, store, temporal
+from workers.cli.opened import RunNotFound, run_id_in, store, temporal
 from workers.cli.orders import authority, signed
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.targets import doubt, outcome_of
@@ -79,23 +75,11 @@ def halt(what: Aim, reason: str | None, by: str | None, as_json: bool, undo: boo
     data, code = run(work())
     text = in_words(data)
     if undo:
-        found = _taken_back(data, reason, by)
-        data, text = data | {"undo": rollback.data_of(*found)}, report_in_words(found[0])
-        code = rollback.exit_of(found[0])
+        from workers.cli.rollback import after_halt  # whoever only stops something does not wait for it
+
+        data, text, code = after_halt(data, reason, by)
     show(data, as_json=as_json, text=text)
     raise SystemExit(int(code))
-
-
-def _taken_back(data: dict[str, Any], reason: str | None, by: str | None) -> tuple[Report, Rollback]:
-    """With `--undo`: the rollback of a run that is halted, once it has ended."""
-    if "status" not in data:
-        fail("it has not ended, so nothing was taken back; `stanchion rollback RUN` does it once it has", Exit.REFUSED)
-
-    async def work() -> tuple[Report, Rollback]:
-        async with session() as opened:
-            return await rollback.taken_back(opened, rollback.order_of(data["target"], 0, reason, by))
-
-    return run(rollback.told(work()))
 
 
 async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:

@@ -80,6 +80,19 @@ async def taken_back(opened: Session, order: RollbackOrder) -> tuple[Report, Rol
     return await undoing.report(order.run_id, order.to_step, ordered.rollback_id), ordered
 
 
+def after_halt(data: dict[str, Any], reason: str | None, by: str | None) -> tuple[dict[str, Any], str, Exit]:
+    """What `halt --undo` shows: the halt (`data`) and the rollback of its run, once that has ended."""
+    if "status" not in data:
+        fail("it has not ended, so nothing was taken back; `stanchion rollback RUN` does it once it has", Exit.REFUSED)
+
+    async def work() -> tuple[Report, Rollback]:
+        async with session() as opened:
+            return await taken_back(opened, order_of(data["target"], 0, reason, by))
+
+    report, ordered = run(told(work()))
+    return data | {"undo": data_of(report, ordered)}, in_words(report), exit_of(report)
+
+
 def order_of(run_id: str, to_step: int, reason: str | None, by: str | None) -> RollbackOrder:
     """The order, checked."""
     given = {"run_id": run_id, "to_step": to_step, "reason": reason or "", "by": by or getpass.getuser()}
