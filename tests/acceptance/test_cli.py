@@ -136,7 +136,7 @@ async def test_halt_stops_a_waiting_run_and_doctor_finds_nothing_wrong(cli: Term
     await cli("up", "--detach")
     await cli("run", "it-support", "Take care of ticket 2", "--key", "t2")
     halted = await cli("halt", "t2", "--reason", "enough", "--json")
-    assert (halted.code, halted.data["status"]) == (0, "cancelled")
+    assert (halted.code, halted.data["status"]) == (0, "stopped")
     assert "enough" in halted.data["reason"]
     checks = await cli("doctor", "--json")
     assert checks.code == 0, checks.out
