@@ -14,7 +14,7 @@ from workflows.contracts.budgets import Spent
 from workflows.contracts.calls import CallRequest, Spawn
 from workflows.contracts.runs import CloseRequest, Ending
 
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
+ROUNDS = int(os.environ.get("ROUNDS", "2"))
 CALLS, BUDGET = 200, 10
 Systems = Callable[..., Stanchion]
 
