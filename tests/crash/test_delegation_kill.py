@@ -4,10 +4,7 @@ However it dies: one sub-agent, one result, each effect once, and what was held 
 """
 
 import asyncio
-import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,13 @@ import pytest_asyncio
 
 from tests.activities.spending import assert_held
 from tests.crash import tools
+from tests.crash.victims import doomed
 from tests.crash.witness import Witness, witnessing
 from tests.harness.checks import assert_no_task_failed, assert_sound
 from tests.harness.delegating import ask, boss, delegate, worker
-from tests.harness.stanchion import Stanchion
 from workers.services import Services
 
 PATIENCE = 120.0  # seconds; interpreters start and are found dead, on a machine that may be busy
-ROOT = Path(__file__).parents[2]
 TOOLS: dict[str, Any] = {"tools": ("idempotent", "undo"), "module": tools.MODULE}
 ACTS = ask(("idempotent", {}))
 
@@ -33,24 +29,6 @@ ACTS = ask(("idempotent", {}))
 async def witness() -> AsyncIterator[Witness]:
     async with witnessing() as witness:
         yield witness
-
-
-async def dies(system: Stanchion, temporal: str, witness: Witness, die_at: str, marker: Path) -> Any:
-    """A worker in a process of its own, which dies the first time it gets there."""
-    settings = {
-        "temporal": temporal,
-        "database": system.database_url,
-        "queue": system.settings.task_queue,
-        "witness": witness.url,
-        "die_at": die_at,
-        "marker": str(marker),
-    }
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.crash.worker", json.dumps(settings)),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=asyncio.subprocess.DEVNULL,
-    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +46,7 @@ async def test_a_worker_that_is_killed_leaves_one_sub_agent_one_result_and_a_rig
     system = systems(tool_settings={"witness": witness.url})
     helper = await worker(system, *[ACTS] * acts, {"text": "found it"}, **TOOLS)
     agent = await boss(system, ask(delegate(helper, tool_calls=5)), delegates=[helper], **TOOLS)
-    victim = await dies(system, services.temporal.address, witness, die_at, tmp_path / "marker")
+    victim = await doomed(system, services.temporal.address, witness, die_at, tmp_path / "marker")
     try:
         handle = await system.start(agent)
         assert await asyncio.wait_for(victim.wait(), PATIENCE) == -signal.SIGKILL

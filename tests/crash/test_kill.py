@@ -5,10 +5,7 @@ counted by the witness, what we say happened by the effects table, and the two m
 """
 
 import asyncio
-import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ import pytest_asyncio
 from temporalio.client import WorkflowHandle
 
 from tests.crash import tools
+from tests.crash.victims import doomed
 from tests.crash.witness import Witness, witnessing
 from tests.harness.checks import assert_no_task_failed, assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually, unique
@@ -28,7 +26,6 @@ Handle = WorkflowHandle[Any, Any]
 CONTRACTS = ("pure", "idempotent", "checkable", "irreversible")
 EFFECTS = CONTRACTS[1:]
 PATIENCE = 120.0  # seconds; four interpreters start at once, on a machine that may be busy with other things
-ROOT = Path(__file__).parents[2]
 
 
 @pytest_asyncio.fixture
@@ -104,26 +101,10 @@ class Cases:
         rescuer = self.systems(tool_settings={"witness": self.witness.url}, rollover=caps)
         script = turns or [{"tools": [{"name": contract, "input": {}}]}, {"text": "done"}]
         agent = await rescuer.publish(script, *CONTRACTS, "undo", module=tools.MODULE, **definition)
-        settings = {
-            "temporal": self.temporal,
-            "database": rescuer.database_url,
-            "queue": rescuer.settings.task_queue,
-            "witness": self.witness.url,
-            "die_at": die_at,
-            "marker": str(self.folder / unique("marker")),
-            "rollover": caps.model_dump(),
-        }
-        victim = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.crash.worker",
-            json.dumps(settings),
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        self.victims.append(victim)
-        return Case(self.witness, rescuer, victim, await rescuer.start(agent))
+        marker, rolls = self.folder / unique("marker"), caps.model_dump()
+        dying = await doomed(rescuer, self.temporal, self.witness, die_at, marker, rollover=rolls)
+        self.victims.append(dying)
+        return Case(self.witness, rescuer, dying, await rescuer.start(agent))
 
 
 @pytest_asyncio.fixture

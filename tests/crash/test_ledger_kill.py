@@ -1,10 +1,7 @@
 """kill -9 of workers while many runs want more than their tenant may use: what happened is what was allowed."""
 
 import asyncio
-import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +11,13 @@ import pytest_asyncio
 from activities.ledger.ledger import SQL, Ledger
 from tests.activities.spending import assert_held
 from tests.crash import tools
+from tests.crash.victims import doomed
 from tests.crash.witness import Witness, witnessing
 from tests.harness.checks import assert_sound
 from tests.harness.stanchion import Stanchion, eventually, unique
 from workers.services import Services
 
 PATIENCE = 180.0  # seconds; interpreters start, die and are found dead, on a machine that may be busy
-ROOT = Path(__file__).parents[2]
 RUNS, CALLS, CAP = 100, 2, 10
 
 
@@ -36,22 +33,8 @@ class Place:
 
     async def victim(self, die_at: str) -> None:
         """A worker that dies the first time it gets there."""
-        settings = {
-            "temporal": self.temporal,
-            "database": self.system.database_url,
-            "queue": self.system.settings.task_queue,
-            "witness": self.witness.url,
-            "die_at": die_at,
-            "marker": str(self.folder / unique("marker")),
-        }
-        self.victims.append(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.crash.worker", json.dumps(settings)),
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=asyncio.subprocess.DEVNULL,
-            )
-        )
+        marker = self.folder / unique("marker")
+        self.victims.append(await doomed(self.system, self.temporal, self.witness, die_at, marker))
 
     async def died(self) -> None:
         """All of them are dead, by their own hand."""

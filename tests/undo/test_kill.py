@@ -1,10 +1,7 @@
 """kill -9 in the middle of a rollback: nothing is taken back twice, and what nobody knows is asked about."""
 
 import asyncio
-import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.crash.victims import doomed
 from tests.crash.witness import Witness, witnessing
 from tests.harness.checks import assert_no_task_failed, assert_sound
 from tests.harness.stanchion import Stanchion, unique
@@ -19,7 +17,6 @@ from tests.undo import crash_tools
 from tests.undo.rolling import DONE, Handle, ordered, report, standings, turn
 from workers.services import Services
 
-ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
 CONTRACTS = ("idempotent", "checkable", "irreversible")
 
@@ -47,22 +44,10 @@ class Place:
 
     async def dies(self, at: str) -> None:
         """A worker takes over, and dies there."""
-        given = {
-            "temporal": self.temporal,
-            "database": self.system.database_url,
-            "queue": self.system.settings.task_queue,
-            "witness": self.witness.url,
-            "die_at": at,
-            "marker": str(self.folder / unique("marker")),
-        }
-        victim = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.crash.worker", json.dumps(given)),
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        self.victims.append(victim)
-        assert await asyncio.wait_for(victim.wait(), PATIENCE) == -signal.SIGKILL
+        marker = self.folder / unique("marker")
+        died = await doomed(self.system, self.temporal, self.witness, at, marker)
+        self.victims.append(died)
+        assert await asyncio.wait_for(died.wait(), PATIENCE) == -signal.SIGKILL
 
 
 @pytest_asyncio.fixture
