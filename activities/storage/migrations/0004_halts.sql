@@ -99,6 +99,16 @@ EXCEPTION WHEN lock_not_available THEN
     END;
 END $$;
 
+-- What a halt finds in flight: the effects of its scope that are claimed and not settled.
+CREATE FUNCTION claimed_under(of_scope text, of_target text) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT coalesce(json_agg(json_build_object('run_id', e.run_id, 'call_id', e.call_id, 'tool', e.tool,
+                                               'contract', e.contract, 'fence', e.fence) ORDER BY e.claimed_at), '[]')
+    FROM effects e JOIN runs r USING (run_id)
+    WHERE e.state = 'claimed'
+      AND of_target = CASE of_scope WHEN 'run' THEN e.run_id WHEN 'agent' THEN r.agent WHEN 'tool' THEN e.tool
+                                    WHEN 'tenant' THEN r.tenant ELSE '' END
+$$;
+
 CREATE FUNCTION order_halt(new_id text, of_scope text, of_target text, who text, why text, how text, of_key text,
                            of_signature text, of_statement text) RETURNS halts
 LANGUAGE plpgsql VOLATILE AS $$
@@ -107,13 +117,8 @@ DECLARE
 BEGIN
     PERFORM outlast_claims();
     INSERT INTO halts (halt_id, scope, target, by, reason, proof, key, signature, statement, in_flight)
-    SELECT new_id, of_scope, of_target, who, why, how, of_key, of_signature, of_statement, coalesce(
-        (SELECT json_agg(json_build_object('run_id', e.run_id, 'call_id', e.call_id, 'tool', e.tool,
-                                           'contract', e.contract, 'fence', e.fence) ORDER BY e.claimed_at)
-         FROM effects e JOIN runs r USING (run_id)
-         WHERE e.state = 'claimed'
-           AND of_target = CASE of_scope WHEN 'run' THEN e.run_id WHEN 'agent' THEN r.agent WHEN 'tool' THEN e.tool
-                                         WHEN 'tenant' THEN r.tenant ELSE '' END), '[]')
+    VALUES (new_id, of_scope, of_target, who, why, how, of_key, of_signature, of_statement,
+            claimed_under(of_scope, of_target))
     RETURNING * INTO ordered;
     PERFORM pg_notify('stanchion_halts', new_id);
     RETURN ordered;

@@ -62,24 +62,12 @@ LANGUAGE sql STABLE AS $$
     ORDER BY array_position(ARRAY['run', 'fleet', 'tenant', 'agent', 'tool'], h.scope), h.at
 $$;
 
-CREATE OR REPLACE FUNCTION order_halt(new_id text, of_scope text, of_target text, who text, why text, how text,
-                                      of_key text, of_signature text, of_statement text) RETURNS halts
-LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    ordered halts;
-BEGIN
-    PERFORM outlast_claims();
-    INSERT INTO halts (halt_id, scope, target, by, reason, proof, key, signature, statement, in_flight)
-    SELECT new_id, of_scope, of_target, who, why, how, of_key, of_signature, of_statement, coalesce(
-        (SELECT json_agg(json_build_object('run_id', e.run_id, 'call_id', e.call_id, 'tool', e.tool,
-                                           'contract', e.contract, 'fence', e.fence) ORDER BY e.claimed_at)
-         FROM effects e JOIN runs r USING (run_id)
-         WHERE e.state = 'claimed'
-           AND (of_target = CASE of_scope WHEN 'run' THEN e.run_id WHEN 'agent' THEN r.agent WHEN 'tool' THEN e.tool
-                                          WHEN 'tenant' THEN r.tenant ELSE '' END
-                OR of_target = ANY (CASE of_scope WHEN 'run' THEN r.lineage WHEN 'agent' THEN r.agents_above END))),
-        '[]')
-    RETURNING * INTO ordered;
-    PERFORM pg_notify('stanchion_halts', new_id);
-    RETURN ordered;
-END $$;
+CREATE OR REPLACE FUNCTION claimed_under(of_scope text, of_target text) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT coalesce(json_agg(json_build_object('run_id', e.run_id, 'call_id', e.call_id, 'tool', e.tool,
+                                               'contract', e.contract, 'fence', e.fence) ORDER BY e.claimed_at), '[]')
+    FROM effects e JOIN runs r USING (run_id)
+    WHERE e.state = 'claimed'
+      AND (of_target = CASE of_scope WHEN 'run' THEN e.run_id WHEN 'agent' THEN r.agent WHEN 'tool' THEN e.tool
+                                     WHEN 'tenant' THEN r.tenant ELSE '' END
+           OR of_target = ANY (CASE of_scope WHEN 'run' THEN r.lineage WHEN 'agent' THEN r.agents_above END))
+$$;
