@@ -18,7 +18,7 @@ from activities.approvals.orders import Order
 from activities.budgets.alarms import SQL
 from activities.errors import Permanent
 from activities.identity.proof import canonical_name
-from activities.ledger.caps import DEFAULTS, Rule, budget_rules, stored_rules
+from activities.ledger.caps import DEFAULTS, UNITS, Rule, budget_rules, stored_rules
 from activities.ledger.ledger import naming_breaches, wanted
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
 from activities.runs.slots import SECONDS
@@ -34,8 +34,6 @@ MOST = {"usd_micros": 1_000_000_000, "tokens": 100_000_000, "tool_calls": 10_000
 # What the requester of a run may add to it, all their grants together: as much as the platform gives a run that says
 # nothing of its budget. They could start another run and get as much.
 BY_REQUESTER = {name: getattr(Budget(), name) for name in MOST}
-
-UNITS = {"usd_micros": "micro-usd", "tokens": "tokens", "tool_calls": "calls", "minutes": "minutes"}
 
 
 class GrantRefused(Permanent):

@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from activities.agents.definition import AgentDefinition
 from activities.agents.versions import Agents, resolve
 from activities.approvals.authority import Authority
-from activities.drills import tools
+from activities.drills import AGENT, tools
 from activities.drills.caller import LOOPBACK
 from activities.drills.decoy import Decoy
 from activities.drills.measure import Figures, is_of, measured
@@ -37,7 +37,6 @@ from workflows.contracts.runs import WORKFLOW_TYPE
 from workflows.ports import DrillsPort
 
 SQL = Queries(__file__, "drills.sql")
-AGENT = "stanchion-drill"
 LEFT_SECONDS = 300.0  # decoys of a drill that was killed end by themselves after this, and what they were given
 END_SECONDS = 30.0  # for decoys to end once they are cancelled; those that do not are terminated
 LOOK_SECONDS = 0.1

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from activities.drills import AGENT
 from activities.drills.caller import hit_for_ever, place_of
 from activities.model.provider import Message, Text
 
-SUB_AGENT = "stanchion-drill-sub-agent"  # whom decoys hand work to
+SUB_AGENT = f"{AGENT}-sub-agent"  # whom decoys hand work to
 TIMER_MINUTES = 1.5 / 60  # so that it fires while the drill still looks
 DONE: dict[str, Any] = {"text": "done"}
 

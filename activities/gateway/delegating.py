@@ -16,7 +16,7 @@ from activities.gateway.effects import Effects
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts
 from activities.gateway.results import Result, from_error, from_value
-from activities.ledger.caps import budget_rules, stored_rules
+from activities.ledger.caps import rules_of_run
 from activities.ledger.carving import Purse, allowed_by, carve
 from activities.ledger.windows import CapReached, Spender
 from activities.policy.modes import strictest_mode
@@ -174,8 +174,8 @@ def _refuse_too_many(call: Candidate, standing: Any, task: Task) -> None:
 
 
 def _purse(call: Candidate, standing: Any) -> Purse:
-    facts, own = call.facts, [cap.rule for cap in call.agent.definition.caps]
-    rules = [*stored_rules(facts.caps), *own, *budget_rules(Budget.model_validate_json(facts.budget))]
+    facts = call.facts
+    rules = rules_of_run(facts.caps, call.agent.definition.caps, facts.budget)
     used = {(unit, call_class): amount for unit, call_class, amount in json.loads(standing["used"] or "[]")}
     return Purse.of(Spender(facts.run_id, facts.agent, facts.tenant, facts.requester), rules, used, call.used_seconds)
 

@@ -25,6 +25,8 @@ CallClass = Literal["read", "reach", "write", "irreversible", "send", "exec", "m
 
 EVERY = "*"
 MOST = 10**18  # what the tables take: far beyond any budget, and no sum overflows
+# The fields of a budget, and the unit that the ledger counts each in. Steps are a limit on one run: no window has them.
+UNITS = {"usd_micros": "micro-usd", "tokens": "tokens", "tool_calls": "calls", "minutes": "minutes"}
 MODEL_UNITS = frozenset(("micro-usd", "tokens"))
 RUN_UNITS = frozenset(("minutes", "slots"))
 UNCOUNTED = frozenset(("wait", "read_output", "delegate"))  # the gateway's own tools, which touch nothing
@@ -164,6 +166,7 @@ def _empty(unit: str, period: str, call_class: str, scope: str | None, key: str)
     return None
 
 
+@lru_cache(maxsize=512)  # asked at every step and call; the same until someone sets a cap
 def stored_rules(text: str | None) -> tuple[Rule, ...]:
     """Rules from the rows of the table `caps`, as the queries give them: a JSON array."""
     if not text:

@@ -8,12 +8,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from activities.ledger.caps import EVERY, Rule
+from activities.ledger.caps import EVERY, UNITS, Rule
 from activities.ledger.windows import Spender, Use, Window, windows_for
 from workflows.contracts.budgets import Budget, BudgetRequest, requested_caps
 
-# Fields of a budget and the units they are counted in. Steps are a limit on one run, and nothing that could be shared.
-UNITS = {"usd_micros": "micro-usd", "tokens": "tokens", "tool_calls": "calls", "minutes": "minutes"}
 NEEDED = ("tokens", "minutes")  # without any of these an agent cannot even begin
 DELEGATED = "tool:delegate"  # class of minutes: the run's own are all reserved from its start on
 

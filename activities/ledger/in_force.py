@@ -6,12 +6,12 @@ The same choice as `windows_for` makes for one call: the platform's highest rank
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from activities.ledger.caps import DEFAULTS, EVERY, AgentCap, Rule, budget_rules, grant_rule, rank
+from activities.ledger.caps import DEFAULTS, EVERY, UNITS, AgentCap, Rule, budget_rules, grant_rule, rank
 from activities.policy.grants import Grants
 from workflows.contracts.budgets import Budget, BudgetRequest, requested_caps
 
 # The fields of a budget by the unit that the ledger counts them in.
-BUDGET_FIELDS = {"calls": "tool_calls", "micro-usd": "usd_micros", "tokens": "tokens", "minutes": "minutes"}
+BUDGET_FIELDS = {unit: field for field, unit in UNITS.items()}
 
 
 @dataclass(frozen=True)

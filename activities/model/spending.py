@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from activities.agents.versions import Agents, AgentVersion
@@ -80,12 +79,12 @@ class Spending:
         An earlier attempt that is still held got lost: the vendor may have billed its answer, so its ceiling is spent.
         Raises CapReached when there is no room for an answer; UnknownPrice; StoreUnavailable.
         """
-        for number in count(1):
-            hold = what if number == 1 else f"{what}.{number}"
-            if room := await self._reserved(hold, purse, ceiling):
-                return room
+        hold, attempts = what, 1
+        while (room := await self._reserved(hold, purse, ceiling)) is None:
             await self.ledger.settle(hold)
-        raise AssertionError("unreachable")
+            attempts += 1
+            hold = f"{what}.{attempts}"
+        return room
 
     async def _reserved(self, hold: str, purse: Purse, ceiling: Ceiling) -> Room | None:
         """The room in this hold; None if an earlier attempt has it."""

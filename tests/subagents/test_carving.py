@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.ledger.caps import budget_rules
-from activities.ledger.carving import UNITS, Purse, allowed_by, carve
+from activities.ledger.caps import UNITS, budget_rules
+from activities.ledger.carving import Purse, allowed_by, carve
 from activities.ledger.windows import CapReached, Spender
 from workflows.contracts.budgets import Budget, BudgetRequest
 

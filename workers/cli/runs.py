@@ -12,6 +12,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 
 from activities.budgets.alarms import Alarms
+from activities.drills import AGENT as DRILL
 from workers.cli.events import line_of
 from workers.cli.lines import by_line
 from workers.cli.opened import SQL, handle_of, run_id_of, session
@@ -24,7 +25,6 @@ from workflows.contracts.base import explain
 from workflows.contracts.runs import WORKFLOW_TYPE, RunRequest
 
 POLL_SECONDS = 0.3
-DRILL = "stanchion-drill"  # how the names of agents that drills halt begin
 ADMISSION_SECONDS = 10.0  # how long `run` waits for a worker to admit or refuse; it goes on by itself after that
 
 
