@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from types import MappingProxyType
 
 from workflows.contracts.alarms import Alarm, BudgetBreached, BudgetMarked, BudgetName, CostAlarm
 from workflows.contracts.budgets import Budget, micros_to_usd
@@ -9,7 +10,7 @@ from workflows.state import RunState, seconds_in_all, spent_in_all
 
 PERCENTS = (90, 70)  # the first leaves room to change course, the second to come to an end
 NAMES: tuple[BudgetName, ...] = ("usd", "tokens", "tool_calls", "minutes", "steps")
-WORDS = {"usd": "USD", "tool_calls": "tool calls", "minutes": "active minutes"}
+WORDS = MappingProxyType({"usd": "USD", "tool_calls": "tool calls", "minutes": "active minutes"})
 
 
 def breach_of(state: RunState, now: datetime) -> BudgetBreached | None:

@@ -19,9 +19,7 @@ GATEWAY_MARGIN = timedelta(seconds=60)  # on top of the tool's own time-out: cla
 OUTAGE = timedelta(minutes=15)  # how long a call waits for Postgres or a worker, after its own time is used up
 
 # One second first, so that a run moves on soon after a crash; half a minute at most, so that it does after an outage.
-RETRY = RetryPolicy(
-    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
-)
+FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(seconds=30)
 
 
 class Options(TypedDict, total=False):
@@ -35,12 +33,17 @@ class Options(TypedDict, total=False):
     cancellation_type: ActivityCancellationType
 
 
+def _retries() -> RetryPolicy:
+    """A policy of the caller's own: the SDK's class is mutable, and this module is shared by all runs."""
+    return RetryPolicy(initial_interval=FIRST_RETRY, backoff_coefficient=2.0, maximum_interval=LONGEST_RETRY)
+
+
 def bookkeeping() -> Options:
     """`runs.open`, `runs.close`, `approvals.record`, `budgets.weigh`, `undo.start`: one transaction each."""
     return Options(
         start_to_close_timeout=BOOKKEEPING_CALL,
         schedule_to_close_timeout=BOOKKEEPING_TOTAL,
-        retry_policy=RETRY,
+        retry_policy=_retries(),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
 
@@ -55,7 +58,7 @@ def reaping() -> Options:
     return Options(
         start_to_close_timeout=timedelta(minutes=5),
         schedule_to_close_timeout=timedelta(minutes=10),
-        retry_policy=RETRY,
+        retry_policy=_retries(),
     )
 
 
@@ -75,7 +78,7 @@ def model(queue: str | None, left: timedelta) -> Options:
         start_to_close_timeout=MODEL_CALL,
         schedule_to_close_timeout=left,
         heartbeat_timeout=HEARTBEAT,
-        retry_policy=RETRY,
+        retry_policy=_retries(),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
 
@@ -87,7 +90,7 @@ def reviewing(queue: str | None) -> Options:
         start_to_close_timeout=REVIEW,
         schedule_to_close_timeout=REVIEW,
         heartbeat_timeout=HEARTBEAT,
-        retry_policy=RETRY,
+        retry_policy=_retries(),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
 
@@ -99,6 +102,6 @@ def gateway(queue: str | None, tool_timeout: timedelta) -> Options:
         start_to_close_timeout=tool_timeout + GATEWAY_MARGIN,
         schedule_to_close_timeout=tool_timeout + GATEWAY_MARGIN + OUTAGE,
         heartbeat_timeout=HEARTBEAT,
-        retry_policy=RETRY,
+        retry_policy=_retries(),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )

@@ -1,13 +1,12 @@
 """Search attributes: the one registry of names and types. Nothing private goes into them; they are stored in clear."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
 from workflows.state import RunState
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 AGENT_NAME: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("AgentName")
 AGENT_STATUS: SearchAttributeKey[str] = SearchAttributeKey.for_keyword("AgentStatus")
@@ -17,14 +16,16 @@ AGENT_LINEAGE: "SearchAttributeKey[Sequence[str]]" = SearchAttributeKey.for_keyw
 AGENT_COST_USD: SearchAttributeKey[float] = SearchAttributeKey.for_float("AgentCostUsd")
 
 # Name to type, as the server's operator service spells them: `stanchion up` registers these and `doctor` compares them.
-SEARCH_ATTRIBUTES: dict[str, str] = {
-    AGENT_NAME.name: "Keyword",
-    AGENT_STATUS.name: "Keyword",
-    AGENT_TENANT.name: "Keyword",
-    AGENT_APPROVER.name: "KeywordList",
-    AGENT_LINEAGE.name: "KeywordList",
-    AGENT_COST_USD.name: "Double",
-}
+SEARCH_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
+    {
+        AGENT_NAME.name: "Keyword",
+        AGENT_STATUS.name: "Keyword",
+        AGENT_TENANT.name: "Keyword",
+        AGENT_APPROVER.name: "KeywordList",
+        AGENT_LINEAGE.name: "KeywordList",
+        AGENT_COST_USD.name: "Double",
+    }
+)
 
 
 def attributes_of(state: RunState) -> "list[SearchAttributeUpdate[Any]]":

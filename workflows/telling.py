@@ -3,9 +3,13 @@
 A note names the tool, how often, and what to do instead; never an argument or a result: it stands as our own word.
 """
 
+from types import MappingProxyType
+
 from workflows.loops import Evidence
 
-_ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth"}
+_ORDINALS = MappingProxyType(
+    {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth"}
+)
 _INSTEAD = (
     "Use what you have, try something else, or use `wait` if you need to look again later: a wait costs nothing, "
     "and afterwards the same call counts as new."

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from tests.replay.altered import AlteredWorkflow
@@ -54,8 +54,7 @@ async def test_a_history_from_before_a_patch_replays_only_because_of_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patches, "loops_pause", lambda: True)
-    runner = UnsandboxedWorkflowRunner()  # the sandbox has modules of its own, which no test can reach
-    replayer = Replayer(workflows=[AgentWorkflow], plugins=[stanchion_plugin()], workflow_runner=runner)
+    replayer = Replayer(workflows=[AgentWorkflow], plugins=[stanchion_plugin()])
     result = await replayer.replay_workflow(load(FOLDER / "01" / f"{name}.json"), raise_on_replay_failure=False)
     assert isinstance(result.replay_failure, NondeterminismError)
 

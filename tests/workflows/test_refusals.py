@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
-from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.agents.versions import AgentVersion
 from tests.harness.checks import assert_no_task_failed, assert_sound, facts
@@ -117,7 +116,7 @@ async def test_people_are_told_why_it_paused(stanchion: Stanchion) -> None:
 async def test_with_the_limits_broken_three_refusals_would_not_pause_the_run(
     systems: Callable[..., Stanchion], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stanchion = await systems().up(workflow_runner=UnsandboxedWorkflowRunner())  # which sees what is patched here
+    stanchion = await systems().up()
     monkeypatch.setattr(state, "REFUSALS_IN_A_ROW", 1_000)
     monkeypatch.setattr(state, "REFUSALS_IN_A_RUN", 1_000)
     handle = await stanchion.start(await stubborn(stanchion, "asks_for_what_it_may_not"))

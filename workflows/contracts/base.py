@@ -1,7 +1,8 @@
 """What every contract shares: immutable, lenient when decoding what another version wrote, small on the wire."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer
@@ -36,13 +37,14 @@ class Whole(Frozen):
 
 
 @cache  # one entry for each contract
-def _defaults(model: type[Frozen]) -> dict[str, Any]:
+def _defaults(model: type[Frozen]) -> Mapping[str, Any]:
     """What each field holds that may be left out."""
-    return {
+    usual = {
         name: field.default
         for name, field in model.model_fields.items()
         if name != "kind" and not field.is_required() and not isinstance(field.default, Whole)
     }
+    return MappingProxyType(usual)
 
 
 def explain(error: ValidationError) -> str:
