@@ -26,6 +26,7 @@ from activities.storage.database import Database
 from activities.storage.transcript import Transcripts
 from activities.undo.planner import Undoing
 from activities.undo.start import Undo
+from workers.build_id import build_id
 from workers.settings import Settings
 from workflows.agent import AgentWorkflow
 from workflows.drill import DrillWorkflow
@@ -127,6 +128,7 @@ def make_workers(
             task_queue=queue,
             workflows=WORKFLOWS if "workflow" in roles and queue == settings.task_queue else (),
             activities=activities,
+            build_id=build_id(),
             graceful_shutdown_timeout=GRACE,
             sticky_queue_schedule_to_start_timeout=STICKY,
             max_heartbeat_throttle_interval=THROTTLE,
