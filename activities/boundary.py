@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.errors import StanchionError, clip, to_application_error
+from activities.errors import StanchionError, Transient, clip
 
 SENT_SECONDS = 0.5  # the worker sends heartbeats on this often at most (workers/worker.py)
 BEAT_SECONDS = 1.5  # a quarter of the heartbeat time-out of workflows/options.py: three may be lost
@@ -77,3 +77,13 @@ def beats() -> Callable[[], None]:
 def attempt() -> int:
     """Which attempt at its activity this is, from 1; outside of Temporal there is one."""
     return activity.info().attempt if activity.in_activity() else 1
+
+
+def to_application_error(error: StanchionError) -> ApplicationError:
+    """The Temporal failure for `error`: its type name, its clipped text, and whether and when to try again."""
+    return ApplicationError(
+        clip(str(error)),
+        type=type(error).__name__,
+        non_retryable=not isinstance(error, Transient),
+        next_retry_delay=error.retry_after if isinstance(error, Transient) else None,
+    )

@@ -1,12 +1,11 @@
 """Errors named by what to do next. The type decides, never the message text.
 
 `Transient` and `Permanent` are the only two answers a caller needs; everything else is a subclass that says why.
-They become Temporal failures in one place: `to_application_error`.
+They become Temporal failures in one place: `activities.boundary.to_application_error`. This module imports no
+Temporal, so that commands that only read tables start quickly.
 """
 
 from datetime import timedelta
-
-from temporalio.exceptions import ApplicationError
 
 # Longest error text that travels into a history: a 64 KB traceback in a failure would be copied into every retry.
 MESSAGE_LIMIT = 2_000
@@ -36,13 +35,3 @@ def clip(text: str, limit: int = MESSAGE_LIMIT) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text)} characters, cut at {limit})"
-
-
-def to_application_error(error: StanchionError) -> ApplicationError:
-    """The Temporal failure for `error`: its type name, its clipped text, and whether and when to try again."""
-    return ApplicationError(
-        clip(str(error)),
-        type=type(error).__name__,
-        non_retryable=not isinstance(error, Transient),
-        next_retry_delay=error.retry_after if isinstance(error, Transient) else None,
-    )

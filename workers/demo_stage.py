@@ -17,7 +17,7 @@ from temporalio.client import WorkflowHandle
 
 from activities.errors import Permanent
 from workers.cli.events import line_of
-from workers.cli.opened import SQL
+from workers.cli.reading import SQL
 from workers.services import Home, Progress
 from workers.services.processes import tail_of
 from workers.session import Session

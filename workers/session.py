@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from temporalio.client import Client
 
 from activities.storage.database import Database
+from workers.cli.reading import NOT_UP
 from workers.plugin import stanchion_plugin
 from workers.services import Home, PostgresUnreachable, TemporalUnreachable, reach
 from workers.services.postgres import find_postgres_url
 from workers.services.temporal import TemporalService, find_temporal
 from workers.settings import Settings
 from workers.telemetry import tracing_plugins
-
-NOT_UP = "nothing is running here; `stanchion up` starts it, or set TEMPORAL_ADDRESS and DATABASE_URL"
 
 
 @dataclass(frozen=True)

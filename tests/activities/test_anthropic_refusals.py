@@ -6,7 +6,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from activities.errors import StanchionError, to_application_error
+from activities.boundary import to_application_error
+from activities.errors import StanchionError
 from activities.model.errors import (
     LONGEST_RETRY_AFTER,
     ModelAnswerGarbled,

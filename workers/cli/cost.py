@@ -8,8 +8,8 @@ from typing import Any
 
 from activities.storage.database import Database
 from activities.storage.queries import Queries
-from workers.cli.opened import run_id_in, store
 from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.reading import run_id_in, store
 from workflows.contracts.budgets import micros_to_usd
 
 SQL = Queries(__file__, "cost.sql")

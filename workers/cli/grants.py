@@ -15,9 +15,10 @@ from activities.budgets.alarms import Alarms
 from activities.budgets.grants import Given, Grant, GrantRefused, Grants, new_grant_id
 from activities.storage.database import Database
 from workers import logs
-from workers.cli.opened import handle_of, run_id_in, session, store, temporal
+from workers.cli.opened import handle_of, session, temporal
 from workers.cli.orders import authority, signed
 from workers.cli.output import Exit, fail, run, say, show
+from workers.cli.reading import run_id_in, store
 from workers.cli.targets import expect_open, say_if_halted
 from workers.services import TemporalUnreachable
 from workers.settings import from_environment

@@ -17,9 +17,10 @@ from temporalio.service import RPCError
 from activities.halts.halts import SQL, Halt, HaltOrder, Halts, Lifting, LiftOrder, LiftRefused
 from activities.halts.tell import tell_halted, tell_lifted
 from activities.storage.database import Database, StoreUnavailable
-from workers.cli.opened import RunNotFound, run_id_in, store, temporal
+from workers.cli.opened import temporal
 from workers.cli.orders import authority, signed
 from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.reading import RunNotFound, run_id_in, store
 from workers.cli.targets import doubt, outcome_of
 from workers.services import PostgresUnreachable, TemporalUnreachable
 from workflows.contracts.base import explain

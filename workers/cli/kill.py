@@ -18,9 +18,10 @@ from activities.runs.reaper import Reaper
 from activities.storage.database import Database, StoreUnavailable
 from workers import logs
 from workers.cli.halts import TEMPORAL_SECONDS, Aim, checked, in_words
-from workers.cli.opened import run_id_in, store, temporal
+from workers.cli.opened import temporal
 from workers.cli.orders import signed
 from workers.cli.output import Exit, run, say, show
+from workers.cli.reading import run_id_in, store
 from workers.cli.targets import outcome_of
 from workers.services import PostgresUnreachable, TemporalUnreachable
 from workers.settings import from_environment

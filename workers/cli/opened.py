@@ -1,4 +1,4 @@
-"""What commands share: an open session, and runs found by the end of their name."""
+"""What commands that talk to Temporal share: an open session, and the workflow of a run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,21 +6,12 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 
-from activities.errors import Permanent
-from activities.storage.database import Database
-from activities.storage.queries import Queries
+from workers.cli.reading import NOT_UP, run_id_in
 from workers.plugin import stanchion_plugin
-from workers.services import Home, PostgresUnreachable, TemporalUnreachable, reach
-from workers.services.postgres import find_postgres_url
+from workers.services import Home, TemporalUnreachable, reach
 from workers.services.temporal import find_temporal
-from workers.session import NOT_UP, Session, connect
+from workers.session import Session, connect
 from workers.settings import from_environment
-
-SQL = Queries(__file__, "cli.sql")
-
-
-class RunNotFound(Permanent):
-    """No run of that name."""
 
 
 @asynccontextmanager
@@ -31,19 +22,6 @@ async def session() -> AsyncIterator[Session]:
         yield opened
     finally:
         await opened.close()
-
-
-@asynccontextmanager
-async def store() -> AsyncIterator[Database]:
-    """Our tables alone, for what must work while Temporal is away. Raises PostgresUnreachable."""
-    url = find_postgres_url(Home.locate(), from_environment().database_url)
-    if url is None:
-        raise PostgresUnreachable(f"no Postgres: {NOT_UP}")
-    database = Database(url)
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 async def temporal(seconds: float) -> Client:
@@ -58,18 +36,6 @@ async def temporal(seconds: float) -> Client:
 async def run_id_of(opened: Session, name: str) -> str:
     """The id of the run that `name` names: the id itself, or the end of it after a slash. Raises RunNotFound."""
     return await run_id_in(opened.database, name)
-
-
-async def run_id_in(database: Database, name: str) -> str:
-    """As `run_id_of`, with our tables alone."""
-    found = [row["run_id"] for row in await SQL["find_runs"].rows(database, name=name)]
-    if name in found:
-        return name
-    if len(found) == 1:
-        return str(found[0])
-    if found:
-        raise RunNotFound(f"{name!r} names several runs; say which: {', '.join(found)}")
-    raise RunNotFound(f"no run is called {name!r}; `stanchion ls` lists them")
 
 
 async def handle_of(opened: Session, name: str) -> WorkflowHandle[Any, Any]:

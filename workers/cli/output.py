@@ -62,7 +62,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; failures that have a name become a message and an exit code, never a traceback."""
     from activities.errors import StanchionError, Transient
     from workers import loop
-    from workers.services import ServiceUnavailable
+    from workers.services.home import ServiceUnavailable
 
     try:
         return loop.run(work)

@@ -10,13 +10,14 @@ from activities.storage.migrate import schema_status
 from workers import logs
 from workers.bootstrap import bootstrap as prepare
 from workers.cli.output import Exit, fail, run, say, show
+from workers.cli.reading import NOT_UP
 from workers.controls import look_at_controls
 from workers.database import prepare_database
 from workers.doctor import diagnose
 from workers.serve import leave, serve, stop_on_signals
 from workers.services import Home, PostgresUnreachable
 from workers.services.postgres import find_postgres_url
-from workers.session import NOT_UP, connect
+from workers.session import connect
 from workers.settings import from_environment
 from workers.up import Address, up_detached
 from workers.up import down as stop_all

@@ -15,9 +15,9 @@ from activities.policy.store import SQL, Policies, PolicyMissing
 from activities.storage.database import Database
 from workers.cli.opened import session
 from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.reading import NOT_UP
 from workers.services import Home, PostgresUnreachable
 from workers.services.postgres import find_postgres_url
-from workers.session import NOT_UP
 from workers.settings import from_environment
 
 

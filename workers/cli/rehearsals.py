@@ -15,9 +15,9 @@ from activities.rehearsal.whatif import Answer, Proposed
 from activities.rehearsal.whatif import whatif as asked
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
-from workers.cli.opened import SQL, RunNotFound
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.policies import database, import_from_here, text_of
+from workers.cli.reading import SQL, RunNotFound
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 SHOWN = 60  # characters of a call's arguments

@@ -14,9 +14,10 @@ from activities.undo.orders import Rollback, RollbackOrder, RollbackRefused, Rol
 from activities.undo.planner import Undoing
 from activities.undo.report import Report, in_words
 from activities.undo.start import started
-from workers.cli.opened import SQL, run_id_in, session, store
+from workers.cli.opened import session
 from workers.cli.orders import signed
 from workers.cli.output import Exit, fail, run, say, show
+from workers.cli.reading import SQL, run_id_in, store
 from workers.cli.runs import ShortOfBudget, follow, refusal_of
 from workers.session import Session
 from workers.settings import from_environment

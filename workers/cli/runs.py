@@ -1,22 +1,20 @@
-"""`run`, `ls`, `show`, `logs`, `message`, `pause`, `resume`: starting runs and looking after them."""
+"""`run`, `message`, `pause`: starting runs, following them, and talking to them."""
 
 import asyncio
 import getpass
-import json
 import sys
 import time
 from typing import Any
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 
 from activities.budgets.alarms import Alarms
-from activities.drills import AGENT as DRILL
-from workers.cli.events import line_of
-from workers.cli.lines import by_line
-from workers.cli.opened import SQL, handle_of, run_id_of, session
-from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.listing import POLL_SECONDS, print_events
+from workers.cli.opened import handle_of, session
+from workers.cli.output import Exit, fail, run, say, show
+from workers.cli.reading import SQL
 from workers.cli.standing import Standing
 from workers.cli.targets import expect_open
 from workers.session import Session
@@ -24,7 +22,6 @@ from workers.settings import from_environment
 from workflows.contracts.base import explain
 from workflows.contracts.runs import WORKFLOW_TYPE, RunRequest
 
-POLL_SECONDS = 0.3
 ADMISSION_SECONDS = 10.0  # how long `run` waits for a worker to admit or refuse; it goes on by itself after that
 
 
@@ -114,7 +111,7 @@ async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.
     last, done = 0, False
     while not done:
         done = ending.done()  # looked at before the events are read, so that the last ones are not missed
-        last = await _print_events(opened, handle.id, last, as_json=False)
+        last = await print_events(opened.database, handle.id, last, as_json=False)
         if not done and (short := await _short_of(opened, handle.id)):
             ending.cancel()
             raise ShortOfBudget(short)
@@ -146,115 +143,6 @@ def exit_of(outcome: dict[str, Any]) -> Exit:
     if outcome["status"] == "completed":
         return Exit.OK
     return Exit.BUDGET if outcome["reason"].startswith("budget.") else Exit.RUN_FAILED
-
-
-async def _print_events(opened: Session, run_id: str, after: int, *, as_json: bool, to_stdout: bool = False) -> int:
-    for row in await SQL["events"].rows(opened.database, run_id=run_id, after=after):
-        event = dict(row) | {"body": json.loads(row["body"])}
-        if as_json:
-            show(event, as_json=True)
-        else:
-            print(line_of(event), file=sys.stdout if to_stdout else sys.stderr, flush=True)
-        after = row["n"]
-    return after
-
-
-def ls(agent: str | None, open_only: bool, drills: bool, most: int, as_json: bool) -> None:
-    """`stanchion ls`."""
-    drills = drills or agent is not None
-
-    async def work() -> tuple[list[Any], int]:
-        async with session() as opened:
-            which = {"open_only": open_only, "drill": DRILL}
-            found = await SQL["runs"].rows(opened.database, agent=agent, drills=drills, most=most, **which)
-            row: Any = None if drills else await SQL["drilled"].row(opened.database, **which)
-            return found, row["runs"] if row else 0
-
-    columns = ("run_id", "status", "steps", "approvals", "tenant", "opened_at")
-    found, left_out = run(work())
-    rows = [dict(row) for row in found]
-    if left_out:
-        say(f"{left_out} decoys of drills are left out; --drills lists them too")
-    table(
-        rows if as_json else by_line(rows),
-        columns,
-        as_json=as_json,
-        empty='no runs yet; `stanchion run it-support "…"` starts one',
-    )
-
-
-def show_run(name: str, as_json: bool) -> None:
-    """`stanchion show`."""
-    data = run(_describe(name))
-    if as_json:
-        return show(data, as_json=True)
-    calls, approvals, children = data.pop("calls"), data.pop("approvals"), data.pop("children")
-    rollbacks, outcome = data.pop("rollbacks"), data.pop("outcome")
-    show(data, as_json=False)
-    if calls:
-        print("\ncalls")
-        table(calls, ("call_id", "tool", "arguments", "state", "rule", "settled_at"), as_json=False, empty="")
-    if children:
-        print("\nsub-agents")
-        table(children, ("run_id", "call_id", "status", "task"), as_json=False, empty="")
-    if approvals:
-        print("\napprovals")
-        table(approvals, ("approval_id", "call_id", "tool", "state", "by", "proof", "reason"), as_json=False, empty="")
-    if rollbacks:
-        print("\nrollbacks")
-        table(rollbacks, ("rollback_id", "to_step", "by", "proof", "status", "reason"), as_json=False, empty="")
-    if outcome:
-        print(f"\n{outcome['status']}: {outcome['reason']}\n{outcome['answer']}".rstrip())
-
-
-async def _describe(name: str) -> dict[str, Any]:
-    async with session() as opened:
-        run_id = await run_id_of(opened, name)
-        row = await SQL["run"].row(opened.database, run_id=run_id)
-        assert row is not None
-        data = dict(row) | {
-            "budget": json.loads(row["budget"]),
-            "outcome": json.loads(row["outcome"]) if row["outcome"] else None,
-            "web_ui": opened.link(run_id),
-            "calls": [dict(call) for call in await SQL["calls"].rows(opened.database, run_id=run_id)],
-            "children": [dict(c) for c in await SQL["children"].rows(opened.database, run_id=run_id)],
-            "rollbacks": [dict(b) for b in await SQL["rollbacks"].rows(opened.database, run_id=run_id)],
-            "approvals": [dict(a) for a in await SQL["approvals_of"].rows(opened.database, run_id=run_id)],
-        }
-        if row["status"] == "open":
-            data["now"] = await _status(opened, run_id)
-        return data
-
-
-async def _status(opened: Session, run_id: str) -> Any:
-    """What the run says of itself; a word about why not, if it cannot answer."""
-    handle = opened.client.get_workflow_handle(run_id)
-    description = await handle.describe()
-    if description.status != WorkflowExecutionStatus.RUNNING:
-        return f"{(description.status or WorkflowExecutionStatus.FAILED).name.lower()}; the reaper will close it"
-    try:
-        async with asyncio.timeout(5):
-            status = await handle.query("status")
-        return {name: status[name] for name in ("status", "waiting_for", "step", "spent")}
-    except TimeoutError:
-        return "no worker answers; start one with `stanchion up` or `stanchion worker`"
-
-
-def logs(name: str, follow: bool, as_json: bool) -> None:
-    """`stanchion logs`."""
-
-    async def work() -> None:
-        async with session() as opened:
-            run_id = await run_id_of(opened, name)
-            last, is_open = 0, True
-            while is_open:
-                row = await SQL["run"].row(opened.database, run_id=run_id)
-                is_open = follow and row is not None and row["status"] == "open"
-                last = await _print_events(opened, run_id, last, as_json=as_json, to_stdout=True)
-                if is_open:
-                    await asyncio.sleep(POLL_SECONDS)
-
-    run(work())
 
 
 def message(name: str, text: str, by: str | None) -> None:

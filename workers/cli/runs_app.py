@@ -43,17 +43,17 @@ def ls(
     json: Json = False,
 ) -> None:
     """List runs, latest first."""
-    from workers.cli import runs
+    from workers.cli import listing
 
-    runs.ls(agent, open_only, drills, most, json)
+    listing.ls(agent, open_only, drills, most, json)
 
 
 @commands.command()
 def show(name: Run, json: Json = False) -> None:
     """Show one run: where it stands, its calls, its approvals, its outcome."""
-    from workers.cli import runs
+    from workers.cli import listing
 
-    runs.show_run(name, json)
+    listing.show_run(name, json)
 
 
 @commands.command()
@@ -63,9 +63,9 @@ def logs(
     json: Json = False,
 ) -> None:
     """Print a run's trace log."""
-    from workers.cli import runs
+    from workers.cli import listing
 
-    runs.logs(name, follow, json)
+    listing.logs(name, follow, json)
 
 
 @commands.command()

@@ -10,8 +10,8 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 from temporalio.exceptions import TemporalError
 
-from workers.cli.opened import SQL
 from workers.cli.output import say
+from workers.cli.reading import SQL
 from workers.cli.targets import halts_over, say_if_halted
 from workers.session import Session
 from workflows.contracts.approvals import OpenApproval

@@ -1,21 +1,22 @@
-"""The services that Stanchion stands on, Temporal and Postgres: found when they are named, brought up when not."""
+"""The services that Stanchion stands on, Temporal and Postgres: found when they are named, brought up when not.
 
-import asyncio
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+Names are imported when they are first used: a command that only reads tables does not pay for Temporal's SDK.
+"""
 
-from workers.services.home import Home, Progress, ServiceUnavailable
-from workers.services.postgres import PostgresService, PostgresUnreachable, ensure_postgres, stop_postgres
-from workers.services.temporal import (
-    TemporalService,
-    TemporalUnreachable,
-    ensure_temporal,
-    reach,
-    register_search_attributes,
-    stop_temporal,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.services.bring_up import Services, ensure_services, stop_services
+    from workers.services.home import Home, Progress, ServiceUnavailable
+    from workers.services.postgres import PostgresService, PostgresUnreachable, ensure_postgres
+    from workers.services.temporal import (
+        TemporalService,
+        TemporalUnreachable,
+        ensure_temporal,
+        reach,
+        register_search_attributes,
+    )
 
 __all__ = [
     "Home",
@@ -26,51 +27,23 @@ __all__ = [
     "Services",
     "TemporalService",
     "TemporalUnreachable",
+    "ensure_postgres",
     "ensure_services",
+    "ensure_temporal",
     "reach",
     "register_search_attributes",
     "stop_services",
 ]
 
-
-@dataclass(frozen=True)
-class Services:
-    """Both services, up and answering."""
-
-    temporal: TemporalService
-    postgres: PostgresService
+_MODULES = {
+    "bring_up": ("Services", "ensure_services", "stop_services"),
+    "home": ("Home", "Progress", "ServiceUnavailable"),
+    "postgres": ("PostgresService", "PostgresUnreachable", "ensure_postgres"),
+}
 
 
-async def ensure_services(
-    home: Home,
-    progress: Progress,
-    *,
-    search_attributes: Mapping[str, str] = MappingProxyType({}),
-) -> Services:
-    """Both services, answering, with the search attributes (name → type) registered. What we start outlives us.
-
-    Temporal is the server of the SDK's environment configuration and Postgres that of DATABASE_URL; unset, each comes
-    up embedded in `home`. Raises the first `ServiceUnavailable`, whose text says what to do.
-    """
-    try:
-        async with asyncio.TaskGroup() as both:
-            temporal = both.create_task(_temporal(home, progress, search_attributes))
-            postgres = both.create_task(ensure_postgres(home, os.environ.get("DATABASE_URL"), progress))
-    except* ServiceUnavailable as failed:
-        first = failed.exceptions[0]
-    else:
-        return Services(temporal.result(), postgres.result())
-    raise first
-
-
-async def stop_services(home: Home) -> tuple[str, ...]:
-    """End what this home started, and nothing else; the names of what was running."""
-    temporal, postgres = await asyncio.gather(stop_temporal(home), stop_postgres(home))
-    return tuple(name for name, ran in (("temporal", temporal), ("postgres", postgres)) if ran)
-
-
-async def _temporal(home: Home, progress: Progress, search_attributes: Mapping[str, str]) -> TemporalService:
-    service = await ensure_temporal(home, progress=progress, search_attributes=search_attributes)
-    if search_attributes:
-        await register_search_attributes(await reach(service), search_attributes)
-    return service
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = next((module for module, names in _MODULES.items() if name in names), "temporal")
+    return getattr(import_module(f"{__name__}.{module}"), name)

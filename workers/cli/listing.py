@@ -1,0 +1,113 @@
+"""`ls`, `show`, `logs`: what our tables say of runs. Temporal is asked about open runs only."""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from activities.drills import AGENT as DRILL
+from activities.storage.database import Database
+from workers.cli.events import line_of
+from workers.cli.lines import by_line
+from workers.cli.output import run, say, show, table
+from workers.cli.reading import SQL, run_id_in, store
+
+POLL_SECONDS = 0.3
+
+
+def ls(agent: str | None, open_only: bool, drills: bool, most: int, as_json: bool) -> None:
+    """`stanchion ls`."""
+    drills = drills or agent is not None
+
+    async def work() -> tuple[list[Any], int]:
+        async with store() as database:
+            which = {"open_only": open_only, "drill": DRILL}
+            found = await SQL["runs"].rows(database, agent=agent, drills=drills, most=most, **which)
+            row: Any = None if drills else await SQL["drilled"].row(database, **which)
+            return found, row["runs"] if row else 0
+
+    columns = ("run_id", "status", "steps", "approvals", "tenant", "opened_at")
+    found, left_out = run(work())
+    rows = [dict(row) for row in found]
+    if left_out:
+        say(f"{left_out} decoys of drills are left out; --drills lists them too")
+    table(
+        rows if as_json else by_line(rows),
+        columns,
+        as_json=as_json,
+        empty='no runs yet; `stanchion run it-support "…"` starts one',
+    )
+
+
+def show_run(name: str, as_json: bool) -> None:
+    """`stanchion show`."""
+    data = run(_describe(name))
+    if as_json:
+        return show(data, as_json=True)
+    calls, approvals, children = data.pop("calls"), data.pop("approvals"), data.pop("children")
+    rollbacks, outcome = data.pop("rollbacks"), data.pop("outcome")
+    show(data, as_json=False)
+    if calls:
+        print("\ncalls")
+        table(calls, ("call_id", "tool", "arguments", "state", "rule", "settled_at"), as_json=False, empty="")
+    if children:
+        print("\nsub-agents")
+        table(children, ("run_id", "call_id", "status", "task"), as_json=False, empty="")
+    if approvals:
+        print("\napprovals")
+        table(approvals, ("approval_id", "call_id", "tool", "state", "by", "proof", "reason"), as_json=False, empty="")
+    if rollbacks:
+        print("\nrollbacks")
+        table(rollbacks, ("rollback_id", "to_step", "by", "proof", "status", "reason"), as_json=False, empty="")
+    if outcome:
+        print(f"\n{outcome['status']}: {outcome['reason']}\n{outcome['answer']}".rstrip())
+
+
+async def _describe(name: str) -> dict[str, Any]:
+    async with store() as database:
+        run_id = await run_id_in(database, name)
+        row = await SQL["run"].row(database, run_id=run_id)
+        assert row is not None
+        data = dict(row) | {
+            "budget": json.loads(row["budget"]),
+            "outcome": json.loads(row["outcome"]) if row["outcome"] else None,
+            "web_ui": None,
+            "calls": [dict(call) for call in await SQL["calls"].rows(database, run_id=run_id)],
+            "children": [dict(c) for c in await SQL["children"].rows(database, run_id=run_id)],
+            "rollbacks": [dict(b) for b in await SQL["rollbacks"].rows(database, run_id=run_id)],
+            "approvals": [dict(a) for a in await SQL["approvals_of"].rows(database, run_id=run_id)],
+        }
+        if row["status"] == "open":
+            from workers.cli.living import look  # only an open run has something to say through Temporal
+
+            data |= await look(run_id)
+        return data
+
+
+def logs(name: str, follow: bool, as_json: bool) -> None:
+    """`stanchion logs`."""
+
+    async def work() -> None:
+        async with store() as database:
+            run_id = await run_id_in(database, name)
+            last, is_open = 0, True
+            while is_open:
+                row = await SQL["run"].row(database, run_id=run_id)
+                is_open = follow and row is not None and row["status"] == "open"
+                last = await print_events(database, run_id, last, as_json=as_json, to_stdout=True)
+                if is_open:
+                    await asyncio.sleep(POLL_SECONDS)
+
+    run(work())
+
+
+async def print_events(database: Database, run_id: str, after: int, *, as_json: bool, to_stdout: bool = False) -> int:
+    """Print the trace log from an event on; returns the number of the last one."""
+    for row in await SQL["events"].rows(database, run_id=run_id, after=after):
+        event = dict(row) | {"body": json.loads(row["body"])}
+        if as_json:
+            show(event, as_json=True)
+        else:
+            print(line_of(event), file=sys.stdout if to_stdout else sys.stderr, flush=True)
+        after = row["n"]
+    return after
