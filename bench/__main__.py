@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import history, ledger, long, policy, results, resume, settle, step, throughput
+from bench import history, ledger, long, parked, policy, results, resume, settle, step, throughput
 from bench.results import Line
 from bench.site import Site, say, site
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "throughput": throughput.measure,
     "long": long.measure,
     "resume": resume.measure,
+    "parked": parked.measure,
 }
 
 

@@ -71,7 +71,12 @@ async def serve(order: dict[str, Any]) -> None:
 
 async def _stanchion(order: dict[str, Any], stop: asyncio.Event, options: dict[str, Any]) -> None:
     client = await Client.connect(order["address"], plugins=[stanchion_plugin()])
-    settings = Settings(task_queue=order["queue"], forbid_real_model_calls=True)
+    settings = Settings(
+        task_queue=order["queue"],
+        forbid_real_model_calls=True,
+        dangerously_accept_unsigned_decisions=True,
+        tool_settings={"witness": order["database"]},
+    )
     parts = build(settings, order["database"])
     try:
         await run_workers(make_workers(client, settings, parts, ROLES, **options), stop, _ready)

@@ -27,6 +27,7 @@ class Settings:
     task_queue: str = TASK_QUEUE
     queues: QueueLayout = field(default_factory=QueueLayout)
     rollover: RolloverCaps = field(default_factory=RolloverCaps)
+    cache_mb: int = 150  # memory for runs between two steps; the rest of a worker takes about as much
     database_url: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
     anthropic_base_url: str | None = None
@@ -50,6 +51,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             model=env.get("STANCHION_MODEL_QUEUE") or None, tools=env.get("STANCHION_TOOLS_QUEUE") or None
         ),
         rollover=RolloverCaps(events=_number(env, "STANCHION_ROLLOVER_EVENTS", default.events)),
+        cache_mb=_number(env, "STANCHION_CACHE_MB", Settings.cache_mb),
         database_url=env.get("DATABASE_URL") or None,
         anthropic_api_key=env.get("ANTHROPIC_API_KEY") or None,
         anthropic_base_url=env.get("ANTHROPIC_BASE_URL") or None,

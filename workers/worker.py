@@ -39,7 +39,7 @@ GRACE = timedelta(seconds=20)  # for model calls and tools in flight, when a wor
 STICKY = timedelta(seconds=2)  # how long a run waits for the worker that has it cached, once that worker is gone
 THROTTLE = timedelta(seconds=0.5)  # heartbeats reach the server this often at most, and cancels come back with them
 EAGER = 16  # activities handed to the same worker with the workflow task, without another round trip
-CACHED_RUNS = 1_000
+RUN_KB = 200  # what a cached run takes of a worker's memory: 0.15 MB parked, measured by `make bench ARGS=parked`
 WORKFLOWS = (AgentWorkflow, ReaperWorkflow, DrillWorkflow)
 
 
@@ -133,10 +133,15 @@ def make_workers(
             sticky_queue_schedule_to_start_timeout=STICKY,
             max_heartbeat_throttle_interval=THROTTLE,
             max_eager_activity_reservations_per_workflow_task=EAGER,
-            **{"max_cached_workflows": CACHED_RUNS, **options},
+            **{"max_cached_workflows": cached_runs(settings), **options},
         )
         for queue, activities in by_queue.items()
     ]
+
+
+def cached_runs(settings: Settings) -> int:
+    """How many runs a worker keeps in memory. One that is not kept is replayed when something happens to it."""
+    return max(settings.cache_mb * 1024 // RUN_KB, 1)
 
 
 async def run_workers(workers: Sequence[Worker], stop: asyncio.Event, ready: Callable[[], None] | None = None) -> None:

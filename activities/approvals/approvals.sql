@@ -80,7 +80,7 @@ RETURNING code_tries, code_hash;
 UPDATE approvals SET state = 'withdrawn', closed_at = now() WHERE approval_id = :approval_id AND state = 'open';
 
 -- name: open
--- Open approvals, oldest first: what Slack, the CLI and the console show.
+-- Open approvals, oldest first: what Slack, the CLI and the console show. `after`: the last one of the page before.
 SELECT a.approval_id, a.run_id, a.call_id, a.about, a.tool, a.tier, a.arguments::text AS arguments, a.rule, a.reason,
        a.requested_at, a.expires_at, a.digest, a.needed, a.roles, a.approved_by, a.escalates_at, a.escalate_roles,
        a.subject, a.confirmed_at, a.origins::text AS origins, a.tainted, r.agent, r.tenant, r.requester,
@@ -90,7 +90,10 @@ FROM approvals a
 JOIN runs r USING (run_id)
 LEFT JOIN reviews v USING (approval_id)
 WHERE a.state = 'open'
-ORDER BY a.requested_at LIMIT :most;
+  AND (:after::text IS NULL
+       OR (a.requested_at, a.approval_id) > (SELECT l.requested_at, l.approval_id FROM approvals l
+                                             WHERE l.approval_id = :after))
+ORDER BY a.requested_at, a.approval_id LIMIT :most;
 
 -- name: run_of
 -- Which run an approval belongs to.

@@ -13,17 +13,23 @@ SELECT ledger_settle(:hold, :used::jsonb) AS settled;
 SELECT ledger_release(:hold) AS released;
 
 -- name: overdue
--- Holds that nobody ended in their time, or whose run is over; and those of a run that is over and whose sub-agent was
--- still at work as it ended.
-SELECT h.hold_id, coalesce(r.status <> 'open', true) AS run_is_over
-FROM holds h LEFT JOIN runs r USING (run_id)
-WHERE ((h.state = 'reserved' AND (h.expires_at < now() OR r.status <> 'open'))
-       OR (h.state = 'lost' AND r.status <> 'open'
-           AND EXISTS (SELECT FROM delegations d
-                       WHERE h.hold_id = d.parent_run_id || '/' || d.call_id
-                         AND d.parent_run_id = h.run_id AND delegation_spent(d.child_run_id) IS NOT NULL)))
-  AND h.hold_id > :after
-ORDER BY h.hold_id LIMIT 500;
+-- Holds that nobody ended in their time, or whose run closed lately; and those of a run that is over and whose
+-- sub-agent was still at work as it ended. A pass every minute looks back two days, and not at every open run.
+SELECT d.hold_id, coalesce(r.status <> 'open', true) AS run_is_over
+FROM (
+    SELECT h.hold_id, h.run_id FROM holds h WHERE h.state = 'reserved' AND h.expires_at < now()
+    UNION
+    SELECT h.hold_id, h.run_id FROM runs o JOIN holds h USING (run_id)
+    WHERE o.closed_at > now() - interval '2 days' AND h.state = 'reserved'
+    UNION
+    SELECT h.hold_id, h.run_id FROM holds h JOIN runs o USING (run_id)
+    WHERE h.state = 'lost' AND o.status <> 'open'
+      AND EXISTS (SELECT FROM delegations g
+                  WHERE h.hold_id = g.parent_run_id || '/' || g.call_id
+                    AND g.parent_run_id = h.run_id AND delegation_spent(g.child_run_id) IS NOT NULL)
+) d LEFT JOIN runs r USING (run_id)
+WHERE d.hold_id > :after
+ORDER BY d.hold_id LIMIT 500;
 
 -- name: resolve
 -- What became of a hold that nobody ended.

@@ -1,6 +1,7 @@
 """The reaper: a run that was terminated, or lost with its server, has no one left to close it. This does."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -13,10 +14,14 @@ from activities.storage.database import Database, StoreUnavailable
 from activities.storage.queries import Queries
 from workflows.contracts.budgets import Spent
 from workflows.contracts.reaping import ReapReport
-from workflows.contracts.runs import CloseRequest, Ending, RunOutcome
+from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, Ending, RunOutcome
 
 SQL = Queries(__file__, "runs.sql")
 LIVING = frozenset((WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW))
+
+BATCH = 200  # open runs asked about in a pass: a second's work for a server on a laptop
+PAGE = 500
+LOOK_BACK = timedelta(minutes=15)  # many passes: Temporal's list is late by seconds, a restart takes a minute or two
 
 log = structlog.get_logger("stanchion.reaper")
 
@@ -24,24 +29,40 @@ Close = Callable[[CloseRequest], Awaitable[RunOutcome]]
 
 
 class Reaper:
-    """Compares the runs our tables hold open with what Temporal says of them."""
+    """Compares the runs our tables hold open with what Temporal says of them.
 
-    def __init__(self, database: Database) -> None:
+    The cost of a pass does not grow with the number of open runs. It looks at the runs whose workflow closed lately, by
+    Temporal's own list, which finds a terminated run within a pass; and at `batch` of all open runs, those that it
+    looked at longest ago, which finds what no list has: a run that Temporal lost, or one that closed during an outage.
+    """
+
+    def __init__(self, database: Database, batch: int = BATCH) -> None:
         self._database = database
+        self._batch = batch
 
     async def reap(self, client: Client, close: Close) -> ReapReport:
         """Close every dead run with the reason. Raises StoreUnavailable; a Temporal that is away raises RPCError."""
-        checked, closed, after = 0, [], ""
-        while rows := await SQL["open_runs"].rows(self._database, after=after):
-            after = rows[-1]["run_id"]
-            for row in rows:
-                checked += 1
-                if await self._closed(client, row["run_id"], close):
-                    closed.append(row["run_id"])
+        suspects = [row["run_id"] for row in await SQL["to_check"].rows(self._database, most=self._batch)]
+        suspects += [run_id for run_id in await self._closed_lately(client) if run_id not in suspects]
+        closed = [run_id for run_id in suspects if await self._closed(client, run_id, close)]
         ended = await end_late(client, self._database)
         await Halts(self._database).retire(ENDING_SECONDS)
         resumed = await catch_up(client, self._database)
-        return ReapReport(checked=checked, closed=tuple(closed), resumed=resumed, ended=ended)
+        return ReapReport(checked=len(suspects), closed=tuple(closed), resumed=resumed, ended=ended)
+
+    async def _closed_lately(self, client: Client) -> list[str]:
+        """Open runs of ours whose workflow Temporal lists as closed."""
+        since = (datetime.now(UTC) - LOOK_BACK).isoformat()
+        query = f"WorkflowType = '{WORKFLOW_TYPE}' AND CloseTime > '{since}' AND ExecutionStatus != 'ContinuedAsNew'"
+        found, page = list[str](), list[str]()
+        async for execution in client.list_workflows(query, page_size=PAGE):
+            page.append(execution.id)
+            if len(page) == PAGE:
+                found, page = found + await self._still_open(page), []
+        return found + await self._still_open(page)
+
+    async def _still_open(self, run_ids: list[str]) -> list[str]:
+        return [row["run_id"] for row in await SQL["still_open"].rows(self._database, run_ids=run_ids)]
 
     async def _closed(self, client: Client, run_id: str, close: Close) -> bool:
         """Whether it was dead and is closed now. One that cannot be closed must not keep the others from it."""

@@ -83,9 +83,16 @@ FROM transcript t LEFT JOIN blobs b ON b.digest = t.blob
 WHERE t.run_id = :run_id AND t.kind = 'response'
 ORDER BY t.seq DESC LIMIT 1;
 
--- name: open_runs
--- Runs our tables hold open, oldest first.
-SELECT run_id, chain_id FROM runs WHERE status = 'open' AND run_id > :after ORDER BY run_id LIMIT 500;
+-- name: to_check
+-- The open runs that Temporal was asked about longest ago, and from now on the latest.
+UPDATE runs SET checked_at = now()
+WHERE run_id IN (SELECT run_id FROM runs WHERE status = 'open' ORDER BY checked_at, run_id LIMIT :most::int
+                 FOR UPDATE SKIP LOCKED)
+RETURNING run_id;
+
+-- name: still_open
+-- Which of these runs our tables hold open.
+SELECT run_id FROM runs WHERE run_id = ANY (:run_ids::text[]) AND status = 'open';
 
 -- name: left_behind
 -- What a run has done and used, as far as it is written down: of its active time nobody but itself kept count.

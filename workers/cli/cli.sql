@@ -5,19 +5,28 @@ SELECT run_id FROM runs WHERE run_id = :name OR run_id LIKE '%/' || :name ORDER 
 -- name: runs
 -- The latest runs, with how many approvals wait, and what else an open one stands still for: a halt, or a budget that
 -- nothing was added to since it was short of it. Decoys of drills are left out unless they, or their agent, are meant.
-SELECT r.run_id, r.parent_run_id, r.agent, r.tenant, r.requester, r.opened_at, r.closed_at,
-       CASE WHEN r.status <> 'open' THEN r.status
-            WHEN EXISTS (SELECT FROM halts_on(r.run_id, r.agent, NULL, r.tenant)) THEN 'halted'
-            WHEN b.at > coalesce((SELECT max(g.at) FROM budget_grants g WHERE g.run_id = r.run_id), '-infinity') THEN 'paused'
-            WHEN count(a.approval_id) > 0 THEN 'waiting' ELSE 'running' END AS status,
-       (SELECT count(*) FROM steps s WHERE s.run_id = r.run_id) AS steps,
-       count(a.approval_id) AS approvals
-FROM runs r LEFT JOIN approvals a ON a.run_id = r.run_id AND a.state = 'open'
-LEFT JOIN LATERAL (SELECT max(m.at) AS at FROM alarms m WHERE m.run_id = r.run_id AND m.kind = 'budget.breached') b
-       ON r.status = 'open'
-WHERE (:agent::text IS NULL OR r.agent = :agent) AND (NOT :open_only::boolean OR r.status = 'open')
-  AND (:drills::boolean OR NOT starts_with(r.agent, :drill))
-GROUP BY r.run_id, b.at ORDER BY r.opened_at DESC LIMIT :most::int;
+-- The page is taken first, so that its cost does not grow with the number of runs. `after`: the last run of the page
+-- before.
+WITH page AS (
+    SELECT r.run_id, r.parent_run_id, r.agent, r.tenant, r.requester, r.opened_at, r.closed_at, r.status
+    FROM runs r
+    WHERE (:agent::text IS NULL OR r.agent = :agent) AND (NOT :open_only::boolean OR r.status = 'open')
+      AND (:drills::boolean OR NOT starts_with(r.agent, :drill))
+      AND (:after::text IS NULL
+           OR (r.opened_at, r.run_id) < (SELECT l.opened_at, l.run_id FROM runs l WHERE l.run_id = :after))
+    ORDER BY r.opened_at DESC, r.run_id DESC LIMIT :most::int
+)
+SELECT p.run_id, p.parent_run_id, p.agent, p.tenant, p.requester, p.opened_at, p.closed_at,
+       CASE WHEN p.status <> 'open' THEN p.status
+            WHEN EXISTS (SELECT FROM halts_on(p.run_id, p.agent, NULL, p.tenant)) THEN 'halted'
+            WHEN (SELECT max(m.at) FROM alarms m WHERE m.run_id = p.run_id AND m.kind = 'budget.breached')
+                 > coalesce((SELECT max(g.at) FROM budget_grants g WHERE g.run_id = p.run_id), '-infinity') THEN 'paused'
+            WHEN a.waiting > 0 THEN 'waiting' ELSE 'running' END AS status,
+       (SELECT count(*) FROM steps s WHERE s.run_id = p.run_id) AS steps,
+       a.waiting AS approvals
+FROM page p
+CROSS JOIN LATERAL (SELECT count(*) AS waiting FROM approvals q WHERE q.run_id = p.run_id AND q.state = 'open') a
+ORDER BY p.opened_at DESC, p.run_id DESC;
 
 -- name: drilled
 -- How many runs of drills there are.

@@ -25,29 +25,6 @@ ANSWER_SECONDS = 30.0  # an update waits for a worker; beyond this there is none
 EXITS = {"accepted": Exit.OK, "expired": Exit.REFUSED, "already decided": Exit.REFUSED, "not allowed": Exit.REFUSED}
 
 
-def ls(most: int, as_json: bool) -> None:
-    """`stanchion approvals`."""
-
-    async def work() -> list[dict[str, Any]]:
-        async with session() as opened:
-            rows = await SQL["open"].rows(opened.database, most=most)
-            return [_shown(dict(row)) for row in rows]
-
-    columns = ("approval_id", "about", "tool", "tier", "arguments", "waits_for", "reason", "run_id", "expires_at")
-    table(run(work()), columns, as_json=as_json, empty="nothing waits for a person")
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    row |= {"arguments": json.loads(row["arguments"]), "origins": json.loads(row["origins"])}
-    if row["about"] == "endorse":
-        return row | {"waits_for": "a person to restate a value: stanchion endorse"}
-    people = f"{len(row['approved_by'])} of {row['needed']}" if row["needed"] > 1 else ""
-    roles = f"one of {', '.join(row['roles'])}" if row["roles"] else ""
-    code = f"the code of {row['subject']}" if row["subject"] and not row["confirmed_at"] else ""
-    waits = "; ".join(part for part in (people, roles, code) if part) or "anyone but the requester"
-    return row | {"waits_for": f"{waits} ({row['review']})" if row["review"] else waits}
-
-
 def approve(approval: str, by: str | None, reason: str | None, edit: str | None, repeat: int, as_json: bool) -> None:
     """`stanchion approve`."""
     if edit is None:

@@ -12,12 +12,14 @@ Approval = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval'
 
 @commands.command()
 def approvals(
-    most: Annotated[int, typer.Option("--most", "-n", min=1, max=1000, help="How many.")] = 50, json: Json = False
+    most: Annotated[int, typer.Option("--most", "-n", min=1, max=1000, help="How many.")] = 50,
+    after: Annotated[str | None, typer.Option(help="Go on after this one, the last of the page before.")] = None,
+    json: Json = False,
 ) -> None:
     """List what waits for a person, with the exact arguments."""
-    from workers.cli import decisions
+    from workers.cli import questions
 
-    decisions.ls(most, json)
+    questions.ls(most, after, json)
 
 
 @commands.command()

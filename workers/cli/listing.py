@@ -9,20 +9,21 @@ from activities.drills import AGENT as DRILL
 from activities.storage.database import Database
 from workers.cli.events import line_of
 from workers.cli.lines import by_line
-from workers.cli.output import run, say, show, table
+from workers.cli.output import run, say, say_next, show, table
 from workers.cli.reading import SQL, run_id_in, store
 
 POLL_SECONDS = 0.3
 
 
-def ls(agent: str | None, open_only: bool, drills: bool, most: int, as_json: bool) -> None:
+def ls(agent: str | None, open_only: bool, drills: bool, most: int, after: str | None, as_json: bool) -> None:
     """`stanchion ls`."""
     drills = drills or agent is not None
 
     async def work() -> tuple[list[Any], int]:
         async with store() as database:
             which = {"open_only": open_only, "drill": DRILL}
-            found = await SQL["runs"].rows(database, agent=agent, drills=drills, most=most, **which)
+            last = None if after is None else await run_id_in(database, after)
+            found = await SQL["runs"].rows(database, agent=agent, drills=drills, most=most, after=last, **which)
             row: Any = None if drills else await SQL["drilled"].row(database, **which)
             return found, row["runs"] if row else 0
 
@@ -37,6 +38,7 @@ def ls(agent: str | None, open_only: bool, drills: bool, most: int, as_json: boo
         as_json=as_json,
         empty='no runs yet; `stanchion run it-support "…"` starts one',
     )
+    say_next("ls", rows, "run_id", most)
 
 
 def show_run(name: str, as_json: bool) -> None:

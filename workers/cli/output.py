@@ -58,6 +58,12 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def say_next(command: str, rows: Sequence[Mapping[str, Any]], column: str, most: int) -> None:
+    """Say how to get the next page, if this one is full. The rows are in the order of the list."""
+    if len(rows) == most:
+        say(f"the first {most} are shown; `stanchion {command} --after {rows[-1][column]}` goes on from here")
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; failures that have a name become a message and an exit code, never a traceback."""
     from activities.errors import StanchionError, Transient

@@ -40,12 +40,13 @@ def ls(
     open_only: Annotated[bool, typer.Option("--open", help="Only runs that are not over.")] = False,
     drills: Annotated[bool, typer.Option("--drills", help="The decoys of drills, too.")] = False,
     most: Annotated[int, typer.Option("--most", "-n", min=1, max=1000, help="How many.")] = 20,
+    after: Annotated[str | None, typer.Option(help="Go on after this run, the last one of the page before.")] = None,
     json: Json = False,
 ) -> None:
     """List runs, latest first."""
     from workers.cli import listing
 
-    listing.ls(agent, open_only, drills, most, json)
+    listing.ls(agent, open_only, drills, most, after, json)
 
 
 @commands.command()

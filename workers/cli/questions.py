@@ -1,0 +1,38 @@
+"""`approvals`: the questions that wait for a person, oldest first."""
+
+import json
+from typing import Any
+
+from activities import approvals
+from activities.storage.queries import Queries
+from workers.cli.output import Exit, fail, run, say_next, table
+from workers.cli.reading import store
+
+SQL = Queries(approvals.__file__, "approvals.sql")
+
+
+def ls(most: int, after: str | None, as_json: bool) -> None:
+    """`stanchion approvals`."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with store() as database:
+            if after is not None and await SQL["run_of"].row(database, approval_id=after) is None:
+                fail(f"no approval is called {after!r}", Exit.USAGE)
+            rows = await SQL["open"].rows(database, most=most, after=after)
+            return [_shown(dict(row)) for row in rows]
+
+    columns = ("approval_id", "about", "tool", "tier", "arguments", "waits_for", "reason", "run_id", "expires_at")
+    rows = run(work())
+    table(rows, columns, as_json=as_json, empty="nothing waits for a person")
+    say_next("approvals", rows, "approval_id", most)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    row |= {"arguments": json.loads(row["arguments"]), "origins": json.loads(row["origins"])}
+    if row["about"] == "endorse":
+        return row | {"waits_for": "a person to restate a value: stanchion endorse"}
+    people = f"{len(row['approved_by'])} of {row['needed']}" if row["needed"] > 1 else ""
+    roles = f"one of {', '.join(row['roles'])}" if row["roles"] else ""
+    code = f"the code of {row['subject']}" if row["subject"] and not row["confirmed_at"] else ""
+    waits = "; ".join(part for part in (people, roles, code) if part) or "anyone but the requester"
+    return row | {"waits_for": f"{waits} ({row['review']})" if row["review"] else waits}
