@@ -84,10 +84,11 @@ WHERE t.run_id = :run_id AND t.kind = 'response'
 ORDER BY t.seq DESC LIMIT 1;
 
 -- name: to_check
--- The open runs that Temporal was asked about longest ago, and from now on the latest.
+-- The open runs that Temporal was asked about longest ago, and from now on the latest. By place in the table, which a
+-- locked row keeps: by id the planner reads the whole table.
 UPDATE runs SET checked_at = now()
-WHERE run_id IN (SELECT run_id FROM runs WHERE status = 'open' ORDER BY checked_at, run_id LIMIT :most::int
-                 FOR UPDATE SKIP LOCKED)
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM runs WHERE status = 'open' ORDER BY checked_at, run_id LIMIT :most::int
+                        FOR UPDATE SKIP LOCKED))
 RETURNING run_id;
 
 -- name: still_open

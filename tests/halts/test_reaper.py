@@ -132,3 +132,23 @@ async def test_what_a_dead_run_held_is_counted_where_something_may_have_happened
     left = await stanchion.rows("SELECT hold_id, state FROM holds WHERE state IN ('reserved', 'lost')")
     assert [tuple(row) for row in left] == [(f"{acted.id}/1.0", "lost")]
     HOLD[goal].set()
+
+
+async def test_a_terminated_run_is_found_in_one_pass_though_it_is_not_in_the_batch(stanchion: Stanchion) -> None:
+    turns = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
+    agent = await stanchion.publish(turns, "send")
+    first, second = await stanchion.start(agent), await stanchion.start(agent)
+    for handle in (first, second):
+        await stanchion.approval(handle)
+    await stanchion.rows("UPDATE runs SET checked_at = now() WHERE run_id = $1", second.id)
+    await second.terminate()
+    reaper = Reaper(stanchion.parts.database, batch=1)
+
+    async def found() -> bool:  # Temporal's list is late by a moment
+        await stanchion.rows("UPDATE runs SET checked_at = '-infinity' WHERE run_id = $1", first.id)
+        report = await reaper.reap(stanchion.client, stanchion.parts.runs.close)
+        assert first.id not in report.closed
+        return second.id in report.closed
+
+    await eventually(found, "the reaper found the terminated run")
+    await first.terminate()
