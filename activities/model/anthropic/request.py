@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from activities.model.anthropic.answer import VENDOR
+from activities.model.anthropic.blocks import VENDOR
 from activities.model.provider import AnyBlock, Message, Opaque, Prompt, Text, ToolCall, ToolResult
 from activities.storage.canonical import clean, clean_text
 
