@@ -18,6 +18,7 @@ from aiohttp import web
 Json = dict[str, Any]
 ID = re.compile(r"[a-zA-Z0-9_-]+")
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+FIELD = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 PIECE = 7  # characters per delta: small enough that words, keys and numbers are cut in two
 MODEL = "claude-fake-1"
 _numbers = itertools.count(1)
@@ -228,14 +229,31 @@ def problem_of(body: Json) -> str | None:
         assert body["model"] and body["max_tokens"] > 0, "model and max_tokens are required"
         assert not {"temperature", "top_p", "top_k"} & body.keys(), "sampling parameters are not supported"
         assert body["messages"], "messages: at least one message is required"
-        for tool in body.get("tools", ()):
-            assert NAME.fullmatch(tool["name"]) and tool["input_schema"]["type"] == "object", "tools: bad definition"
+        for number, tool in enumerate(body.get("tools", ())):
+            _check_tool(f"tools.{number}.custom", tool)
         _check_turns(body["messages"])
         marks = json.dumps(body).count('"cache_control"')
         assert marks <= 4, "at most 4 blocks may have cache_control"
     except (AssertionError, KeyError) as error:
         return str(error)
     return None
+
+
+def _check_tool(where: str, tool: Json) -> None:
+    """The name of a tool, the top of its schema, and the names of all fields in it."""
+    assert NAME.fullmatch(tool["name"]), f"{where}.name: does not match {NAME.pattern}"
+    schema = tool["input_schema"]
+    assert schema.get("type") == "object", f"{where}.input_schema.type: Field required"
+    assert not {"oneOf", "anyOf", "allOf"} & schema.keys(), f"{where}.input_schema: no oneOf, allOf, anyOf at the top"
+    _check_fields(where, schema)
+
+
+def _check_fields(where: str, schema: Any) -> None:
+    for key, part in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if key == "properties" and isinstance(part, dict):
+            assert all(map(FIELD.fullmatch, part)), f"{where}.input_schema.properties: does not match {FIELD.pattern}"
+        if isinstance(part, dict | list):
+            _check_fields(where, part)
 
 
 def _check_turns(messages: list[Json]) -> None:
@@ -251,6 +269,8 @@ def _check_turns(messages: list[Json]) -> None:
         asked = [_checked(block) for block in blocks if block["type"] == "tool_use"]
         for block in blocks:
             assert block["type"] != "text" or block["text"].strip(), "text blocks must have text"
+            empty = not (block.get("text") or block.get("content"))
+            assert "cache_control" not in block or not empty, "cache_control cannot be set for empty text blocks"
             assert block["type"] != "thinking" or block["signature"], "thinking: signature is required"
         assert role == "user" or blocks[-1]["type"] != "thinking", "the final block cannot be thinking"
     last = messages[-1]
