@@ -1,5 +1,6 @@
 """Whether a definition fits the tools it names: what cannot be seen in the YAML alone, found before any run starts."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -7,6 +8,12 @@ from activities.agents.definition import AgentDefinition, ApprovalRule, Definiti
 from activities.policy.cedar import PolicyInvalid, load
 from activities.policy.cedar_schema import ToolShape, schema_for
 from workflows.contracts.calls import Tier
+
+# The strictest of the vendors: OpenAI's 64 characters for a tool, Anthropic's pattern for the fields of a schema.
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+TOOL_NAME_WORDS = "1 to 64 ASCII letters, digits, _ and -"
+ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+ARGUMENT_NAME_WORDS = "1 to 64 ASCII letters, digits, _, . and -"
 
 
 class Offered(Protocol):
@@ -30,7 +37,7 @@ class Offered(Protocol):
 
 def check_fit(definition: AgentDefinition, tools: Mapping[str, Offered], shapes: Sequence[ToolShape]) -> None:
     """Raises DefinitionInvalid with everything that does not fit."""
-    checks = (_strange_arguments, _strange_approvals, _missing_undos)
+    checks = (_refused_by_vendors, _strange_arguments, _strange_approvals, _missing_undos)
     if problems := [problem for check in checks for problem in check(definition, tools)]:
         raise DefinitionInvalid(f"{definition.name}: {'; '.join(problems)}")
     if definition.policy is None:
@@ -39,6 +46,37 @@ def check_fit(definition: AgentDefinition, tools: Mapping[str, Offered], shapes:
         load(definition.policy, version="", scope="agent", schema=schema_for(shapes))
     except PolicyInvalid as error:
         raise DefinitionInvalid(f"{definition.name}: its policy cannot be used: {error}") from None
+
+
+def _refused_by_vendors(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
+    """Names and schemas that vendors answer with 400: found here, not at the first step of the first run."""
+    for name, tool in tools.items():
+        if not TOOL_NAME.fullmatch(name):
+            yield f"{name!r} is no name for a tool: model vendors take {TOOL_NAME_WORDS}; rename it"
+        schema = tool.input_schema
+        if schema.get("type") != "object":
+            yield f"{name}: the schema of its arguments needs `type: object` at its top"
+        for word in ("oneOf", "anyOf", "allOf"):
+            if word in schema:
+                yield f"{name}: model vendors refuse {word} at the top of a schema; put it below a named argument"
+        for argument in sorted(set(_argument_names(schema))):
+            if not ARGUMENT_NAME.fullmatch(argument):
+                yield f"{name}: {argument!r} is no name for an argument: vendors take {ARGUMENT_NAME_WORDS}; rename it"
+
+
+def _argument_names(schema: Any) -> Iterator[str]:
+    """The names of arguments, and of the fields within them."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _argument_names(part)
+    elif isinstance(schema, dict):
+        properties = schema.get("properties")
+        yield from properties if isinstance(properties, dict) else ()
+        for key, part in schema.items():
+            if key == "properties" and isinstance(part, dict):
+                yield from _argument_names(list(part.values()))
+            elif key not in ("default", "const", "enum", "examples"):
+                yield from _argument_names(part)
 
 
 def _strange_arguments(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:

@@ -34,6 +34,14 @@ class ModelAnswerGarbled(Transient):
     """The answer was cut off or cannot be read; ask again. Tokens of this attempt may have been billed."""
 
 
+class ModelBrokeOff(Transient):
+    """The model's servers failed in the middle of an answer; ask again. This attempt may have been billed."""
+
+
+class ModelSpeaksOtherwise(Permanent):
+    """The answer is not in the API's format; correct the base URL, or the gateway between this worker and the model."""
+
+
 class ModelKeyRejected(Permanent):
     """The provider refuses the key or the account behind it; check the key, its permissions and the billing."""
 
@@ -79,6 +87,17 @@ def error_for(status: int, headers: Mapping[str, str], message: str) -> Stanchio
     """
     kind = ERRORS_BY_STATUS.get(status, ModelUnavailable if status >= 500 else ModelRequestRejected)
     return build(kind, message, retry_after(headers))
+
+
+# How vendors and gateways say that a filter stopped an answer: by type or code, and Anthropic in words only.
+_CONTENT_FILTERS = ("content_filter", "content_policy_violation", "content_filtered", "responsible_ai_policy_violation")
+_CONTENT_FILTER_WORDS = ("blocked by content filtering policy", "content management policy")
+
+
+def is_content_filter(kind: object, code: object, message: object) -> bool:
+    """Whether an error says that a content filter stopped the answer: the model refuses, the request is not broken."""
+    said = str(message or "").lower()
+    return kind in _CONTENT_FILTERS or code in _CONTENT_FILTERS or any(words in said for words in _CONTENT_FILTER_WORDS)
 
 
 def build(kind: type[StanchionError], message: str, after: timedelta | None = None) -> StanchionError:

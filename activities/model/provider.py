@@ -88,12 +88,17 @@ class Prompt(Block):
 
 
 class Usage(Block):
-    """Tokens of one call, as the vendor counted them."""
+    """Tokens of one call, as the vendor counted them.
+
+    `missing` names the counts that the vendor did not give, or gave as no whole number: `prompt`, `output`. They are
+    zero here; what was reserved for them is charged.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    missing: tuple[Literal["prompt", "output"], ...] = ()
 
     @property
     def total(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, NoReturn, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import from_json
 
 from activities.tools.errors import InvalidArguments, ToolDeclarationError
 from workflows.contracts.base import explain
@@ -26,14 +27,23 @@ class TypedArguments:
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the parameters."""
         schema = self._model.model_json_schema()
-        return {key: value for key, value in schema.items() if key != "title"}
+        closed: dict[str, Any] = _closed({key: value for key, value in schema.items() if key != "title"})
+        return closed
 
     def validate(self, arguments: str) -> dict[str, Any]:
-        """Keyword arguments from JSON text. Raises InvalidArguments."""
+        """Keyword arguments from JSON text. Raises InvalidArguments.
+
+        Strictness is given with the call: the configuration of a model does not reach the models within it, and an
+        approver would be shown something else than what runs.
+        """
         try:
-            valid = self._model.model_validate_json(arguments)
+            if "NaN" in arguments or "Infinity" in arguments:
+                from_json(arguments, allow_inf_nan=False)
+            valid = self._model.model_validate_json(arguments, strict=True, extra="forbid")
         except ValidationError as error:
             raise InvalidArguments(explain(error)) from None
+        except ValueError as error:
+            raise InvalidArguments(f"input: not JSON: {error}") from None
         return {str(field.alias): getattr(valid, name) for name, field in type(valid).model_fields.items()}
 
 
@@ -70,6 +80,17 @@ class SchemaArguments:
         if problems or not isinstance(value, dict):
             raise InvalidArguments("; ".join(problems) or "input: not a JSON object")
         return value
+
+
+def _closed(schema: Any) -> Any:
+    """`schema`, where no object with named fields has others besides: that is how arguments are read."""
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: value if key in ("default", "const", "enum") else _closed(value) for key, value in schema.items()}
+    named = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
+    return {**closed, "additionalProperties": False} if named else closed
 
 
 def _problem(error: Any) -> str:

@@ -11,6 +11,7 @@ from activities.errors import StanchionError
 from activities.model.errors import (
     LONGEST_RETRY_AFTER,
     ModelAnswerGarbled,
+    ModelBrokeOff,
     ModelKeyRejected,
     ModelOverloaded,
     ModelRateLimited,
@@ -19,9 +20,9 @@ from activities.model.errors import (
     ModelUnknown,
     ModelUnreachable,
 )
-from activities.model.provider import Usage
+from activities.model.provider import Text, Usage
 from tests.activities.asking import Ask
-from tests.fakes.anthropic_api import FakeAnthropic, Refused, Streamed, text
+from tests.fakes.anthropic_api import FakeAnthropic, Raw, Refused, Streamed, sse, text
 
 
 @pytest.mark.parametrize(
@@ -90,25 +91,49 @@ async def test_the_time_to_wait_may_be_a_date(api: FakeAnthropic, ask: Ask) -> N
     assert timedelta(minutes=9) < error.value.retry_after <= timedelta(minutes=10)
 
 
+TRANSIENT = ("overloaded_error", "rate_limit_error", "api_error", "timeout_error", "odd_error")
+
+
 @pytest.mark.parametrize(
     ("type_", "kind"),
     [
         ("overloaded_error", ModelOverloaded),
         ("rate_limit_error", ModelRateLimited),
-        ("api_error", ModelUnreachable),
+        ("api_error", ModelUnavailable),
         ("timeout_error", ModelUnreachable),
         ("authentication_error", ModelKeyRejected),
         ("invalid_request_error", ModelRequestRejected),
         ("odd_error", ModelAnswerGarbled),
     ],
 )
-async def test_an_error_inside_a_stream_means_what_it_means_outside(
+async def test_an_error_inside_a_stream_means_what_it_means_outside_until_the_answer_has_begun(
     api: FakeAnthropic, ask: Ask, type_: str, kind: type[StanchionError]
 ) -> None:
-    api.will(Streamed((text("so"),), extra=({"type": "error", "error": {"type": type_, "message": "no"}},)))
-    with pytest.raises(StanchionError) as error:
+    failed = {"type": "error", "error": {"type": type_, "message": "no"}}
+    api.will(Raw(sse(failed)), Streamed((text("so"),), extra=(failed,)))
+    with pytest.raises(StanchionError) as before:
         await ask()
-    assert type(error.value) is kind
+    assert type(before.value) is kind
+    with pytest.raises(StanchionError) as within:
+        await ask()
+    assert type(within.value) is (ModelBrokeOff if type_ in TRANSIENT else kind)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Refused(400, "invalid_request_error", message="Output blocked by content filtering policy"),
+        Refused(400, "invalid_request_error", code="content_policy_violation"),
+        Refused(400, "content_filter"),
+    ],
+)
+async def test_a_content_filter_is_an_answer_that_refuses(api: FakeAnthropic, ask: Ask, refused: Refused) -> None:
+    failed = {"type": "error", "error": {"type": refused.type, "code": refused.code, "message": refused.message}}
+    api.will(refused, Streamed((text("so"),), extra=(failed,)))
+    assert (await ask()).stop_reason == "refusal"
+    within = await ask()
+    assert (within.stop_reason, within.blocks) == ("refusal", (Text(text="so"),))
+    assert within.usage.missing == ("output",)
 
 
 # --- a prompt that does not fit

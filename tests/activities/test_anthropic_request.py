@@ -7,6 +7,8 @@ from activities.model.provider import Message, Opaque, Text, ToolCall, ToolResul
 from tests.activities.asking import FIND, GOAL, Ask
 from tests.fakes.anthropic_api import FakeAnthropic, Part, Streamed, text, thinking, tool_use
 
+MARK = {"type": "ephemeral"}
+
 
 async def test_a_conversation_goes_out_as_the_api_wants_it(api: FakeAnthropic, ask: Ask) -> None:
     thought = Opaque(vendor="anthropic", block={"type": "thinking", "thinking": "Hm.", "signature": "sig=="})
@@ -22,7 +24,7 @@ async def test_a_conversation_goes_out_as_the_api_wants_it(api: FakeAnthropic, a
     )
     (sent,) = api.messages
     assert sent.body["messages"] == [
-        {"role": "user", "content": [{"type": "text", "text": "Find it."}]},
+        {"role": "user", "content": [{"type": "text", "text": "Find it.", "cache_control": MARK}]},
         {
             "role": "assistant",
             "content": [
@@ -36,7 +38,7 @@ async def test_a_conversation_goes_out_as_the_api_wants_it(api: FakeAnthropic, a
             "content": [
                 {"type": "tool_result", "tool_use_id": "call_1_1", "content": "none", "is_error": True},
                 {"type": "tool_result", "tool_use_id": "call_1_0", "content": "two\ufffd"},
-                {"type": "text", "text": "A note.", "cache_control": {"type": "ephemeral"}},
+                {"type": "text", "text": "A note.", "cache_control": MARK},
             ],
         },
     ]
@@ -98,3 +100,34 @@ async def test_a_conversation_that_the_api_refuses_is_rejected_and_not_retried(a
     with pytest.raises(ModelRequestRejected, match="do not pair"):
         await ask(GOAL, Message(role="assistant", blocks=(ToolCall(call_id="1.0", name="find", input={}),)), GOAL)
     assert len(api.messages) == 1
+
+
+def step(number: int, calls: int, text: str = "found") -> tuple[Message, Message]:
+    """A turn with many calls, and their results."""
+    asked = tuple(ToolCall(call_id=f"{number}.{n}", name="find", input={}) for n in range(calls))
+    return (
+        Message(role="assistant", blocks=asked),
+        Message(role="user", blocks=tuple(ToolResult(call_id=call.call_id, text=text) for call in asked)),
+    )
+
+
+async def test_the_mark_of_the_step_before_stands_again_however_many_calls_lie_between(
+    api: FakeAnthropic, ask: Ask
+) -> None:
+    first, second = step(1, 2), step(2, 40)
+    api.will(Streamed((text("ok"),)), Streamed((text("ok"),)))
+    await ask(GOAL, *first)
+    await ask(GOAL, *first, *second)
+    before, after = (request.body["messages"] for request in api.messages)
+    assert after[2]["content"][-1] == before[2]["content"][-1]
+    assert after[2]["content"][-1]["cache_control"] == after[4]["content"][-1]["cache_control"] == MARK
+
+
+async def test_a_block_without_text_is_never_marked(api: FakeAnthropic, ask: Ask) -> None:
+    api.will(Streamed((text("ok"),)), Streamed((text("ok"),)))
+    filled = Message(role="user", blocks=(ToolResult(call_id="1.0", text="x"), ToolResult(call_id="1.1", text=" ")))
+    await ask(GOAL, step(1, 2)[0], filled)
+    await ask(GOAL, *step(1, 2, text=""))
+    some, none = (request.body["messages"][2]["content"] for request in api.messages)
+    assert ["cache_control" in block for block in some] == [True, False]
+    assert ["cache_control" in block for block in none] == [False, False]

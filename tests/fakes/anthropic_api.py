@@ -4,20 +4,24 @@ Queue behaviours with `will`, point a client at `base_url`, then assert on `requ
 """
 
 import asyncio
+import itertools
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
 Json = dict[str, Any]
 ID = re.compile(r"[a-zA-Z0-9_-]+")
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+FIELD = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 PIECE = 7  # characters per delta: small enough that words, keys and numbers are cut in two
 MODEL = "claude-fake-1"
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def text(said: str) -> Part:
 def tool_use(name: str, written: str) -> Part:
     """A tool call whose arguments are `written`, character by character as given: valid JSON or not."""
     deltas = tuple({"type": "input_json_delta", "partial_json": piece} for piece in _pieces(written))
-    return Part({"type": "tool_use", "id": "toolu_01Vendor", "name": name, "input": {}}, deltas)
+    return Part({"type": "tool_use", "id": f"toolu_{next(_numbers):02}", "name": name, "input": {}}, deltas)
 
 
 def thinking(thought: str, signature: str) -> Part:
@@ -88,9 +92,12 @@ class Streamed:
 
 @dataclass(frozen=True)
 class Raw:
-    """A 200 whose body is these bytes."""
+    """A 200 whose body is these bytes. `afterwards` is what the line does then: it ends, stays open, or pings on."""
 
     body: bytes
+    content_type: str = "text/event-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    afterwards: Literal["ends", "stays open", "pings on"] = "ends"
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,7 @@ class FakeAnthropic:
         self.tokens = 100
         self.window = 200_000
         self._behaviours: list[Behaviour] = []
+        self._closing = asyncio.Event()
 
     def will(self, *behaviours: Behaviour) -> None:
         """Queue what the next valid message requests get, one each."""
@@ -141,6 +149,7 @@ class FakeAnthropic:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing.set()
         await self._runner.cleanup()
 
     async def _record(self, request: web.Request) -> Json:
@@ -166,26 +175,39 @@ class FakeAnthropic:
         match self._behaviours.pop(0) if self._behaviours else Refused(500, message="nothing was queued"):
             case Refused() as refused:
                 return _refusal(refused)
-            case Raw(body=raw):
-                return web.Response(body=raw, content_type="text/event-stream")
+            case Raw() as raw:
+                return await self._raw(request, raw)
             case Streamed() as streamed:
                 return await _stream(request, streamed)
+
+    async def _raw(self, request: web.Request, raw: Raw) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": raw.content_type, **raw.headers})
+        await response.prepare(request)
+        await response.write(raw.body)
+        while raw.afterwards != "ends" and not self._closing.is_set():
+            if raw.afterwards == "pings on":
+                await response.write(sse({"type": "ping"}))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await self._closing.wait()
+        return response
 
 
 async def _stream(request: web.Request, streamed: Streamed) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     while streamed.gate is not None and not streamed.gate.is_set():
-        await response.write(_sse({"type": "ping"}))
+        await response.write(sse({"type": "ping"}))
         await asyncio.sleep(0)
     for event in streamed.events()[: streamed.cut_after]:
-        await response.write(_sse(event))
+        await response.write(sse(event))
     if streamed.cut_after is not None and request.transport is not None:
         request.transport.close()
     return response
 
 
-def _sse(event: Json) -> bytes:
+def sse(event: Json) -> bytes:
+    """One event on the wire."""
     return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
 
 
@@ -207,14 +229,31 @@ def problem_of(body: Json) -> str | None:
         assert body["model"] and body["max_tokens"] > 0, "model and max_tokens are required"
         assert not {"temperature", "top_p", "top_k"} & body.keys(), "sampling parameters are not supported"
         assert body["messages"], "messages: at least one message is required"
-        for tool in body.get("tools", ()):
-            assert NAME.fullmatch(tool["name"]) and tool["input_schema"]["type"] == "object", "tools: bad definition"
+        for number, tool in enumerate(body.get("tools", ())):
+            _check_tool(f"tools.{number}.custom", tool)
         _check_turns(body["messages"])
         marks = json.dumps(body).count('"cache_control"')
         assert marks <= 4, "at most 4 blocks may have cache_control"
     except (AssertionError, KeyError) as error:
         return str(error)
     return None
+
+
+def _check_tool(where: str, tool: Json) -> None:
+    """The name of a tool, the top of its schema, and the names of all fields in it."""
+    assert NAME.fullmatch(tool["name"]), f"{where}.name: does not match {NAME.pattern}"
+    schema = tool["input_schema"]
+    assert schema.get("type") == "object", f"{where}.input_schema.type: Field required"
+    assert not {"oneOf", "anyOf", "allOf"} & schema.keys(), f"{where}.input_schema: no oneOf, allOf, anyOf at the top"
+    _check_fields(where, schema)
+
+
+def _check_fields(where: str, schema: Any) -> None:
+    for key, part in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if key == "properties" and isinstance(part, dict):
+            assert all(map(FIELD.fullmatch, part)), f"{where}.input_schema.properties: does not match {FIELD.pattern}"
+        if isinstance(part, dict | list):
+            _check_fields(where, part)
 
 
 def _check_turns(messages: list[Json]) -> None:
@@ -230,6 +269,8 @@ def _check_turns(messages: list[Json]) -> None:
         asked = [_checked(block) for block in blocks if block["type"] == "tool_use"]
         for block in blocks:
             assert block["type"] != "text" or block["text"].strip(), "text blocks must have text"
+            empty = not (block.get("text") or block.get("content"))
+            assert "cache_control" not in block or not empty, "cache_control cannot be set for empty text blocks"
             assert block["type"] != "thinking" or block["signature"], "thinking: signature is required"
         assert role == "user" or blocks[-1]["type"] != "thinking", "the final block cannot be thinking"
     last = messages[-1]

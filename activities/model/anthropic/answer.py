@@ -1,25 +1,25 @@
-"""The events of one streamed answer -> Completion. Pure: no client, no I/O; what does not fit is refused whole."""
+"""The events of one streamed answer -> Completion. Pure: no client, no I/O.
 
-import json
-from collections.abc import Iterable, Mapping
+Gateways in front of the vendor deviate from its API. What has one clear meaning is read; everything else is refused,
+once and for good (`Deviation`). Only an answer that was cut off may be asked for again.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
-from activities.errors import StanchionError
-from activities.model.errors import ModelAnswerGarbled, build, error_for
-from activities.model.provider import (
-    AnyBlock,
-    Completion,
-    Opaque,
-    StopReason,
-    Text,
-    ToolCall,
-    Usage,
-    read_arguments,
-    strict_json,
+from activities.errors import Transient
+from activities.model.anthropic.blocks import Building, meaning_of
+from activities.model.anthropic.events import Deviation
+from activities.model.anthropic.usage import usage_of
+from activities.model.errors import (
+    ModelAnswerGarbled,
+    ModelBrokeOff,
+    build,
+    error_for,
+    is_content_filter,
 )
+from activities.model.provider import AnyBlock, Completion, StopReason, ToolCall, strict_json
 from activities.storage.canonical import clean_text
-
-VENDOR = "anthropic"  # whose own blocks these are: only they are sent back
 
 _STOP_REASONS: Mapping[str, StopReason] = {
     "end_turn": "end_turn",
@@ -29,6 +29,13 @@ _STOP_REASONS: Mapping[str, StopReason] = {
     "pause_turn": "pause_turn",
     "refusal": "refusal",
     "model_context_window_exceeded": "context_exceeded",
+    # What gateways pass through from other vendors, in words whose meaning is the same everywhere.
+    "stop": "end_turn",
+    "eos": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
 }
 
 # An error inside a stream has a type and no status; these are the statuses the same types have outside of one.
@@ -40,138 +47,161 @@ _STATUS_BY_TYPE: Mapping[str, int] = {
     "not_found_error": 404,
     "request_too_large": 413,
     "rate_limit_error": 429,
-    "api_error": 504,  # it had begun: unlike outside of a stream, something may have been billed
+    "api_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+
+END_OF_STREAM = "[DONE]"  # how OpenAI's dialect ends a stream; some gateways send it in every dialect
 
 # What reading an event of another shape than the API's raises.
 _MISSHAPEN = (AttributeError, KeyError, TypeError, ValueError)
 
 
-class Building:
-    """One block while it arrives: as it started, the pieces of its growing fields, and whether it has ended."""
-
-    FIELDS: Mapping[str, str] = {
-        "text_delta": "text",
-        "thinking_delta": "thinking",
-        "signature_delta": "signature",
-        "input_json_delta": "partial_json",
-    }
-
-    def __init__(self, start: dict[str, Any]) -> None:
-        self.start = start
-        self.pieces: dict[str, list[str]] = {}
-        self.ended = False
-
-    def add(self, delta: dict[str, Any]) -> None:
-        """Take one piece. Raises `KeyError` for a kind of piece that is not known and so cannot be kept."""
-        if delta["type"] == "citations_delta":
-            self.start["citations"] = [*(self.start.get("citations") or ()), delta["citation"]]
-            return
-        field = self.FIELDS[delta["type"]]
-        self.pieces.setdefault(field, []).append(delta[field])
-
-    def joined(self, field: str) -> str:
-        """The whole text of `field`."""
-        return (self.start.get(field) or "") + "".join(self.pieces.get(field, ()))
-
-    def call(self, call_id: str) -> ToolCall:
-        """The block as a tool call; arguments that cannot be read make it an invalid one."""
-        written = self.joined("partial_json") or json.dumps(self.start.get("input") or {})
-        arguments, invalid = read_arguments(written)
-        return ToolCall(call_id=call_id, name=clean_text(self.start["name"]), input=arguments, invalid=invalid)
-
-    def opaque(self) -> Opaque:
-        """The block exactly as it came. Raises `ValueError` if it cannot be stored that way."""
-        fields = {field: self.joined(field) for field in self.pieces if field != "partial_json"}
-        if "partial_json" in self.pieces:
-            fields["input"] = strict_json(self.joined("partial_json") or "{}")
-        return Opaque(vendor=VENDOR, block=strict_json(json.dumps({**self.start, **fields})))
-
-
 class Answer:
-    """Puts the events of one streamed answer together. Whatever does not fit raises `ModelAnswerGarbled`."""
+    """Puts the events of one streamed answer together."""
 
     def __init__(self, step: int) -> None:
         self._step = step
         self._model = ""
         self._stop: str | None = None
-        self._usage: dict[str, Any] = {}
-        self._blocks: dict[int, Building] = {}
-        self.over = False  # whether the API has said that this was all
+        self.has_stopped = False  # whether the vendor has said why it stopped
+        self._begun: dict[str, Any] = {}  # usage at the beginning
+        self._ended: dict[str, Any] = {}  # usage at the end
+        self._blocks: list[Building] = []
+        self._open: dict[Any, Building] = {}  # by the index that the events name
+        self.has_begun = False  # whether the vendor has started an answer, which it may bill
+        self.pieces = 0  # events other than pings: while this grows, the model is at work
+        self.is_over = False  # whether the vendor has said that this was all: nothing after it is read
 
     def take(self, data: str) -> None:
-        """Take the data of one event; kinds of events that are not known are passed over, as the API asks."""
+        """Take the data of one event; kinds of events that are not known are passed over, as the API asks.
+
+        Raises Deviation, or what an `error` event means.
+        """
+        if not data or self.is_over:
+            return
+        self.pieces += 1
+        if data.strip() == END_OF_STREAM:
+            self.is_over = self.has_stopped
+            return
         try:
             self._take(strict_json(data, any_text=True))
         except _MISSHAPEN as error:
-            raise build(ModelAnswerGarbled, f"unreadable event: {type(error).__name__}") from error
+            raise Deviation(f"an event that cannot be read: {_named(error)}") from error
+
+    def take_whole(self, body: str) -> None:
+        """Take an answer that came as one JSON document although a stream was asked for. Raises as `take`."""
+        try:
+            message = strict_json(body, any_text=True)
+            if message["type"] == "error":
+                self._fail(message["error"])
+                return
+            self._start(message)
+            self._ended = message.get("usage") or {}
+            self._blocks = [Building(index, block, ended=True) for index, block in enumerate(message["content"])]
+            self._stop, self.has_stopped, self.is_over = message["stop_reason"], True, True
+        except _MISSHAPEN as error:
+            raise Deviation(f"a document that is no message: {_named(error)}") from error
 
     def _take(self, event: dict[str, Any]) -> None:
         match event["type"]:
             case "message_start":
-                self._model = event["message"]["model"]
-                self._usage |= event["message"]["usage"]
+                self._start(event["message"])
             case "content_block_start":
-                self._blocks[event["index"]] = Building(event["content_block"])
+                self._open_block(event["index"], event["content_block"])
             case "content_block_delta":
-                self._blocks[event["index"]].add(event["delta"])
+                self._block_for(event["index"], event["delta"]).add(event["delta"])
             case "content_block_stop":
-                self._blocks[event["index"]].ended = True
+                if (block := self._open.get(event["index"])) is not None:
+                    block.ended = True
             case "message_delta":
-                self._stop = event["delta"].get("stop_reason") or self._stop
-                self._usage |= {key: value for key, value in event["usage"].items() if value is not None}
+                self._stop = (event.get("delta") or {}).get("stop_reason") or self._stop
+                self.has_stopped = self._stop is not None
+                self._ended |= {key: value for key, value in (event.get("usage") or {}).items() if value is not None}
             case "message_stop":
-                self.over = True
+                self.is_over = True
             case "error":
-                raise _error_in_stream(event["error"])
+                self._fail(event["error"])
+            case "ping":
+                self.pieces -= 1
+
+    def _start(self, message: dict[str, Any]) -> None:
+        if self.has_begun:
+            raise ValueError("a second message begins in the same answer")
+        self.has_begun = True
+        self._model = str(message.get("model") or "")
+        self._begun = {key: value for key, value in (message.get("usage") or {}).items() if value is not None}
+
+    def _open_block(self, index: Any, start: dict[str, Any]) -> None:
+        """Some gateways give each block the same index: a block that has ended makes room for the next one."""
+        before = self._open.get(index)
+        if before is not None and not before.ended:
+            raise ValueError(f"two blocks with the index {index!r} are open at once")
+        self._open[index] = Building(index, start)
+        self._blocks.append(self._open[index])
+
+    def _block_for(self, index: Any, delta: dict[str, Any]) -> Building:
+        """The open block. A text that was never announced is a text all the same; any other block is not read."""
+        if index not in self._open and delta["type"] == "text_delta":
+            self._open_block(index, {"type": "text", "text": ""})
+        if self._open[index].ended:
+            raise ValueError(f"more of block {index!r} comes after its end")
+        return self._open[index]
 
     def completion(self) -> Completion:
-        """The answer, once it is over. Usage that is missing or malformed is garbled too: it cannot be priced."""
-        stop = _STOP_REASONS.get(str(self._stop))
-        if not self.over or stop is None or not all(block.ended for block in self._blocks.values()):
-            raise build(ModelAnswerGarbled, f"cut off, or stopped for a reason that is not known: {self._stop!r}")
+        """The answer, once no more comes. Raises ModelAnswerGarbled if it was cut, Deviation if it is unclear."""
+        if not self.is_over and not self.has_stopped:
+            raise build(ModelAnswerGarbled, "cut off before its end")
         try:
-            blocks = tuple(self._read(self._kept(stop)))
-            if stop == "tool_use" and not any(isinstance(block, ToolCall) for block in blocks):
-                raise ValueError("it stopped for a call and made none")
-            return Completion(blocks=blocks, stop_reason=stop, usage=self._tokens(), model=clean_text(self._model))
+            if not self.has_begun:
+                raise ValueError("it ends without a beginning")
+            blocks = tuple(meaning_of(self._in_order(), self._is_whole(), self._step))
+            usage = usage_of(self._begun, self._ended, has_blocks=bool(blocks))
+            stop = self._stop_reason(blocks)
         except _MISSHAPEN as error:
-            raise build(ModelAnswerGarbled, f"unreadable answer: {type(error).__name__}") from error
+            raise Deviation(f"an answer that cannot be read: {_named(error)}") from error
+        return Completion(blocks=blocks, stop_reason=stop, usage=usage, model=clean_text(self._model))
 
-    def _kept(self, stop: StopReason) -> list[Building]:
-        """The blocks in order. Only a whole turn ends with a call: a call that the answer broke off in is dropped."""
-        blocks = [self._blocks[index] for index in sorted(self._blocks)]
-        whole = stop in ("tool_use", "end_turn", "pause_turn")
-        return blocks if whole or not blocks or blocks[-1].start["type"] != "tool_use" else blocks[:-1]
+    def _in_order(self) -> list[Building]:
+        """The blocks by index, or as they came if an index was used twice or is no number."""
+        indices = [block.index for block in self._blocks]
+        if len(set(indices)) < len(indices) or not all(type(index) is int for index in indices):
+            return self._blocks
+        return sorted(self._blocks, key=lambda block: block.index)
 
-    def _read(self, blocks: Iterable[Building]) -> Iterable[AnyBlock]:
-        calls = 0
-        for block in blocks:
-            if block.start["type"] == "text":
-                if text := block.joined("text"):
-                    yield Text(text=clean_text(text))
-            elif block.start["type"] == "tool_use":
-                yield block.call(f"{self._step}.{calls}")
-                calls += 1
-            else:
-                yield block.opaque()
+    def _is_whole(self) -> bool:
+        """Whether the last block can be believed: only a whole turn ends with a call."""
+        return _STOP_REASONS.get(str(self._stop), "end_turn") in ("tool_use", "end_turn", "pause_turn")
 
-    def _tokens(self) -> Usage:
-        counts = {
-            "input_tokens": self._usage["input_tokens"],
-            "output_tokens": self._usage["output_tokens"],
-            "cache_read_tokens": self._usage.get("cache_read_input_tokens") or 0,
-            "cache_write_tokens": self._usage.get("cache_creation_input_tokens") or 0,
-        }
-        if not all(type(count) is int and count >= 0 for count in counts.values()):
-            raise ValueError("token counts are whole and not negative")
-        return Usage.model_validate(counts)
+    def _stop_reason(self, blocks: tuple[AnyBlock, ...]) -> StopReason:
+        """Why it stopped. Raises ValueError for a reason that is not known, or for a call that is not there."""
+        calls = any(isinstance(block, ToolCall) for block in blocks)
+        if self._stop is None:
+            return "tool_use" if calls else "end_turn"
+        stop = _STOP_REASONS.get(self._stop)
+        if stop is None and calls:
+            return "tool_use"
+        if stop is None:
+            raise ValueError(f"it stopped for a reason that is not known: {self._stop[:60]!r}")
+        if stop == "tool_use" and not calls:
+            raise ValueError("it stopped to use a tool and names none")
+        return stop
+
+    def _fail(self, error: dict[str, Any]) -> None:
+        """Raise what an `error` event means. A content filter is an answer: the model refuses.
+
+        One rule for billing: once the vendor has begun to answer, the attempt may be billed, whatever the error is.
+        """
+        kind, said = str(error.get("type")), clean_text(f"{error.get('type')}: {error.get('message')}")
+        if is_content_filter(kind, error.get("code"), error.get("message")):
+            self._stop, self.has_stopped, self.has_begun, self.is_over = "refusal", True, True, True
+            return
+        status = _STATUS_BY_TYPE.get(kind)
+        meant = build(ModelAnswerGarbled, said) if status is None else error_for(status, {}, said)
+        raise build(ModelBrokeOff, said) if self.has_begun and isinstance(meant, Transient) else meant
 
 
-def _error_in_stream(error: dict[str, Any]) -> StanchionError:
-    """What an `error` event means: as the same type means outside of a stream, else the answer is garbled."""
-    kind, said = str(error.get("type")), clean_text(f"{error.get('type')}: {error.get('message')}")
-    status = _STATUS_BY_TYPE.get(kind)
-    return build(ModelAnswerGarbled, said) if status is None else error_for(status, {}, said)
+def _named(error: Exception) -> str:
+    """What was odd, for the message: our own words, or the key that is not there; never a piece of the answer."""
+    return clean_text(f"{type(error).__name__}: {error}")[:200]

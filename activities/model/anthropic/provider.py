@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import ipaddress
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,16 +11,19 @@ from urllib.parse import urlsplit
 
 from activities.errors import StanchionError
 from activities.model.anthropic.answer import Answer
+from activities.model.anthropic.events import Body, Deviation
 from activities.model.anthropic.request import request_body
 from activities.model.errors import (
     ModelAnswerGarbled,
     ModelCallsForbidden,
     ModelKeyRejected,
     ModelRequestRejected,
+    ModelSpeaksOtherwise,
     ModelUnavailable,
     ModelUnreachable,
     build,
     error_for,
+    is_content_filter,
 )
 from activities.model.provider import Completion, Prompt, Usage
 from activities.storage.canonical import clean_text
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 SILENCE = timedelta(seconds=60)  # the API pings about every 10 s while it streams; six missed pings is a dead line
+STALL = timedelta(minutes=10)  # of nothing but pings; longer than any pause that a model at work was seen to make
 CONNECT = timedelta(seconds=5)  # a connection that takes longer is retried sooner by Temporal than waited for here
 
 # A spend limit answers 429 like a rate limit, but waiting does not help: someone has to raise it.
@@ -45,12 +50,18 @@ class AnthropicProvider:
         base_url: str | None = None,
         loopback_only: bool = False,
         silence: timedelta = SILENCE,
+        stall: timedelta = STALL,
     ) -> None:
-        """`loopback_only` refuses every call that would leave the machine; `silence` is the longest gap in a stream."""
+        """`loopback_only` refuses every call that would leave the machine.
+
+        `silence` is the longest gap in a stream, `stall` the longest time with nothing but pings. The length of an
+        answer is not bounded: one that goes on is worth waiting for.
+        """
         self._api_key = api_key
         self._base_url = base_url or DEFAULT_BASE_URL
         self._loopback_only = loopback_only
         self._silence = silence
+        self._stall = stall
         self._client: AsyncAnthropic | None = None
         self._building = asyncio.Lock()
 
@@ -66,6 +77,8 @@ class AnthropicProvider:
         try:
             return await self._stream(client, body, prompt.step, beat)
         except APIStatusError as error:
+            if is_content_filter(error.type, error.error_code, error.api_message):
+                return Completion(blocks=(), stop_reason="refusal", usage=Usage(), model=prompt.model)
             if await _does_not_fit(client, body, error):
                 return Completion(blocks=(), stop_reason="context_exceeded", usage=Usage(), model=prompt.model)
             raise _error_for(error) from error
@@ -73,7 +86,7 @@ class AnthropicProvider:
             cause = error.__cause__ or error
             kind = ModelUnavailable if isinstance(cause, (ConnectError, ConnectTimeout)) else ModelUnreachable
             raise build(kind, type(cause).__name__) from error
-        except (HTTPError, UnicodeDecodeError) as error:
+        except HTTPError as error:
             raise build(ModelAnswerGarbled, type(error).__name__) from error
         except AnthropicError as error:
             raise build(ModelRequestRejected, str(error)) from error
@@ -87,21 +100,41 @@ class AnthropicProvider:
     async def _stream(
         self, client: "AsyncAnthropic", body: dict[str, Any], step: int, beat: Callable[[], None]
     ) -> Completion:
-        """Send `body` and read the events as they are on the wire: the SDK hides pings and reads arguments loosely."""
-        from anthropic import AsyncStream
+        """Send `body` and read the answer as it is on the wire: the SDK hides pings and reads arguments loosely.
+
+        It is read to its own end and not to the end of the body: a gateway may keep the line open, or ping on it.
+        """
         from httpx2 import HTTPError
 
         answer = Answer(step)
         async with client.messages.with_streaming_response.create(**body) as response:
+            http = response.http_response
             try:
-                async for event in AsyncStream.raw_events(response.http_response):
-                    beat()
-                    if event.data:
-                        answer.take(event.data)
+                await self._read(Body(http.aiter_bytes()), answer, beat)
+                return answer.completion()
             except HTTPError:
-                if not answer.over:  # a line that breaks after the last word costs nothing
+                if not answer.has_stopped:  # a line that breaks after the last word costs nothing
                     raise
-        return answer.completion()
+                return answer.completion()
+            except Deviation as odd:
+                sender = f"{self._base_url} (server: {http.headers.get('server', 'not named')})"
+                raise build(ModelSpeaksOtherwise, clean_text(f"{odd}; sent by {sender}")) from odd
+
+    async def _read(self, body: Body, answer: Answer, beat: Callable[[], None]) -> None:
+        """Read until the answer is over, or no more comes. Raises ModelUnreachable when only pings come."""
+        if await body.is_document():
+            answer.take_whole(await body.document())
+            return
+        pieces, last = 0, time.monotonic()
+        async for data in body.events():
+            beat()
+            answer.take(data)
+            if answer.is_over:
+                return
+            if answer.pieces > pieces:
+                pieces, last = answer.pieces, time.monotonic()
+            elif time.monotonic() - last > self._stall.total_seconds():
+                raise build(ModelUnreachable, f"nothing but pings for {self._stall}")
 
     async def _connected(self) -> "AsyncAnthropic":
         """The client, built once. The import takes seconds, so it runs beside the event loop and heartbeats go on."""

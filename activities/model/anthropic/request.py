@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from activities.model.anthropic.answer import VENDOR
+from activities.model.anthropic.blocks import VENDOR
 from activities.model.provider import AnyBlock, Message, Opaque, Prompt, Text, ToolCall, ToolResult
 from activities.storage.canonical import clean, clean_text
 
@@ -66,10 +66,23 @@ def _content(message: Message) -> list[dict[str, Any]]:
 
 
 def _marked(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`turns` with a cache mark on the very last block, so that the next step reads all of this one from the cache."""
-    if turns and turns[-1]["content"][-1]["type"] in ("text", "tool_result"):
-        turns[-1]["content"][-1] = {**turns[-1]["content"][-1], "cache_control": _CACHED}
+    """`turns` with cache marks on the ends of the last two turns of the user.
+
+    The last one lets the next step read all of this one from the cache. The one before is where the step before put
+    its own: the API looks back 20 blocks from a mark, which a step with more than ten calls leaves behind.
+    """
+    for turn in [turn for turn in turns if turn["role"] == "user"][-2:]:
+        content = turn["content"]
+        last = next((n for n in reversed(range(len(content))) if _takes_mark(content[n])), None)
+        if last is not None:
+            content[last] = {**content[last], "cache_control": _CACHED}
     return turns
+
+
+def _takes_mark(block: Mapping[str, Any]) -> bool:
+    """Whether the API takes a mark on it: it refuses one on a block without text."""
+    text = {"text": "text", "tool_result": "content"}.get(block["type"])
+    return text is not None and bool(block[text].strip())
 
 
 def _block(block: AnyBlock) -> dict[str, Any] | None:
