@@ -3,15 +3,18 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 
 from tests.harness import databases
 from tests.harness.door import Door
+from tests.harness.pasteable import pasteable
 from tests.harness.stanchion import Stanchion
 from workers.database import prepare_database
 from workers.plugin import stanchion_plugin
@@ -26,8 +29,36 @@ from workers.services import (
 )
 from workflows.search import SEARCH_ATTRIBUTES
 
+# No deadline: machines are busy. The same examples each time; `make fuzz` (tests/fuzz.py) searches at random instead.
+_always: Any = {
+    "deadline": None,
+    "database": None,
+    "max_examples": 30,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("fixed", derandomize=True, **_always)
+settings.register_profile("search", derandomize=False, print_blob=True, **_always)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
 # A test must never act on what the person who runs it has configured.
 OTHERS = frozenset(("DATABASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: one process more than there are cores, because tests wait for half of their time."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the example that a property test fails with as it can be pasted above the test."""
+    report = yield
+    if report.failed and call.excinfo and (text := pasteable(call.excinfo.value)):
+        report.sections.append(("an example that fails", text))
+    return report
 
 
 @pytest_asyncio.fixture(scope="session")
