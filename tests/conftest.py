@@ -73,7 +73,8 @@ async def services() -> AsyncIterator[Services]:
         ensure_temporal(
             home, search_attributes=SEARCH_ATTRIBUTES, prefer_default_ports=False, progress=lambda line: None
         ),
-        ensure_postgres(home, None, lambda line: None),
+        # Each test makes a database and drops it, which need not wait for the disk: no test cuts the power.
+        ensure_postgres(home, None, lambda line: None, durable=False),
     )
     await register_search_attributes(await reach(temporal), SEARCH_ATTRIBUTES)
     yield Services(temporal, postgres)
