@@ -40,6 +40,11 @@ settings.register_profile("fixed", derandomize=True, **_always)
 settings.register_profile("search", derandomize=False, print_blob=True, **_always)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
+TESTS = Path(__file__).parent
+# Folders whose tests kill, bring up servers, or share a system that is costly to make: slow, and one after the other in
+# one process, so that no more than one of each kind loads the machine.
+LANES = ("acceptance", "attacks", "crash", "disasters")
+
 # A test must never act on what the person who runs it has configured.
 OTHERS = frozenset(("DATABASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"))
 
@@ -48,6 +53,15 @@ OTHERS = frozenset(("DATABASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "
 def pytest_xdist_auto_num_workers() -> int:
     """`-n auto`: one process more than there are cores, because tests wait for half of their time."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of LANES."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in LANES:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.__main__ import BENCHMARKS
 from workers.services.home import PROJECT_ROOT
+
+pytestmark = pytest.mark.slow
 
 SECONDS = 300  # a minute on an idle machine
 
