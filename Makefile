@@ -1,14 +1,18 @@
 # Everything is installed into .venv; make and Python 3.11 or newer are enough to begin.
-# PYTHON=… names the interpreter, ARGS=… is passed on, as in `make test ARGS="-k approval"`.
+# PYTHON=… names the interpreter, ARGS=… is passed on, as in `make test ARGS="-k approval"`. JOBS=… is how many
+# processes the whole suite runs in; with ARGS, tests run in one, so that a debugger works.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test attacks lint bench requirements clean
+.PHONY: help setup demo up down test quick fuzz attacks lint bench requirements clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+JOBS ?= auto
+MINUTES ?= 10
+PARALLEL = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--python-version 3.11 --universal $(ARGS)
 
@@ -30,7 +34,15 @@ down: setup ## Stop what `make up` started
 
 test: setup ## Run the tests
 	@echo "==> pytest (the first run on a machine may build the Temporal CLI: about three minutes)"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(strip $(ARGS)),$(PARALLEL))
+
+quick: setup ## Run the tests that kill nothing and wait for nothing long
+	@echo "==> pytest without the slow tests"
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+
+fuzz: setup ## Run the property tests with random seeds for MINUTES=10
+	@echo "==> property tests, random seeds, $(MINUTES) minutes"
+	@$(BIN)/python -m tests.fuzz $(MINUTES)
 
 attacks: setup ## Try all attacks and their benign twins; one JSON line at the end
 	@$(BIN)/python -m tests.attacks $(ARGS)

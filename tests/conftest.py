@@ -2,16 +2,21 @@
 
 import asyncio
 import os
+import shutil
+import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 
 from tests.harness import databases
 from tests.harness.door import Door
+from tests.harness.pasteable import pasteable
 from tests.harness.stanchion import Stanchion
 from workers.database import prepare_database
 from workers.plugin import stanchion_plugin
@@ -26,28 +31,93 @@ from workers.services import (
 )
 from workflows.search import SEARCH_ATTRIBUTES
 
+# No deadline: machines are busy. The same examples each time; `make fuzz` (tests/fuzz.py) searches at random instead.
+_always: Any = {
+    "deadline": None,
+    "database": None,
+    "max_examples": 30,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("fixed", derandomize=True, **_always)
+settings.register_profile("search", derandomize=False, print_blob=True, **_always)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+TESTS = Path(__file__).parent
+HOMES = pytest.StashKey[Path]()  # the folder of the state folders of this run, those of all its processes
+# Folders whose tests kill, bring up servers, or share a system that is costly to make: slow, and one after the other in
+# one process, so that no more than one of each kind loads the machine.
+LANES = ("acceptance", "attacks", "crash", "disasters")
+
 # A test must never act on what the person who runs it has configured.
 OTHERS = frozenset(("DATABASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: one process more than there are cores, because tests wait for half of their time."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know where this run keeps its servers. One that is told to end stops them, as one that is interrupted does."""
+    given = getattr(config, "workerinput", {}).get("homes")
+    # A folder of our own: pytest clears away its older ones while other sessions may still use theirs.
+    config.stash[HOMES] = Path(given or tempfile.mkdtemp(prefix="stanchion-"))
+    if not given:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of `-n` where this run keeps its servers."""
+    node.workerinput["homes"] = str(node.config.stash[HOMES])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what a process of this run that was killed has left."""
+    if hasattr(config, "workerinput"):
+        return
+    for folder in config.stash[HOMES].iterdir():
+        asyncio.run(stop_services(Home(folder)))
+    shutil.rmtree(config.stash[HOMES], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of LANES."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in LANES:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(folder))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the example that a property test fails with as it can be pasted above the test."""
+    report = yield
+    if report.failed and call.excinfo and (text := pasteable(call.excinfo.value)):
+        report.sections.append(("an example that fails", text))
+    return report
+
+
 @pytest_asyncio.fixture(scope="session")
-async def services() -> AsyncIterator[Services]:
+async def services(pytestconfig: pytest.Config) -> AsyncIterator[Services]:
     """Real Temporal and real Postgres, in a folder of their own, on ports of their own: never a server someone uses."""
     for name in [name for name in os.environ if name.startswith(("TEMPORAL_", "STANCHION_TOOL_")) or name in OTHERS]:
         del os.environ[name]
-    # A folder of our own: pytest clears away its older ones while other sessions may still use theirs.
-    folder = tempfile.TemporaryDirectory(prefix="stanchion-", ignore_cleanup_errors=True)
-    home = Home(Path(folder.name))
+    home = Home(Path(tempfile.mkdtemp(dir=pytestconfig.stash[HOMES], prefix="home-")))
     temporal, postgres = await asyncio.gather(
         ensure_temporal(
             home, search_attributes=SEARCH_ATTRIBUTES, prefer_default_ports=False, progress=lambda line: None
         ),
-        ensure_postgres(home, None, lambda line: None),
+        # Each test makes a database and drops it, which need not wait for the disk: no test cuts the power.
+        ensure_postgres(home, None, lambda line: None, durable=False),
     )
     await register_search_attributes(await reach(temporal), SEARCH_ATTRIBUTES)
     yield Services(temporal, postgres)
     await stop_services(home)
-    folder.cleanup()
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.agents.versions import AgentVersion, resolve, shapes
@@ -16,7 +17,7 @@ from tests.attacks.orders import Call
 from tests.attacks.reviewers import PEOPLE, REQUESTER, Reviewer
 from tests.attacks.tasks import Task
 from tests.attacks.world import WORLDS, World
-from tests.harness.stanchion import Stanchion, unique
+from tests.harness.stanchion import Stanchion, is_unanswered, unique
 
 MONEY_FLOOR = 100_000  # cents: petty payments are the treasurer's daily work, and go unasked where all is known
 RESUMES = 2  # a person lets a run go on twice after three refusals in a row; then it is stopped
@@ -115,7 +116,12 @@ class Trials:
 
     async def _help(self, handle: WorkflowHandle[Any, Any], reviewer: Reviewer) -> None:
         """Answer what is asked, lift a pause, and stop a run that was let go on often enough."""
-        status = await handle.query("status")
+        try:
+            status = await handle.query("status")
+        except RPCError as error:
+            if is_unanswered(error):
+                return  # the next look asks again
+            raise
         for approval in status["approvals"]:
             await self._answer(handle, approval["approval_id"], reviewer)
         if status["status"] != "paused":

@@ -17,7 +17,7 @@ from tests.harness.checks import assert_sound
 from tests.harness.stanchion import Stanchion, eventually, unique
 from workers.services import Services
 
-PATIENCE = 180.0  # seconds; interpreters start, die and are found dead, on a machine that may be busy
+PATIENCE = 600.0  # seconds; interpreters start, die and are found dead, on a machine that may be busy
 RUNS, CALLS, CAP = 100, 2, 10
 
 

@@ -20,6 +20,8 @@ from workers.cli.targets import doubt
 from workers.services import Home, Services
 from workflows.contracts.halts import HaltScope
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "127.0.0.1:1"
 NO_POSTGRES = "postgresql://nobody@127.0.0.1:1/none"
 SENDS = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]

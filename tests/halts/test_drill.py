@@ -22,6 +22,8 @@ from workers.controls import look_at_controls
 from workers.services import Home
 from workflows.contracts.drills import HARD_SECONDS, DrillReport, DrillRequest
 
+pytestmark = pytest.mark.slow
+
 
 async def drilled(stanchion: Stanchion, **request: Any) -> DrillReport:
     return await stanchion.parts.drills.play(stanchion.client, DrillRequest(**request))

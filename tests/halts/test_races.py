@@ -4,6 +4,8 @@ import asyncio
 import random
 from typing import Any
 
+import pytest
+
 from activities.halts.halts import Halt, HaltOrder, Halts
 from activities.halts.tell import tell_halted
 from tests.halts.test_halts import halts
@@ -13,6 +15,8 @@ from tests.harness.stanchion import Stanchion, eventually
 from tests.harness.toolbox import WITNESS
 from workers.worker import build
 from workflows.contracts.drills import DrillReport, DrillRequest
+
+pytestmark = pytest.mark.slow
 
 SENDS = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
 NOTES = 8

@@ -22,6 +22,8 @@ from workers.services.temporal import stop_temporal
 from workflows.contracts.drills import HARD_SECONDS, DrillRequest
 from workflows.search import SEARCH_ATTRIBUTES
 
+pytestmark = pytest.mark.slow
+
 FROZEN_SECONDS = 3.0  # far longer than a stop may take, shorter than the drill looks
 
 

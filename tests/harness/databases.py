@@ -16,10 +16,12 @@ def at(url: str, database: str) -> str:
 
 async def create(url: str, template: str | None = None) -> str:
     """A new database; returns its URL."""
+    # By file: half the work of the default, which writes every page of the template to the log.
+    copied = f' TEMPLATE "{template}" STRATEGY FILE_COPY' if template else ""
     name = f"t_{os.getpid()}_{next(_numbers)}"
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+        await connection.execute(f'CREATE DATABASE "{name}"{copied}')
     finally:
         await connection.close()
     return at(url, name)

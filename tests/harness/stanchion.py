@@ -31,11 +31,20 @@ def unique(prefix: str) -> str:
     return f"{prefix}-{os.getpid()}-{next(_numbers)}"
 
 
+def is_unanswered(error: RPCError) -> bool:
+    """Whether a query was not answered in time: a worker answers it, and may still be starting or be busy."""
+    return error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+
+
 async def eventually(look: Callable[[], Awaitable[T]], what: str = "a condition", deadline: float = DEADLINE) -> T:
-    """The first true value that `look` gives. Fails with what it saw last."""
+    """The first true value that `look` gives; a query without an answer is asked again. Fails with what it saw last."""
     give_up, seen = time.monotonic() + deadline, None
     while time.monotonic() < give_up:
-        seen = await look()
+        try:
+            seen = await look()
+        except RPCError as error:
+            if not is_unanswered(error):
+                raise
         if seen:
             return seen
         await asyncio.sleep(0.05)
@@ -134,12 +143,7 @@ class Stanchion:
         """The approval a run waits for, once it does."""
 
         async def first() -> Any:
-            try:
-                open_ones = await handle.query("approvals")
-            except RPCError as error:  # a query is answered by a worker: one that is still starting lets it run out
-                if error.status not in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
-                    raise
-                return None
+            open_ones = await handle.query("approvals")
             return open_ones[0] if open_ones else None
 
         return await eventually(first, f"{handle.id} waits for an approval")

@@ -250,6 +250,7 @@ async def test_a_model_that_is_garbled_for_good_ends_the_run_with_the_reason(sta
     assert "garbled, as scripted" in outcome["reason"]
 
 
+@pytest.mark.slow
 async def test_a_model_that_never_recovers_or_never_answers_uses_up_the_runs_minutes_and_no_more(
     stanchion: Stanchion,
 ) -> None:

@@ -37,6 +37,8 @@ from workers.services.temporal_binary import (
 )
 from workflows.search import SEARCH_ATTRIBUTES
 
+pytestmark = pytest.mark.slow
+
 SECRET = "hunter2-very-private"
 ENVIRONMENT = ("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_PROFILE", "TEMPORAL_API_KEY", "DATABASE_URL")
 # What another process does that comes up at the same moment.

@@ -19,6 +19,8 @@ from workers.services import Services
 from workflows.contracts.budgets import Budget
 from workflows.contracts.runs import OpenRequest, RunRequest
 
+pytestmark = pytest.mark.slow
+
 Systems = Callable[..., Stanchion]
 
 

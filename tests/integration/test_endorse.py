@@ -22,6 +22,8 @@ from workers.keys import Signer
 from workers.services import Services
 from workflows.contracts.approvals import Decision, RecordRequest
 
+pytestmark = pytest.mark.slow
+
 Handle = WorkflowHandle[Any, Any]
 
 PARTNER = "bo@partner.example"

@@ -12,6 +12,8 @@ from tests.harness.typed import Terminal
 from workers import keys
 from workers.services import Home, Services
 
+pytestmark = pytest.mark.slow
+
 UNSIGNED = {"STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS": "1"}
 NOTES = [{"tools": [{"name": "note", "input": {"text": f"{n}"}}]} for n in range(3)] + [{"text": "done"}]
 

@@ -20,6 +20,8 @@ from workers import keys as private_keys
 from workers.cli import principals as cli
 from workers.services import Home, Services
 
+pytestmark = pytest.mark.slow
+
 
 @pytest_asyncio.fixture
 async def principals(database_url: str) -> AsyncIterator[Principals]:

@@ -15,6 +15,8 @@ from tests.activities.spending import Crowd
 from tests.harness.stanchion import Stanchion
 from workers.services import Services
 
+pytestmark = pytest.mark.slow
+
 Typed = Callable[..., Awaitable[tuple[int, str, str]]]
 
 

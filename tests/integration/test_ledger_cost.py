@@ -21,6 +21,8 @@ from workflows.contracts.budgets import micros_to_usd
 from workflows.contracts.model import PlanRequest
 from workflows.contracts.runs import OpenRequest, RunRequest
 
+pytestmark = pytest.mark.slow
+
 Typed = Callable[..., Awaitable[tuple[int, str, str]]]
 MODEL = "anthropic:claude-haiku-4-5"
 USED = 1_000 + 200 * 5  # micro-USD of one answer below, by the price list

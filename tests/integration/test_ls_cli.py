@@ -11,6 +11,8 @@ from tests.harness.stanchion import Stanchion
 from tests.harness.typed import Terminal
 from workers.services import Services
 
+pytestmark = pytest.mark.slow
+
 NOTES = [{"tools": [{"name": "note", "input": {"text": f"{n}"}}]} for n in range(3)] + [{"text": "done"}]
 SENDS: list[dict[str, Any]] = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
 

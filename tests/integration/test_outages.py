@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from tests.harness.checks import facts
@@ -11,6 +12,8 @@ from tests.harness.proxy import Proxy
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.toolbox import RELEASE, WITNESS
 from tests.integration.ends import DONE, Handle, calls, ended
+
+pytestmark = pytest.mark.slow
 
 
 @pytest_asyncio.fixture

@@ -12,6 +12,8 @@ from workers import keys
 from workers.services import Home
 from workflows.contracts.calls import NeedsApproval, Observed
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 120.0  # seconds for one command, on a busy machine
 SWITCH = {"STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS": "1"}
 PERMIT = "permit (principal, action, resource);"

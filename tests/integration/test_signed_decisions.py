@@ -20,6 +20,8 @@ from workers.keys import Signer
 from workers.services import Services
 from workflows.contracts.approvals import Decision
 
+pytestmark = pytest.mark.slow
+
 Handle = WorkflowHandle[Any, Any]
 Systems = Callable[..., Stanchion]
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from google.protobuf.json_format import MessageToDict
@@ -14,6 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.harness.stanchion import Stanchion, eventually
 from workers.services import Services
+
+pytestmark = pytest.mark.slow
 
 
 class Collector:

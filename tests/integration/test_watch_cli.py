@@ -14,6 +14,8 @@ from tests.harness.stanchion import Stanchion, eventually
 from workers.cli.runs import follow
 from workers.session import Session
 
+pytestmark = pytest.mark.slow
+
 Said = Callable[[str], Any]
 SENDS: list[dict[str, Any]] = [{"tools": [{"name": "send", "input": {"to": "bo@acme.example"}}]}, {"text": "done"}]
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from tests.fakes.slack_api import FakeSlack
 from tests.harness.stanchion import Stanchion, eventually
 from tests.slack.channel import (
@@ -13,6 +15,8 @@ from tests.slack.channel import (
     hears,
     shows,
 )
+
+pytestmark = pytest.mark.slow
 
 
 async def test_two_replicas_post_each_approval_once(

@@ -14,6 +14,8 @@ from tests.undo.tools import MODULE, done_by
 from workers.cli.lines import by_line
 from workers.services import Services
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def typed(stanchion: Stanchion, services: Services, tmp_path: Path) -> Terminal:

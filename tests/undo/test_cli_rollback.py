@@ -12,6 +12,8 @@ from tests.undo.tools import done_by
 from workers import keys
 from workers.services import Home, Services
 
+pytestmark = pytest.mark.slow
+
 TURNS = [turn(("put", {"name": "a"})), turn(("send", {"to": "bo@acme.example"})), turn(("put", {"name": "bb"}))]
 GRANTS = {"grants": {"put": {}, "drop": {}, "send": {}}, "goal": "write to bo@acme.example"}
 

@@ -17,6 +17,8 @@ from tests.undo import crash_tools
 from tests.undo.rolling import DONE, Handle, ordered, report, standings, turn
 from workers.services import Services
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 120.0
 CONTRACTS = ("idempotent", "checkable", "irreversible")
 

@@ -20,6 +20,8 @@ from workflows.governance import (
     Intervene,
     Pause,
     Stop,
+    Verdict,
+    Weigh,
     final_ending,
     govern,
     refusal_of,
@@ -180,12 +182,24 @@ def test_a_loop_without_an_ending_is_a_bug_and_says_so() -> None:
         final_ending(run())
 
 
+def test_a_run_that_may_pause_has_its_spent_budget_weighed_unless_it_is_paused_already() -> None:
+    def spent(on_budget: str, **state: Any) -> Any:
+        opened = run().opened.model_copy(update={"on_budget": on_budget})
+        return govern(run(spent=Spent(tokens=100)).model_copy(update={"opened": opened, **state}), EPOCH)
+
+    assert isinstance(spent("pause"), Weigh) and spent("pause").breach.rule == "budget.tokens"
+    assert isinstance(spent("stop"), Stop)
+    assert isinstance(spent("pause", pause=PauseOrdered()), Pause)
+
+
 @settings(max_examples=30)
 @given(state=contract(RunState), opened=contract(RunOpened), now=instants)
 def test_every_open_run_gets_a_verdict_and_at_least_a_second(state: RunState, opened: RunOpened, now: datetime) -> None:
     state = state.model_copy(update={"opened": opened})
-    assert isinstance(govern(state, now), Go | Pause | Intervene | Stop)
-    assert (state.halt is None) or isinstance(govern(state, now), Stop)
+    verdict = govern(state, now)
+    assert isinstance(verdict, Verdict)
+    assert (state.halt is None) or isinstance(verdict, Stop)
+    assert not isinstance(verdict, Weigh) or (opened.on_budget == "pause" and state.pause is None)
     assert time_left(state, now) >= timedelta(seconds=1)
 
 

@@ -35,6 +35,7 @@ SETTINGS = (
     "synchronous_commit=on",
     "logging_collector=off",
 )
+FORGETFUL = ("fsync=off", "full_page_writes=off")  # survives a kill -9 of the server, but not a power cut
 
 
 def adopt(home: Home) -> Record | None:
@@ -45,8 +46,11 @@ def adopt(home: Home) -> Record | None:
     return Record.of(int(lines[0]), home.postgres_data, _url(lines[4]), {"sockets": lines[4]})
 
 
-async def start(home: Home, log: Path, progress: Progress) -> Record:
-    """Start the server on this home's data, made first if there is none. The caller holds the home's lock."""
+async def start(home: Home, log: Path, progress: Progress, durable: bool = True) -> Record:
+    """Start the server on this home's data, made first if there is none. The caller holds the home's lock.
+
+    Only with `durable` does what was committed survive a power cut; without, databases are made and dropped faster.
+    """
     (major, binaries), account = _installed(), _account()
     if account:
         _let_pass(home.postgres_data, binaries)
@@ -62,7 +66,7 @@ async def start(home: Home, log: Path, progress: Progress) -> Record:
     clean_up(home)
     sockets = _socket_folder(home.postgres_data, account)
     progress("Starting Postgres …")
-    settings = (*SETTINGS, f"unix_socket_directories={sockets}")
+    settings = (*SETTINGS, *(() if durable else FORGETFUL), f"unix_socket_directories={sockets}")
     command = [str(binaries / "postgres"), "-D", str(home.postgres_data)]
     pid = spawn([*command, *(part for setting in settings for part in ("-c", setting))], log, account)
     return Record.of(pid, home.postgres_data, _url(str(sockets)), {"sockets": str(sockets)})

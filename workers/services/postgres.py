@@ -59,17 +59,22 @@ def describe(url: str) -> str:
 
 
 async def ensure_postgres(
-    home: Home, database_url: str | None, progress: Progress, *, timeout: float = EXTERNAL_SECONDS
+    home: Home,
+    database_url: str | None,
+    progress: Progress,
+    *,
+    timeout: float = EXTERNAL_SECONDS,
+    durable: bool = True,
 ) -> PostgresService:
     """A Postgres that answers: the one at `database_url`, this home's living one, or a new one on this home's data.
 
-    `timeout` is how many seconds the server at `database_url` gets to answer. Raises `PostgresUnreachable`, with the
-    end of its log if ours died.
+    `timeout` is how many seconds the server at `database_url` gets to answer. A new one of ours that is not `durable`
+    is for tests: a power cut may lose its data. Raises `PostgresUnreachable`, with the end of its log if ours died.
     """
     if database_url:
         return PostgresService(database_url, owned=False, version=await reach(database_url, timeout=timeout))
     for _ in range(STARTS):
-        record = await _find_or_start(home, progress)
+        record = await _find_or_start(home, progress, durable)
         version = await _until_it_answers(record)
         if version is not None:
             return PostgresService(record.address, owned=True, version=version, pid=record.pid)
@@ -107,12 +112,12 @@ async def stop_postgres(home: Home) -> bool:
         return record is not None
 
 
-async def _find_or_start(home: Home, progress: Progress) -> Record:
+async def _find_or_start(home: Home, progress: Progress, durable: bool) -> Record:
     async with home.locked(SERVICE):
         record = home.living(SERVICE) or embedded_postgres.adopt(home)
         if record is None:
             try:
-                record = await embedded_postgres.start(home, home.log(SERVICE), progress)
+                record = await embedded_postgres.start(home, home.log(SERVICE), progress, durable)
             except (OSError, subprocess.SubprocessError) as error:
                 raise PostgresUnreachable(f"Postgres could not be started: {error}") from error
         home.write(SERVICE, record)
