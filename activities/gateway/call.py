@@ -106,7 +106,7 @@ class Gateway(GatewayPort):
         call = replace(await self._bench.candidate(facts), used_seconds=request.used_seconds)
         if call.spec is None:
             return None
-        judged = await self._bench.judge(call)
+        judged = await self._bench.judgement(call)
         if not isinstance(judged.verdict, Allow):
             return None
         try:
