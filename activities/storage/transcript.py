@@ -93,6 +93,7 @@ class Transcripts:
         known = self._cache.get(run_id)
         if known is None:
             if not rows or rows[0].seq:
+                self._early.pop(run_id, None)
                 return  # whoever reads it fetches them all
             self._cache[run_id] = known = []
         early = self._early.pop(run_id, {}) | {row.seq: row for row in rows}
@@ -111,6 +112,7 @@ class Transcripts:
     def _remember(self, run_id: str, rows: list[Row]) -> None:
         self._cached_rows += len(rows) - len(self._cache.get(run_id, ()))  # two reads of one run may overlap
         self._cache[run_id] = rows
+        self._early.pop(run_id, None)
         self._let_go()
 
     def _let_go(self) -> None:
