@@ -24,6 +24,9 @@ BUDGET = Budget(usd_micros=NO_LIMIT, tokens=NO_LIMIT, tool_calls=NO_LIMIT, minut
 RUN = """
 INSERT INTO runs (run_id, chain_id, agent, agent_version, tenant, goal_digest, mode, budget, policy_version)
 SELECT $1, $1, 'bench', (SELECT version FROM agents LIMIT 1), 'bench', '', 'tiered', '{}', ''"""
+CALLS = """
+INSERT INTO calls (run_id, call_id, step, seq, tool, arguments, digest)
+SELECT $1, c::text, 1, c, 'work', '{}', '' FROM generate_series(1, $2::int) c"""
 ALONE = "INSERT INTO bench_commits (ref) VALUES ($1)"
 
 
@@ -76,6 +79,7 @@ async def _step(site: Site, count: int) -> dict[str, float]:
     runs = {True: spender.run_id, False: site.name("step")}
     for run_id in runs.values():
         await pool.execute(RUN, run_id)
+        await pool.execute(CALLS, run_id, count)
     taken: dict[str, list[float]] = {"with_ms": [], "without_ms": [], "reserve_ms": [], "insert_ms": []}
     for call in range(1, count + 1):
         for held, run_id in runs.items():
@@ -113,8 +117,8 @@ async def _claim_and_settle(site: Site, run_id: str, call: int, windows: list[Wi
         approved_digest=None,
         wait_until=None,
         seen_fence=None,
-        tainted_by=None,
-        heads=await _heads(site),
+        run_digest=await _digest(site, run_id),
+        call_digest="",
         worker="bench",
         step=1,
         kinds=["call.claimed"],
@@ -127,12 +131,11 @@ async def _claim_and_settle(site: Site, run_id: str, call: int, windows: list[Wi
     await settle(site, run_id, call)
 
 
-async def _heads(site: Site) -> list[str]:
-    if site.database_url not in _HEADS:
+async def _digest(site: Site, run_id: str) -> str:
+    if run_id not in _DIGESTS:
         pool = await site.database.pool()
-        rows = await pool.fetch("SELECT version FROM policy_heads WHERE scope = '*' ORDER BY scope")
-        _HEADS[site.database_url] = [row["version"] for row in rows]
-    return _HEADS[site.database_url]
+        _DIGESTS[run_id] = await pool.fetchval("SELECT run_digest FROM run_facts WHERE run_id = $1", run_id)
+    return _DIGESTS[run_id]
 
 
-_HEADS: dict[str, list[str]] = {}
+_DIGESTS: dict[str, str] = {}

@@ -19,6 +19,7 @@ from activities.gateway.call import Gateway
 from activities.gateway.execution import Checkpoint, no_checkpoint
 from activities.halts.watch import Watch
 from activities.model.plan import Models
+from activities.model.planned import PlannedSteps
 from activities.model.providers import Providers
 from activities.model.review import Reviews
 from activities.runs.lifecycle import Runs
@@ -96,16 +97,24 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
     )
     watch = Watch(database)
     transcripts = Transcripts(database)  # what one role has read, another in the same process need not read again
+    steps = PlannedSteps()  # and what one has planned, the other need not load
     return Parts(
         database=database,
         providers=providers,
         agents=agents,
         runs=Runs(database, agents, settings.queues, settings.rollover, settings.alarms),
         models=Models(
-            database, agents, providers, settings.prices, authority=authority, transcripts=transcripts, watch=watch
+            database,
+            agents,
+            providers,
+            settings.prices,
+            authority=authority,
+            transcripts=transcripts,
+            watch=watch,
+            steps=steps,
         ),
         reviews=Reviews(database, agents, providers, settings.prices, watch),
-        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch),
+        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch, steps),
         approvals=Approvals(database, authority),
         budgets=Budgets(database),
         authority=authority,

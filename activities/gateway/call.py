@@ -2,18 +2,22 @@
 
     load -> judge -> (ask a person) -> claim -> effect, with the key -> settle
 
+A call that this worker has planned is judged on the facts of then: if it is allowed, the claim refuses it should any of
+them have changed, and it is loaded and judged anew. Nothing is asked or denied on remembered facts.
+
 A call that has a result gives it again. A claim without a result means that an earlier attempt died or lost its reply,
 and the tool's effect contract says what this attempt may do. Safe to attempt again at any point.
 """
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from temporalio import activity
 
 from activities.agents.versions import Agents
-from activities.boundary import heartbeating
+from activities.boundary import attempt, heartbeating
 from activities.errors import clip
 from activities.gateway import builtins
 from activities.gateway.asking import Asking, is_stricter
@@ -22,7 +26,7 @@ from activities.gateway.delegating import Delegations, NotDelegated
 from activities.gateway.effects import Claim, ClaimLost, Effects
 from activities.gateway.evidence import EvidenceReader
 from activities.gateway.execution import Checkpoint, Execution, no_checkpoint
-from activities.gateway.facts import CallFacts, load
+from activities.gateway.facts import CallFacts, load, remembered
 from activities.gateway.halting import AskPerson, AskTarget, GoOn, Leave, NotDone, Refuse, after_halt
 from activities.gateway.judging import Bench
 from activities.gateway.perform import probe
@@ -31,6 +35,7 @@ from activities.gateway.results import Result, from_error, from_value
 from activities.gateway.spending import windows_of
 from activities.halts.watch import Flight, Stopped, Watch
 from activities.ledger.windows import CapReached
+from activities.model.planned import PlannedSteps
 from activities.policy.store import Policies
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
 from activities.storage.database import Database, StoreUnavailable
@@ -40,6 +45,9 @@ from workflows.contracts.calls import CallRequest, CallResult, Halted, NeedsAppr
 from workflows.contracts.events import VerdictGiven
 from workflows.contracts.halts import HaltNotice
 from workflows.ports import GatewayPort
+
+T = TypeVar("T")
+WAIT, DELEGATE = "wait", "delegate"  # of these the run waits, and the claim is another
 
 
 class Gateway(GatewayPort):
@@ -53,12 +61,14 @@ class Gateway(GatewayPort):
         checkpoint: Checkpoint = no_checkpoint,
         transcripts: Transcripts | None = None,
         watch: Watch | None = None,
+        steps: PlannedSteps | None = None,
     ) -> None:
         self._database = database
         self._watch = watch or Watch(database)
         transcripts = transcripts or Transcripts(database)
         self._bench = Bench(agents, EvidenceReader(transcripts), Policies(database), database)
-        self._effects = Effects(database)
+        self._steps = steps or PlannedSteps()
+        self._effects = Effects(database, transcripts)
         self._asking = Asking(database)
         self._delegations = Delegations(database, agents, self._bench.evidence)
         self._execution = Execution(database, self._bench, self._effects, transcripts, settings or {}, checkpoint)
@@ -69,34 +79,56 @@ class Gateway(GatewayPort):
     async def call(self, request: CallRequest) -> CallResult:
         """Decide about one call and perform it at most once."""
         async with heartbeating():
+            facts = remembered(self._steps, request.run_id, request.call_id)
+            if facts and (answer := await self._watched(request, facts, self._at_once(facts, request))):
+                return answer
             facts = await load(self._database, request.run_id, request.call_id)
             if done := facts.stored_result:
                 return done
-            flight = Flight.of(facts.run_id, vars(facts), facts.tool, facts.call_id)
-            try:
-                return await self._watch.over(flight, self._called(facts, request))
-            except Stopped as stopped:
-                return await self._halted(request, stopped.halt)
+            return await self._watched(request, facts, self._called(facts, request))
+
+    async def _watched(self, request: CallRequest, facts: CallFacts, work: Coroutine[Any, Any, T]) -> T | CallResult:
+        """`work`, watched over: a halt cuts it short."""
+        flight = Flight.of(facts.run_id, vars(facts), facts.tool, facts.call_id)
+        try:
+            return await self._watch.over(flight, work)
+        except Stopped as stopped:
+            return await self._halted(request, stopped.halt)
+        except ClaimLost:  # to a halt that came after we had looked?
+            if halt := (await load(self._database, facts.run_id, facts.call_id)).halted:
+                return await self._halted(request, halt)
+            raise
+
+    async def _at_once(self, facts: CallFacts, request: CallRequest) -> CallResult | None:
+        """Judge a call on remembered facts; perform it if it is allowed and nothing has changed. None: look anew."""
+        if attempt() > 1 or request.refuse or request.woken or facts.tool in (WAIT, DELEGATE):
+            return None
+        call = replace(await self._bench.candidate(facts), used_seconds=request.used_seconds)
+        if call.spec is None:
+            return None
+        judged = await self._bench.judgement(call)
+        if not isinstance(judged.verdict, Allow):
+            return None
+        try:
+            claim = await self._execution.claim(call, call.spec, judged.verdict, judged.tier, windows_of(judged))
+        except (ClaimLost, CapReached):
+            return None
+        return await self._execution.perform(claim)
 
     async def _called(self, facts: CallFacts, request: CallRequest) -> CallResult:
         """Go on with the call from where it is. Raises Stopped."""
         if facts.halted and facts.state in (None, "claimed"):
             raise Stopped(facts.halted)
         call = replace(await self._bench.candidate(facts), used_seconds=request.used_seconds)
-        try:
-            match facts.state:
-                case None:
-                    return await self._first(call, request)
-                case "waiting":
-                    return await self._waiting(call, request)
-                case "unknown":
-                    return await self._recovery.resolved(call)
-                case _:
-                    return await self._recovery.recover(call)
-        except ClaimLost:  # to a halt that came after we had looked?
-            if halt := (await load(self._database, facts.run_id, facts.call_id)).halted:
-                raise Stopped(halt) from None
-            raise
+        match facts.state:
+            case None:
+                return await self._first(call, request)
+            case "waiting":
+                return await self._waiting(call, request)
+            case "unknown":
+                return await self._recovery.resolved(call)
+            case _:
+                return await self._recovery.recover(call)
 
     # ── the first attempt ───────────────────────────────────────────────────────────────────────────────────────────
 

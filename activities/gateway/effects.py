@@ -22,7 +22,7 @@ from activities.model.provider import ToolResult
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from activities.storage.trace import Trace
-from activities.storage.transcript import stored
+from activities.storage.transcript import Stored, Transcripts, row_of, stored
 from activities.tools.spec import ToolSpec
 from workflows.contracts.base import Frozen
 from workflows.contracts.calls import CallResult, Observed, Refused
@@ -51,6 +51,7 @@ class Effects:
     """Effects in Postgres."""
 
     database: Database
+    transcripts: Transcripts | None = None  # of this worker, which need not read the rows that it writes here
     worker: str = field(default_factory=lambda: f"{os.getpid()}@{socket.gethostname()}")
 
     async def claim(
@@ -67,8 +68,8 @@ class Effects:
         """Own the effect, and reserve what it uses. `approved_digest`: what its approval must be bound to. `waits`: it
         is not performed here; the run waits for it.
 
-        Raises ClaimLost if it cannot be owned: run closed, approval unfit, policies changed, another attempt first;
-        CapReached if a budget has too little left.
+        Raises ClaimLost if it cannot be owned: run closed, halted, approval unfit, a fact of its run is another than
+        in `facts`, another attempt was first; CapReached if a budget has too little left.
         """
         claimed = CallClaimed(
             call_id=facts.call_id, tool=facts.tool, contract=spec.contract.name, fence=(facts.fence or 0) + 1
@@ -86,8 +87,8 @@ class Effects:
             approved_digest=approved_digest,
             wait_until=wait_until,
             seen_fence=facts.fence,
-            tainted_by=facts.tainted_by,
-            heads=facts.heads,
+            run_digest=facts.run_digest,
+            call_digest=facts.digest,
             worker=self.worker,
             step=facts.step,
             wanted=wanted(windows),
@@ -138,12 +139,14 @@ class Effects:
             self._trace(facts, late).emit()
             raise ClaimLost(f"{facts.tool} {facts.call_id} was taken over while it ran; its late result is recorded")
         trace.emit()
+        self._written(facts, result.origin, content, result.suspect)
         return answer
 
     async def refuse(
         self, facts: CallFacts, verdict: VerdictGiven, text: str, *, correctable: bool = False, is_error: bool = True
     ) -> CallResult:
         """Write that the call is not performed, and why. Raises ClaimLost if it has a result after all."""
+        content = stored((ToolResult(call_id=facts.call_id, text=text, is_error=is_error),))
         answer = Refused(call_id=facts.call_id, rule=verdict.rule, correctable=correctable)
         trace = self._trace(facts, verdict)
         row = await SQL["refuse"].row(
@@ -159,12 +162,13 @@ class Effects:
             step=facts.step,
             seq=facts.seq,
             approval_state="expired" if verdict.rule == "approval.expired" else "withdrawn",
-            **vars(stored((ToolResult(call_id=facts.call_id, text=text, is_error=is_error),))),
+            **vars(content),
             **trace.columns,
         )
         if row is None or not row["refused"]:
             raise ClaimLost(f"{facts.tool} {facts.call_id} has a result already")
         trace.emit()
+        self._written(facts, "trusted", content)
         return answer
 
     async def doubt(self, claim: Claim, reason: str, rule: ApprovalRule) -> str:
@@ -196,6 +200,11 @@ class Effects:
             raise ClaimLost(f"{facts.tool} {facts.call_id} was settled meanwhile")
         trace.emit()
         return approval_id
+
+    def _written(self, facts: CallFacts, origin: str, content: Stored, suspect: str | None = None) -> None:
+        if self.transcripts is not None:
+            row = row_of(facts.seq, "result", origin, content, facts.call_id, suspect)
+            self.transcripts.add(facts.run_id, row)
 
     def _trace(self, facts: CallFacts, *events: Frozen) -> Trace:
         return Trace(facts.run_id, events, step=facts.step, call_id=facts.call_id)

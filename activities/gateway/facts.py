@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from activities.errors import Permanent
 from activities.gateway.digest import binding_digest
+from activities.model.planned import PlannedSteps
 from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -77,6 +78,7 @@ class CallFacts:
     lineage: Sequence[str] | None = ()  # the runs above it, the first one first
     agents_above: Sequence[str] | None = ()  # their agents
     versions_above: Sequence[str] | None = ()  # and the versions of these
+    run_digest: str | None = None  # over the facts of its run: those of the view run_facts
 
     @property
     def halted(self) -> HaltNotice | None:
@@ -132,6 +134,17 @@ def scalars(value: Any) -> Iterator[str]:
             yield from scalars(item)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         yield str(value)
+
+
+def remembered(steps: PlannedSteps, run_id: str, call_id: str) -> CallFacts | None:
+    """The facts of a call that this worker planned, as they were then; each call once. The claim refuses old ones."""
+    taken = steps.take(run_id, call_id)
+    if taken is None:
+        return None
+    step, call = taken
+    nothing: dict[str, Any] = dict.fromkeys(CallFacts.__dataclass_fields__)
+    known = vars(step.run) | vars(call) | {"response_seq": step.response_seq, "status": "open", "approved_by": []}
+    return CallFacts(**nothing | known | {"run_id": run_id, "call_id": call_id})
 
 
 async def load(database: Database, run_id: str, call_id: str) -> CallFacts:

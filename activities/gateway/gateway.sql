@@ -1,13 +1,7 @@
 -- name: load
 -- Everything that is known of one call: what was planned, its run, its effect so far, its latest approval and decision.
-SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version AS frozen_policy, r.status,
-       r.tainted_by, r.private_by, r.lineage, r.agents_above,
-       ARRAY(SELECT u.agent_version FROM unnest(r.lineage) WITH ORDINALITY l (run_id, n) JOIN runs u USING (run_id)
-             ORDER BY l.n) AS versions_above,
-       ARRAY(SELECT h.version FROM policy_heads h WHERE h.scope IN ('*', r.tenant) ORDER BY h.scope) AS heads,
-       ARRAY(SELECT n.value FROM endorsements n WHERE n.run_id = r.run_id ORDER BY n.at) AS endorsed,
-       r.budget::text AS budget,
-       (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
+SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.frozen_policy, r.status, r.tainted_by, r.private_by,
+       r.lineage, r.agents_above, r.versions_above, r.heads, r.endorsed, r.budget, r.caps, r.run_digest,
        coalesce(s.seq, c.seq) AS response_seq,
        c.step, c.seq, c.tool, c.arguments::text AS arguments, c.digest, c.invalid,
        e.state, e.fence, e.contract, e.wait_until, e.result::text AS result,
@@ -21,7 +15,7 @@ SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.policy_version
           AND m.verdict = 'edit' ORDER BY m.at DESC LIMIT 1) AS edited,
        halt_notice(c.run_id, r.agent, c.tool, r.tenant) AS halt
 FROM calls c
-JOIN runs r USING (run_id)
+JOIN run_facts r USING (run_id)
 LEFT JOIN steps s USING (run_id, step)
 LEFT JOIN effects e USING (run_id, call_id)
 LEFT JOIN LATERAL (
@@ -36,20 +30,25 @@ WHERE c.run_id = :run_id AND c.call_id = :call_id;
 
 -- name: claim
 -- Own the effect: a first claim inserts its row, a later one takes over with a higher fence. Nothing is claimed for a
--- run that is closed, nor on an approval that is not for exactly this call, was not given, or has expired, nor (at a
--- first claim) when the policies or the run's taint are others than those the verdict was given under; and never once
--- a halt that covers it has committed. What the call uses is reserved in the same statement: a budget with too little
--- left raises, and nothing of it is done.
+-- run that is closed, nor on an approval that is not for exactly this call, was not given, or has expired; and never
+-- once a halt that covers it has committed. A first claim is refused too if anything that its verdict was given on is
+-- another by now: a fact of its run (the view run_facts), the call itself, its latest approval; so the verdict may be
+-- older than this statement. What the call uses is reserved in the same statement: a budget with too little left
+-- raises, and nothing of it is done.
 WITH claim AS (
     INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, approval_id, wait_until, worker)
     SELECT r.run_id, :call_id, :tool, :contract, :effect, 1, :state, :digest, :approval_id, :wait_until, :worker
-    FROM runs r
-    WHERE r.run_id = :run_id AND r.status = 'open'
+    FROM run_facts r
+    WHERE r.run_id = :run_id
+      AND r.status = 'open'
       AND NOT halted_at_claim(r.run_id, r.agent, :tool, r.tenant)
-      AND (:seen_fence::int IS NOT NULL
-           OR (r.tainted_by IS NOT DISTINCT FROM :tainted_by::text
-               AND ARRAY(SELECT h.version FROM policy_heads h WHERE h.scope IN ('*', r.tenant) ORDER BY h.scope)
-                   = :heads::text[]))
+      AND (:seen_fence::int IS NOT NULL OR r.run_digest = :run_digest::text)
+      AND (:seen_fence::int IS NOT NULL OR EXISTS (
+            SELECT FROM calls c WHERE c.run_id = r.run_id AND c.call_id = :call_id AND c.digest = :call_digest::text))
+      AND (:seen_fence::int IS NOT NULL OR :approval_id::text IS NOT DISTINCT FROM (
+            SELECT p.approval_id FROM approvals p
+            WHERE p.run_id = r.run_id AND p.call_id = :call_id AND p.about <> 'endorse'
+            ORDER BY p.requested_at DESC, p.about DESC LIMIT 1))
       AND (:approval_id::text IS NULL OR EXISTS (
             SELECT FROM approvals a
             WHERE a.approval_id = :approval_id AND a.digest = :approved_digest::text

@@ -55,11 +55,14 @@ class Bench:
         return Candidate(facts, agent, pinned, spec, tuple(above))
 
     async def judge(self, call: Candidate) -> Judged:
-        """The judgement about a call as it is now. Raises StoreUnavailable: without our tables nothing is decided."""
+        """The judgement about a call as it is now, which tells people of a broken control. Raises StoreUnavailable."""
+        return self._alerting(await self.judgement(call))
+
+    async def judgement(self, call: Candidate) -> Judged:
+        """The judgement about a call. Raises StoreUnavailable: without our tables nothing is decided."""
         if verdict := is_in_order(call):
-            return self._alerting(not_in_order(call, verdict))
-        around = await self._surroundings(call)
-        return self._alerting(self._timely(call, around))
+            return not_in_order(call, verdict)
+        return self._timely(call, await self._surroundings(call))
 
     async def bound(self, call: Candidate) -> Judged:
         """The judgement about the arguments that the call's approval shows, and without the words of a later edit."""

@@ -1,20 +1,36 @@
 -- name: begin_step
--- What a model call needs to know: the run and its budgets, the plan if this step was answered before, the halt that
--- stands against it, what the step before used, and what an attempt that came to nothing has put into the transcript.
-SELECT r.agent, r.agent_version, r.tenant, r.requester, r.status, r.lineage, r.agents_above, s.plan,
-       ARRAY(SELECT u.agent_version FROM unnest(r.lineage) WITH ORDINALITY l (run_id, n) JOIN runs u USING (run_id)
-             ORDER BY l.n) AS versions_above,
-       r.budget::text AS budget,
-       (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps,
-       halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,
+-- What a model call needs to know: the facts of its run, the plan if this step was answered before, the halt that stands
+-- against it, what the step before used, and the rows of the transcript that are not known yet, those that an attempt
+-- which came to nothing has put there included.
+SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.frozen_policy, r.status, r.tainted_by, r.private_by,
+       r.lineage, r.agents_above, r.versions_above, r.heads, r.endorsed, r.budget, r.caps, r.run_digest,
+       s.plan, halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,
        b.seq AS seq_before, b.usage::text AS usage_before,
-       (SELECT json_agg(json_build_object('kind', t.kind, 'content', coalesce(t.content::text, o.text)) ORDER BY t.seq)
-        FROM transcript t LEFT JOIN blobs o ON o.digest = t.blob
-        WHERE t.run_id = r.run_id AND t.seq >= :next_seq::int)::text AS written
-FROM runs r
+       t.seqs, t.kinds, t.origins, t.call_ids, t.contents, t.suspects
+FROM run_facts r
 LEFT JOIN steps s ON s.run_id = r.run_id AND s.step = :step::int
 LEFT JOIN steps b ON b.run_id = r.run_id AND b.step = :step::int - 1
+CROSS JOIN LATERAL (
+    SELECT array_agg(u.seq) AS seqs, array_agg(u.kind) AS kinds, array_agg(u.origin) AS origins,
+           array_agg(u.call_id) AS call_ids, array_agg(u.content) AS contents, array_agg(u.suspect) AS suspects
+    FROM (SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, o.text) AS content, t.suspect
+          FROM transcript t LEFT JOIN blobs o ON o.digest = t.blob
+          WHERE t.run_id = r.run_id AND t.seq >= :from_seq::int ORDER BY t.seq) u
+) t
 WHERE r.run_id = :run_id;
+
+-- name: reserve_next
+-- Reserve for the next step of a run whose last step this worker has planned. No row, and nothing is reserved, if
+-- anything is another than it knows: the run is over, a fact of it has changed, the step was answered before, a halt
+-- stands against it, or the transcript does not end where the step begins.
+SELECT ledger_reserve(:hold, r.run_id, :wanted::jsonb, :seconds::float8)::text AS held
+FROM run_facts r
+WHERE r.run_id = :run_id
+  AND r.status = 'open'
+  AND r.run_digest = :run_digest::text
+  AND NOT EXISTS (SELECT FROM steps s WHERE s.run_id = r.run_id AND s.step = :step::int)
+  AND halt_notice(r.run_id, r.agent, NULL, r.tenant) IS NULL
+  AND (SELECT max(t.seq) FROM transcript t WHERE t.run_id = r.run_id) = :next_seq::int - 1;
 
 -- name: endorse
 -- A person restated a value the gateway refused for its origin: it is their own word from here on.

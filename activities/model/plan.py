@@ -4,7 +4,6 @@ An answer that was billed but never arrived (the worker died while it streamed) 
 has no idempotency key, so a crash may cost one answer twice, and never an effect.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,16 +21,17 @@ from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached
 from activities.model.ceiling import Ceiling, prompt_bound
 from activities.model.errors import ModelAnswerGarbled
+from activities.model.planned import CallPlanned, PlannedSteps, RunFacts, StepPlanned
 from activities.model.pricing import Prices
 from activities.model.provider import Completion, Message, OfferedTool, Prompt, Provider, Text, ToolCall, Usage
 from activities.model.providers import Providers
 from activities.model.said import Said, Written
-from activities.model.spending import Purse, Spending
+from activities.model.spending import NextStep, Purse, Room, Spending
 from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
-from activities.storage.transcript import Transcripts, stored
+from activities.storage.transcript import Stored, Transcripts, decode, row_of, stored
 from activities.undo.orders import is_rollback
 from activities.undo.planner import PLANNER, Undoing
 from workflows.contracts.halts import HaltNotice
@@ -64,6 +64,7 @@ class Models(ModelPort):
         authority: Authority | None = None,
         transcripts: Transcripts | None = None,
         watch: Watch | None = None,
+        steps: PlannedSteps | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
@@ -73,7 +74,8 @@ class Models(ModelPort):
         self._watch = watch or Watch(database)
         self._alarms = Alarms(database)
         self._transcripts = transcripts or Transcripts(database)
-        self._said = Said(database, authority or Authority(database))
+        self._steps = steps or PlannedSteps()
+        self._said = Said(database, authority or Authority(database), self._transcripts)
         self._undoing = Undoing(database, agents)
 
     @activity.defn(name="model.plan")
@@ -86,31 +88,69 @@ class Models(ModelPort):
                 return Plan(next="halted", next_seq=request.next_seq, halt=stopped.halt)
 
     async def _plan(self, request: PlanRequest) -> Plan:
-        run = await SQL["begin_step"].row(
-            self._database, run_id=request.run_id, step=request.step, next_seq=request.next_seq
-        )
-        if run is None or run["status"] != "open":
+        if (before := self._before(request)) and (plan := await self._planned_next(request, before)):
+            return plan
+        known = min(self._transcripts.known(request.run_id), request.next_seq)
+        row = await SQL["begin_step"].row(self._database, run_id=request.run_id, step=request.step, from_seq=known)
+        if row is None or row["status"] != "open":
             raise RunNotOpen(f"{request.run_id} is not open")
-        if run["plan"]:
-            return Plan.model_validate_json(run["plan"])
-        if run["halt"]:
-            raise Stopped(HaltNotice.model_validate_json(run["halt"]))
-        flight = Flight.of(request.run_id, run)
-        return await self._watch.over(flight, self._planned(request, run))
+        if row["plan"]:
+            return Plan.model_validate_json(row["plan"])
+        if row["halt"]:
+            raise Stopped(HaltNotice.model_validate_json(row["halt"]))
+        flight = Flight.of(request.run_id, row)
+        return await self._watch.over(flight, self._planned(request, row))
 
-    async def _planned(self, request: PlanRequest, run: Any) -> Plan:
-        agent = await self._agents.version(run["agent_version"])
-        seq = await self._said.write(request, run["tenant"], Written.of(run["written"]))
+    async def _planned(self, request: PlanRequest, row: Any) -> Plan:
+        run = RunFacts.of(row)
+        agent = await self._agents.version(run.agent_version)
+        unread = _unread(row)
+        self._transcripts.add(request.run_id, *map(decode, unread))
+        written = Written.of(each for each in unread if each["seq"] >= request.next_seq)
+        seq = await self._said.write(request, run.tenant, written)
         if is_rollback(request.run_id):  # no model is asked, and nothing is paid for
             undo = await self._undoing.step(request.run_id, request.step)
-            return await self._store(request, agent, seq, _Paid(undo, PLANNER))
+            return await self._store(request, agent, run, seq, _Paid(undo, PLANNER))
         await self._alarms.tell(request.run_id, request.alarms, request.step)
-        prompt, unseen = await self._prompt(request, agent, seq, run["seq_before"])
-        before = Usage.model_validate_json(run["usage_before"]) if run["usage_before"] else None
+        prompt, unseen = await self._prompt(request, agent, seq, row["seq_before"])
+        before = Usage.model_validate_json(row["usage_before"]) if row["usage_before"] else None
+        ceiling = self._ceiling(prompt, unseen, before, agent)
+        room = await self._room(request, await Purse.of(request.run_id, row, self._agents), ceiling)
+        return await self._store(request, agent, run, seq, await self._paid(room, prompt, ceiling))
+
+    # ── the next step of a run whose last step was planned here ─────────────────────────────────────────────────────
+
+    def _before(self, request: PlanRequest) -> StepPlanned | None:
+        """The step before, if it was planned here and this one has nothing to write or to read first."""
+        before = self._steps.last(request.run_id)
+        more = request.messages or request.notes or request.alarms or is_rollback(request.run_id)
+        if before is None or before.step != request.step - 1 or more or attempt() > 1:
+            return None
+        return before if self._transcripts.known(request.run_id) == request.next_seq else None
+
+    async def _planned_next(self, request: PlanRequest, before: StepPlanned) -> Plan | None:
+        """The plan, if its run is as this worker knows it; else None, and nothing was done."""
+        flight = Flight.of(request.run_id, vars(before.run))
+        return await self._watch.over(flight, self._reserved_and_planned(request, before))
+
+    async def _reserved_and_planned(self, request: PlanRequest, before: StepPlanned) -> Plan | None:
+        run = before.run
+        agent = await self._agents.version(run.agent_version)
+        prompt, unseen = await self._prompt(request, agent, request.next_seq, before.response_seq)
+        ceiling = self._ceiling(prompt, unseen, before.usage, agent)
+        self._providers.for_model(ceiling.model)
+        purse = await Purse.of(request.run_id, vars(run), self._agents)
+        step = NextStep(request.run_id, request.step, request.next_seq, run.run_digest)
+        room = await self._spending.reserve_next(step, purse, ceiling)
+        if room is None:
+            return None
+        return await self._store(request, agent, run, request.next_seq, await self._paid(room, prompt, ceiling))
+
+    # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ceiling(self, prompt: Prompt, unseen: Sequence[Message], before: Usage | None, agent: AgentVersion) -> Ceiling:
         bound = prompt_bound(prompt.system, prompt.tools, unseen, before)
-        ceiling = Ceiling(self._prices, agent.definition.model, bound, prompt.max_output_tokens)
-        paid = await self._paid(request, await Purse.of(request.run_id, run, self._agents), prompt, ceiling)
-        return await self._store(request, agent, seq, paid)
+        return Ceiling(self._prices, agent.definition.model, bound, prompt.max_output_tokens)
 
     async def _prompt(
         self, request: PlanRequest, agent: AgentVersion, seq: int, seq_before: int | None
@@ -131,16 +171,20 @@ class Models(ModelPort):
         )
         return prompt, unseen
 
-    async def _paid(self, request: PlanRequest, purse: Purse, prompt: Prompt, ceiling: Ceiling) -> "_Paid":
-        """The answer, paid from what was reserved for it. An unknown price is refused before anything is bought.
+    async def _room(self, request: PlanRequest, purse: Purse, ceiling: Ceiling) -> Room:
+        """What is reserved for the answer. An unknown price is refused before anything is bought.
 
         A budget with no room for an answer ends the run; no model is asked.
         """
-        provider, _ = self._providers.for_model(ceiling.model)
+        self._providers.for_model(ceiling.model)
         try:
-            room = await self._spending.reserve(f"{request.run_id}/step:{request.step}", purse, ceiling)
+            return await self._spending.reserve(f"{request.run_id}/step:{request.step}", purse, ceiling)
         except CapReached as reached:
             raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None
+
+    async def _paid(self, room: Room, prompt: Prompt, ceiling: Ceiling) -> "_Paid":
+        """The answer, paid from what was reserved for it."""
+        provider, _ = self._providers.for_model(ceiling.model)
         async with self._spending.freed_if_refused(room):
             answer = await self._ask(provider, prompt.model_copy(update={"max_output_tokens": room.output}))
         return _Paid(answer, ceiling.model, room.hold)
@@ -153,11 +197,12 @@ class Models(ModelPort):
                 raise
             raise ApplicationError(clip(str(error)), type=type(error).__name__, non_retryable=True) from None
 
-    async def _store(self, request: PlanRequest, agent: AgentVersion, seq: int, paid: "_Paid") -> Plan:
+    async def _store(self, request: PlanRequest, agent: AgentVersion, run: RunFacts, seq: int, paid: "_Paid") -> Plan:
         completion = paid.completion
         calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
         plan = plan_of(request, agent, seq, completion, self._price(paid.model, completion.usage))
         trace = Trace(request.run_id, (*request.messages, *request.journal, plan), step=request.step)
+        response, note, columns = stored(completion.blocks), _note(completion), _call_columns(plan, calls)
         row = await SQL["store_response"].row(
             self._database,
             run_id=request.run_id,
@@ -170,16 +215,32 @@ class Models(ModelPort):
             usd_micros=plan.usd_micros,
             hold=paid.hold,
             used=canonical_json({"tokens": plan.tokens, "micro-usd": plan.usd_micros}),
-            note=_note(completion),
-            **vars(stored(completion.blocks)),
-            **_call_columns(plan, calls),
+            note=note.content if note else None,
+            **vars(response),
+            **columns,
             **trace.columns,
         )
         if row is None:
             raise ModelAnswerGarbled("the step was stored by another attempt and is not visible yet")
-        if row["mine"]:
-            trace.emit()
-        return Plan.model_validate_json(row["plan"])
+        if not row["mine"]:
+            return Plan.model_validate_json(row["plan"])
+        trace.emit()
+        self._transcripts.add(request.run_id, row_of(seq, "response", "model", response))
+        if note:
+            self._transcripts.add(request.run_id, row_of(seq + 1, "note", "trusted", note))
+        self._remember(request, run, seq, paid, columns)
+        return plan
+
+    def _remember(
+        self, request: PlanRequest, run: RunFacts, seq: int, paid: "_Paid", columns: Mapping[str, Any]
+    ) -> None:
+        """Remember the step for its calls and the next one, unless what people said has changed a fact of its run."""
+        if is_rollback(request.run_id) or any(message.endorses for message in request.messages):
+            return self._steps.forget(request.run_id)
+        calls = zip(*(columns[name] for name in ("seqs", "tools", "arguments", "digests", "invalids")), strict=True)
+        planned = (CallPlanned(request.step, *call) for call in calls)
+        step = StepPlanned(run, request.step, seq, paid.completion.usage)
+        self._steps.put(request.run_id, step, dict(zip(columns["call_ids"], planned, strict=True)))
 
     def _price(self, model: str, usage: Usage) -> int:
         return self._prices.price(model, usage)
@@ -257,10 +318,17 @@ def _next(completion: Completion, calls: list[ToolCall]) -> Any:
             return "calls" if calls else "answer"
 
 
-def _note(completion: Completion) -> str | None:
+def _unread(row: Any) -> list[dict[str, Any]]:
+    """The rows of the transcript that came with a row of `begin_step`, as columns."""
+    names = ("seq", "kind", "origin", "call_id", "content", "suspect")
+    columns = zip(*(row[f"{name}s"] or () for name in names), strict=True)
+    return [dict(zip(names, each, strict=True)) for each in columns]
+
+
+def _note(completion: Completion) -> Stored | None:
     """A word to the model that goes between its answer and the next turn."""
     cut = completion.stop_reason == "max_tokens" and not any(isinstance(b, ToolCall) for b in completion.blocks)
-    return json.dumps([Text(text=CUT_NOTE).model_dump()]) if cut else None
+    return stored((Text(text=CUT_NOTE),)) if cut else None
 
 
 def _call_columns(plan: Plan, calls: list[ToolCall]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What people say to a run, put into its transcript: as their own words if proved, else as untrusted. And its notes."""
 
-import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from activities.approvals.authority import Authority, Identified
 from activities.identity.statements import message_statement
@@ -10,7 +11,7 @@ from activities.storage.canonical import canonical_json, clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.transcript import SQL as TRANSCRIPT
-from activities.storage.transcript import stored
+from activities.storage.transcript import Kind, Origin, Stored, Transcripts, row_of, stored
 from workflows.contracts.messages import MessageReceived
 from workflows.contracts.model import PlanRequest
 
@@ -26,11 +27,11 @@ class Written:
     rows: int = 0
 
     @classmethod
-    def of(cls, text: str | None) -> "Written":
-        """From the column `written`."""
-        rows = json.loads(text) if text else []
-        notes = [row["content"] for row in rows if row["kind"] == "note"]
-        return cls(sum(row["kind"] == "message" for row in rows), frozenset(notes), len(rows))
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Written":
+        """From those rows, as columns."""
+        found = list(rows)
+        notes = [row["content"] for row in found if row["kind"] == "note"]
+        return cls(sum(row["kind"] == "message" for row in found), frozenset(notes), len(found))
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Said:
 
     database: Database
     authority: Authority
+    transcripts: Transcripts
 
     async def write(self, request: PlanRequest, tenant: str, written: Written) -> int:
         """Put what people said, then what the run itself has to say, into the transcript; returns the seq after it.
@@ -51,12 +53,10 @@ class Said:
             await self._write(request.run_id, tenant, seq, message)
             seq += 1
         for note in request.notes:
-            columns = vars(stored((Text(text=clean_text(note)),)))
-            if (columns["content"] or columns["blob_text"]) in written.notes:
+            content = stored((Text(text=clean_text(note)),))
+            if (content.content or content.blob_text) in written.notes:
                 continue
-            await TRANSCRIPT["append"].row(
-                self.database, run_id=request.run_id, seq=seq, kind="note", origin="trusted", **columns
-            )
+            await self._append(request.run_id, seq, "note", "trusted", content)
             seq += 1
         return seq
 
@@ -82,10 +82,15 @@ class Said:
                 signature=message.signature,
                 statement=canonical_json(statement) if who.proof == "signature" else None,
             )
-        columns = vars(stored((Text(text=_text_of(message, known)),)))
-        await TRANSCRIPT["append"].row(
-            self.database, run_id=run_id, seq=seq, kind="message", origin="user" if known else "untrusted", **columns
+        content = stored((Text(text=_text_of(message, known)),))
+        await self._append(run_id, seq, "message", "user" if known else "untrusted", content)
+
+    async def _append(self, run_id: str, seq: int, kind: Kind, origin: Origin, content: Stored) -> None:
+        row = await TRANSCRIPT["append"].row(
+            self.database, run_id=run_id, seq=seq, kind=kind, origin=origin, **vars(content)
         )
+        if row is not None:  # else another attempt was first, and what it wrote has to be read
+            self.transcripts.add(run_id, row_of(seq, kind, origin, content))
 
 
 def _text_of(message: MessageReceived, known: bool) -> str:

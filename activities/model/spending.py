@@ -1,18 +1,21 @@
 """What a model call may use, reserved before it is made: its ceiling, and a shorter answer where that does not fit."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from activities.agents.versions import Agents, AgentVersion
 from activities.ledger.above import Above, windows_above
 from activities.ledger.caps import rules_of_run, stored_rules
-from activities.ledger.ledger import Ledger
+from activities.ledger.ledger import Ledger, naming_breaches, wanted
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
 from activities.model import errors
 from activities.model.ceiling import LEAST_OUTPUT, Ceiling
+from activities.storage.queries import Queries
 from workflows.contracts.budgets import micros_to_usd
+
+SQL = Queries(__file__, "model.sql")
 
 # After so long a hold is looked after: the longest model call and the pauses between its attempts.
 SECONDS = 1_800
@@ -57,6 +60,16 @@ class Purse:
         rules = rules_of_run(self.caps, self.agent.definition.caps, self.budget)
         use, stored = Use(amounts), stored_rules(self.caps)
         return [*windows_for(self.spender, use, rules), *windows_above(self.spender, use, stored, self.line)]
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """A step as a worker expects it that planned the one before: the run's facts, and where the transcript ends."""
+
+    run_id: str
+    step: int
+    next_seq: int
+    run_digest: str
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,22 @@ class Spending:
                 continue
             return Room(hold, output) if held is None else None
         raise CapReached("budget.contended", "what is left changes faster than it can be reserved; nothing was asked")
+
+    async def reserve_next(self, step: NextStep, purse: Purse, ceiling: Ceiling) -> Room | None:
+        """Reserve the whole ceiling for a step whose run is as this worker knows it; None if it is not, or has no room.
+
+        Then nothing is known and nothing was done. Raises UnknownPrice, StoreUnavailable.
+        """
+        hold = f"{step.run_id}/step:{step.step}"
+        with suppress(CapReached):
+            windows = purse.windows(ceiling.of(ceiling.most_output))
+            with naming_breaches(windows):
+                row = await SQL["reserve_next"].row(
+                    self.ledger.database, hold=hold, wanted=wanted(windows), seconds=SECONDS, **vars(step)
+                )
+            if row is not None and row["held"] is None:
+                return Room(hold, ceiling.most_output)
+        return None
 
     @asynccontextmanager
     async def freed_if_refused(self, room: Room) -> AsyncIterator[None]:

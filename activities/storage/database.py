@@ -1,6 +1,7 @@
 """The pool of connections to Postgres, and the one place where its failures get a name."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -41,6 +42,7 @@ class Database:
         self._pool_size = pool_size
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
+        self.statements: Counter[str] = Counter()  # named queries that were sent, by name
 
     @property
     def url(self) -> str:
@@ -78,6 +80,7 @@ class Database:
         """This database, all of whose statements are one transaction. Raises StoreUnavailable."""
         async with self.transaction() as connection:
             one = Database(self._url)
+            one.statements = self.statements
             one._pool = connection  # it has the two methods of a pool that queries use
             yield one
 

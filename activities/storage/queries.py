@@ -38,12 +38,14 @@ class Query:
     async def row(self, database: Database, **given: Any) -> asyncpg.Record | None:
         """The first row, or None. Raises StoreUnavailable."""
         pool = await database.pool()
+        database.statements[self.name] += 1
         with naming_failures(database.url):
             return await pool.fetchrow(self.sql, *self._arguments(given))
 
     async def rows(self, database: Database, **given: Any) -> list[asyncpg.Record]:
         """All rows. Raises StoreUnavailable."""
         pool = await database.pool()
+        database.statements[self.name] += 1
         with naming_failures(database.url):
             return list(await pool.fetch(self.sql, *self._arguments(given)))
 

@@ -4,7 +4,7 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter
 
@@ -64,12 +64,13 @@ class Row:
 
 
 class Transcripts:
-    """Reads transcripts. Rows never change, so what was read once is remembered and only the new rows are fetched."""
+    """Reads transcripts. Rows never change: what was read or written here is remembered, only new rows are fetched."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._cache: OrderedDict[str, list[Row]] = OrderedDict()
         self._cached_rows = 0
+        self._early: dict[str, dict[int, Row]] = {}  # rows of results that came before those of calls before them
 
     async def read(self, run_id: str, upto_seq: int) -> list[Row]:
         """Rows 0 to `upto_seq` - 1. Raises TranscriptGap if one is missing, StoreUnavailable."""
@@ -83,6 +84,27 @@ class Transcripts:
         self._remember(run_id, known)
         return rows
 
+    def known(self, run_id: str) -> int:
+        """How many rows of it, from the first one on, need not be fetched."""
+        return len(self._cache.get(run_id, ()))
+
+    def add(self, run_id: str, *rows: Row) -> None:
+        """Remember rows that are in the table, as they are there. A row whose predecessors are not known yet waits."""
+        known = self._cache.get(run_id)
+        if known is None:
+            if not rows or rows[0].seq:
+                self._early.pop(run_id, None)
+                return  # whoever reads it fetches them all
+            self._cache[run_id] = known = []
+        early = self._early.pop(run_id, {}) | {row.seq: row for row in rows}
+        before = len(known)
+        while (row := early.pop(len(known), None)) is not None:
+            known.append(row)
+        self._cached_rows += len(known) - before
+        if early := {seq: row for seq, row in early.items() if seq > len(known)}:
+            self._early[run_id] = early
+        self._let_go()
+
     async def _fetch(self, run_id: str, from_seq: int, upto_seq: int) -> list[Row]:
         rows = await SQL["read_from"].rows(self._database, run_id=run_id, from_seq=from_seq, upto_seq=upto_seq)
         return [decode(row) for row in rows]
@@ -90,9 +112,27 @@ class Transcripts:
     def _remember(self, run_id: str, rows: list[Row]) -> None:
         self._cached_rows += len(rows) - len(self._cache.get(run_id, ()))  # two reads of one run may overlap
         self._cache[run_id] = rows
+        self._early.pop(run_id, None)
+        self._let_go()
+
+    def _let_go(self) -> None:
         while self._cached_rows > CACHED_ROWS and len(self._cache) > 1:
-            _, dropped = self._cache.popitem(last=False)
+            run_id, dropped = self._cache.popitem(last=False)
             self._cached_rows -= len(dropped)
+            self._early.pop(run_id, None)
+
+
+def row_of(
+    seq: int,
+    kind: Kind,
+    origin: str,
+    written: Stored,
+    call_id: str | None = None,
+    suspect: str | None = None,
+) -> Row:
+    """The row that these columns have made, as a reader of the table finds it."""
+    blocks = _BLOCKS.validate_json(written.content or written.blob_text or "")
+    return Row(seq, kind, cast(Origin, origin), call_id, blocks, suspect)
 
 
 def blocks_of(content: str) -> tuple[AnyBlock, ...]:

@@ -6,7 +6,7 @@ WHERE t.run_id = :run_id AND t.seq >= :from_seq::int AND t.seq < :upto_seq::int
 ORDER BY t.seq;
 
 -- name: append
--- One row by itself: a goal, a person's message. A repeat changes nothing.
+-- One row by itself: a goal, a person's message. A repeat changes nothing, and returns nothing.
 WITH blob AS (
     INSERT INTO blobs (digest, text)
     SELECT :blob::bytea, :blob_text::text WHERE :blob::bytea IS NOT NULL
@@ -14,4 +14,5 @@ WITH blob AS (
 )
 INSERT INTO transcript (run_id, seq, kind, origin, content, blob)
 VALUES (:run_id, :seq, :kind, :origin, :content, :blob)
-ON CONFLICT (run_id, seq) DO NOTHING;
+ON CONFLICT (run_id, seq) DO NOTHING
+RETURNING seq;

@@ -11,7 +11,7 @@ import pytest_asyncio
 from activities.model.provider import Text, ToolCall, ToolResult
 from activities.storage import transcript
 from activities.storage.database import Database
-from activities.storage.transcript import INLINE_LIMIT, SQL, TranscriptGap, Transcripts, stored
+from activities.storage.transcript import INLINE_LIMIT, SQL, TranscriptGap, Transcripts, row_of, stored
 
 
 @pytest_asyncio.fixture
@@ -182,6 +182,40 @@ async def test_reads_of_one_run_at_once_are_counted_once(database: Database, mon
     for _ in range(3):  # as when several reads miss the cache before the first has filled it
         reader._remember("r", first)
     assert reader._cached_rows == 2
+
+
+def at(seq: int) -> transcript.Row:
+    """A row as whoever wrote it knows it."""
+    return row_of(seq, "message", "user", stored((Text(text=f"text {seq}"),)))
+
+
+async def test_what_was_written_here_is_not_fetched_and_is_what_would_have_been(database: Database) -> None:
+    await write(database, "r", 0, 1, 2, 3)
+    reader = Counting(database)
+    await reader.read("r", 1)
+    reader.add("r", at(3))  # as results of calls side by side come
+    assert reader.known("r") == 1
+    reader.add("r", at(1))
+    reader.add("r", at(2))
+    assert reader.known("r") == 4
+    assert await reader.read("r", 4) == await Transcripts(database).read("r", 4)
+    assert reader.fetched == 1
+
+
+async def test_a_row_that_somebody_else_wrote_in_between_is_fetched(database: Database) -> None:
+    await write(database, "r", 0, 1, 2)
+    reader = Counting(database)
+    await reader.read("r", 1)
+    reader.add("r", at(2))
+    assert [row.seq for row in await reader.read("r", 3)] == [0, 1, 2]
+    assert reader.fetched == 3
+    assert reader._early == {}
+
+
+async def test_rows_of_a_run_of_which_nothing_is_known_are_left_to_who_reads_it(database: Database) -> None:
+    reader = Counting(database)
+    reader.add("r", at(2))
+    assert (reader.known("r"), reader._early, reader._cached_rows) == (0, {}, 0)
 
 
 async def test_a_database_can_be_opened_again_after_it_was_closed(database: Database) -> None:
