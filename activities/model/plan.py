@@ -19,8 +19,9 @@ from activities.errors import Permanent, clip
 from activities.halts.watch import Flight, Stopped, Watch
 from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached
+from activities.model.billing import Bill, bill_for
 from activities.model.ceiling import Ceiling, prompt_bound
-from activities.model.errors import ModelAnswerGarbled
+from activities.model.errors import ModelAnswerGarbled, ModelSpeaksOtherwise, build
 from activities.model.planned import CallPlanned, PlannedSteps, RunFacts, StepPlanned
 from activities.model.pricing import Prices
 from activities.model.provider import Completion, Message, OfferedTool, Prompt, Provider, Text, ToolCall, Usage
@@ -33,7 +34,7 @@ from activities.storage.queries import Queries
 from activities.storage.trace import Trace
 from activities.storage.transcript import Stored, Transcripts, decode, row_of, stored
 from activities.undo.orders import is_rollback
-from activities.undo.planner import PLANNER, Undoing
+from activities.undo.planner import Undoing
 from workflows.contracts.halts import HaltNotice
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
 from workflows.endings import BUDGET_REACHED
@@ -43,7 +44,7 @@ from workflows.similarity import meant, sketch_of
 SQL = Queries(__file__, "model.sql")
 
 CUT_NOTE = "Your last answer was cut at the output limit. Go on from where it stopped, in smaller parts."
-GARBLED_TRIES = 5  # every garbled answer may be billed; a vendor that garbles five in a row will not answer now
+GARBLED_TRIES = 5  # answers that may have been billed; a vendor that garbles five of them will not answer now
 CALLS_PER_TURN = 64  # a turn that asks for more is a model gone wrong; the budget would refuse most of them anyway
 
 
@@ -110,7 +111,7 @@ class Models(ModelPort):
         seq = await self._said.write(request, run.tenant, written)
         if is_rollback(request.run_id):  # no model is asked, and nothing is paid for
             undo = await self._undoing.step(request.run_id, request.step)
-            return await self._store(request, agent, run, seq, _Paid(undo, PLANNER))
+            return await self._store(request, agent, run, seq, _Paid(undo, Bill(undo.usage, 0)))
         await self._alarms.tell(request.run_id, request.alarms, request.step)
         prompt, unseen = await self._prompt(request, agent, seq, row["seq_before"])
         before = Usage.model_validate_json(row["usage_before"]) if row["usage_before"] else None
@@ -186,21 +187,23 @@ class Models(ModelPort):
         """The answer, paid from what was reserved for it."""
         provider, _ = self._providers.for_model(ceiling.model)
         async with self._spending.freed_if_refused(room):
-            answer = await self._ask(provider, prompt.model_copy(update={"max_output_tokens": room.output}))
-        return _Paid(answer, ceiling.model, room.hold)
+            asked = prompt.model_copy(update={"max_output_tokens": room.output})
+            answer = await self._ask(provider, asked, room.lost)
+        return _Paid(answer, bill_for(answer, ceiling, room.output, self._prices), room.hold)
 
-    async def _ask(self, provider: Provider, prompt: Prompt) -> Completion:
+    async def _ask(self, provider: Provider, prompt: Prompt, lost: int) -> Completion:
+        """The answer. `lost`: answers to this prompt that came to nothing, and may have been billed."""
         try:
             return _sensible(await provider.complete(prompt, beats()))
         except ModelAnswerGarbled as error:
-            if prompt.attempt < GARBLED_TRIES:
+            if lost + 1 < GARBLED_TRIES:
                 raise
             raise ApplicationError(clip(str(error)), type=type(error).__name__, non_retryable=True) from None
 
     async def _store(self, request: PlanRequest, agent: AgentVersion, run: RunFacts, seq: int, paid: "_Paid") -> Plan:
-        completion = paid.completion
+        completion, bill = paid.completion, paid.bill
         calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
-        plan = plan_of(request, agent, seq, completion, self._price(paid.model, completion.usage))
+        plan = plan_of(request, agent, seq, completion, bill)
         trace = Trace(request.run_id, (*request.messages, *request.journal, plan), step=request.step)
         response, note, columns = stored(completion.blocks), _note(completion), _call_columns(plan, calls)
         row = await SQL["store_response"].row(
@@ -211,7 +214,7 @@ class Models(ModelPort):
             plan=plan.model_dump_json(),
             model=completion.model,
             stop_reason=completion.stop_reason,
-            usage=completion.usage.model_dump_json(),
+            usage=bill.usage.model_dump_json(),
             usd_micros=plan.usd_micros,
             hold=paid.hold,
             used=canonical_json({"tokens": plan.tokens, "micro-usd": plan.usd_micros}),
@@ -239,27 +242,24 @@ class Models(ModelPort):
             return self._steps.forget(request.run_id)
         calls = zip(*(columns[name] for name in ("seqs", "tools", "arguments", "digests", "invalids")), strict=True)
         planned = (CallPlanned(request.step, *call) for call in calls)
-        step = StepPlanned(run, request.step, seq, paid.completion.usage)
+        step = StepPlanned(run, request.step, seq, paid.bill.usage)
         self._steps.put(request.run_id, step, dict(zip(columns["call_ids"], planned, strict=True)))
-
-    def _price(self, model: str, usage: Usage) -> int:
-        return self._prices.price(model, usage)
 
 
 @dataclass(frozen=True)
 class _Paid:
-    """An answer, by which model, and the hold that it is paid from; none where no model was asked."""
+    """An answer, what it is charged, and the hold that it is paid from; none where no model was asked."""
 
     completion: Completion
-    model: str
+    bill: Bill
     hold: str = ""
 
 
 def _sensible(completion: Completion) -> Completion:
-    """The completion, if the loop can act on it. Raises ModelAnswerGarbled."""
+    """The completion, if the loop can act on it. Raises ModelSpeaksOtherwise, ModelAnswerGarbled."""
     calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
     if completion.stop_reason == "tool_use" and not calls:
-        raise ModelAnswerGarbled("the model stopped to use a tool and named none")
+        raise build(ModelSpeaksOtherwise, "the model stopped to use a tool and named none")
     if len(calls) > CALLS_PER_TURN:
         raise ModelAnswerGarbled(f"the model asked for {len(calls)} tools in one turn, more than {CALLS_PER_TURN}")
     return completion
@@ -273,7 +273,7 @@ def offered(agent: AgentVersion) -> tuple[OfferedTool, ...]:
     )
 
 
-def plan_of(request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion, usd_micros: int) -> Plan:
+def plan_of(request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion, bill: Bill) -> Plan:
     """The small plan that the workflow gets for a completion whose response is stored at `seq`."""
     calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
     first = seq + 1 + (1 if _note(completion) else 0)
@@ -282,8 +282,9 @@ def plan_of(request: PlanRequest, agent: AgentVersion, seq: int, completion: Com
         next=_next(completion, calls),
         calls=planned,
         next_seq=first + len(planned),
-        tokens=completion.usage.total,
-        usd_micros=usd_micros,
+        tokens=bill.usage.total,
+        usd_micros=bill.usd_micros,
+        estimated=bill.estimated,
         messages=len(request.messages),
         orders=len(request.journal),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from activities.agents.versions import Agents, AgentVersion
@@ -74,10 +74,14 @@ class NextStep:
 
 @dataclass(frozen=True)
 class Room:
-    """What was reserved for one attempt at an answer: the hold, and how many tokens the answer may have."""
+    """What was reserved for one attempt at an answer: the hold, and how many tokens the answer may have.
+
+    `lost`: earlier attempts that may have been billed, and whose answer never arrived or could not be read.
+    """
 
     hold: str
     output: int
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Spending:
             await self.ledger.settle(hold)
             attempts += 1
             hold = f"{what}.{attempts}"
-        return room
+        return replace(room, lost=attempts - 1)
 
     async def _reserved(self, hold: str, purse: Purse, ceiling: Ceiling) -> Room | None:
         """The room in this hold; None if an earlier attempt has it."""

@@ -4,8 +4,8 @@ import pytest
 
 from activities.model.errors import ModelAnswerGarbled
 from activities.model.provider import Text, ToolCall, Usage
-from tests.activities.asking import Ask
-from tests.fakes.anthropic_api import MODEL, FakeAnthropic, Streamed, text, tool_use
+from tests.activities.asking import Ask, prompt
+from tests.fakes.anthropic_api import FakeAnthropic, Streamed, text, tool_use
 
 
 async def test_text_usage_and_the_models_name_come_back(api: FakeAnthropic, ask: Ask) -> None:
@@ -30,7 +30,7 @@ async def test_text_usage_and_the_models_name_come_back(api: FakeAnthropic, ask:
     assert found.blocks == (Text(text="The answer is 42."),)
     assert found.stop_reason == "end_turn"
     assert found.usage == Usage(input_tokens=12, output_tokens=9, cache_read_tokens=70, cache_write_tokens=5)
-    assert found.model == MODEL
+    assert found.model == prompt().model
 
 
 async def test_calls_get_our_ids_in_order_and_their_arguments_whole(api: FakeAnthropic, ask: Ask) -> None:

@@ -72,10 +72,12 @@ class Streamed:
     cut_after: int | None = None
     gate: asyncio.Event | None = None
     extra: tuple[Json, ...] = ()  # events sent just before the end, such as `error` or kinds yet to be invented
+    model: str | None = None  # that answers; None: the one that was asked for
 
-    def events(self) -> list[Json]:
+    def events(self, asked: str = MODEL) -> list[Json]:
         """Every event of the stream, in order."""
-        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": MODEL, "content": []}
+        model = self.model or asked
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": []}
         events: list[Json] = [{"type": "message_start", "message": {**message, "usage": self.usage}}, {"type": "ping"}]
         for index, part in enumerate(self.parts):
             events.append({"type": "content_block_start", "index": index, "content_block": part.start})
@@ -178,7 +180,7 @@ class FakeAnthropic:
             case Raw() as raw:
                 return await self._raw(request, raw)
             case Streamed() as streamed:
-                return await _stream(request, streamed)
+                return await _stream(request, streamed, body["model"])
 
     async def _raw(self, request: web.Request, raw: Raw) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": raw.content_type, **raw.headers})
@@ -193,13 +195,13 @@ class FakeAnthropic:
         return response
 
 
-async def _stream(request: web.Request, streamed: Streamed) -> web.StreamResponse:
+async def _stream(request: web.Request, streamed: Streamed, asked: str) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     while streamed.gate is not None and not streamed.gate.is_set():
         await response.write(sse({"type": "ping"}))
         await asyncio.sleep(0)
-    for event in streamed.events()[: streamed.cut_after]:
+    for event in streamed.events(asked)[: streamed.cut_after]:
         await response.write(sse(event))
     if streamed.cut_after is not None and request.transport is not None:
         request.transport.close()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -153,6 +154,41 @@ async def test_an_answer_that_was_lost_for_good_costs_its_ceiling(system: Stanch
     _, ceiling = await window(system, "micro-usd")
     await close(system, run_id)
     assert ceiling > 0 and await window(system, "micro-usd") == (ceiling, 0)
+
+
+async def test_what_a_vendor_refused_does_not_count_among_the_answers_that_could_not_be_read(
+    system: Stanchion, api: FakeAnthropic
+) -> None:
+    run_id = await opened(system, await system.publish(MODEL, max_output_tokens=1_000))
+    api.will(*[Refused(529)] * 6, *[CUT] * 5)
+    for error in [*[ModelOverloaded] * 6, *[ModelAnswerGarbled] * 4]:
+        await plan(system, run_id, error)
+    with pytest.raises(ApplicationError) as last:
+        await plan(system, run_id)
+    assert last.value.non_retryable and last.value.type == "ModelAnswerGarbled"
+
+
+@pytest.mark.parametrize(
+    ("answer", "usd_micros"),
+    [
+        (replace(ANSWER, model=MODEL.partition(":")[2] + "-20261101"), USED),
+        (replace(ANSWER, model="claude-opus-5-5"), 1_000 * 4 + 200 * 20),
+        (replace(ANSWER, model="claude-nobody-knows"), None),
+        (replace(ANSWER, usage={}), None),
+        (replace(ANSWER, final_usage={}), None),
+    ],
+)
+async def test_an_answer_costs_what_the_model_costs_that_gave_it_or_what_was_reserved(
+    system: Stanchion, api: FakeAnthropic, answer: Streamed, usd_micros: int | None
+) -> None:
+    run_id = await opened(system, await system.publish(MODEL, max_output_tokens=1_000))
+    api.will(answer)
+    found = await system.parts.models.plan(PlanRequest(run_id=run_id, step=1, next_seq=1))
+    used, reserved = await window(system, "micro-usd")
+    assert (used, reserved) == (found.usd_micros, 0)
+    assert bool(found.estimated) == (usd_micros is None)
+    assert used == usd_micros if usd_micros is not None else used > USED
+    await assert_held(system)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ def _words(kind: str, body: dict[str, Any]) -> str:
     match kind:
         case "planned":
             calls = ", ".join(call["tool"] for call in body.get("calls", ()))
-            return f"model      {calls or body.get('next', 'calls')}"
+            guessed = f" (cost as reserved: {body['estimated']})" if body.get("estimated") else ""
+            return f"model      {calls or body.get('next', 'calls')}{guessed}"
         case "verdict.given":
             return f"{MARKS[body['verdict']]} {body['verdict']:<8} {body['tool']}: {body['rule']} ({body['reason']})"
         case "call.claimed":

@@ -46,6 +46,7 @@ class Plan(Frozen):
     next_seq: int
     tokens: int = 0
     usd_micros: int = 0
+    estimated: str = ""  # why the cost is what was reserved, and not what was counted; empty if it was counted
     messages: int = 0  # how many of the run's noted messages are now in the transcript
     orders: int = 0  # how many of its noted orders are now in the trace log
     halt: HaltNotice | None = None
