@@ -25,7 +25,7 @@ from bench.bare import BareActivities, BareWorkflow, CommittingActivities, Commi
 from workers import logs, loop
 from workers.plugin import stanchion_plugin
 from workers.settings import Settings
-from workers.worker import EAGER, ROLES, STICKY, build, make_workers, run_workers
+from workers.worker import EAGER, ROLES, STICKY, build, run_workers, work
 
 WORKFLOW_THREADS = 8
 ROWS = 40  # of a profile
@@ -79,7 +79,7 @@ async def _stanchion(order: dict[str, Any], stop: asyncio.Event, options: dict[s
     )
     parts = build(settings, order["database"])
     try:
-        await run_workers(make_workers(client, settings, parts, ROLES, **options), stop, _ready)
+        await work(client, settings, parts, ROLES, stop, _ready, **options)
     finally:
         await parts.close()
 

@@ -12,7 +12,7 @@ from workers.schedules import ensure_reaper
 from workers.services import Home
 from workers.session import Session
 from workers.settings import Settings
-from workers.worker import Role, build, make_workers, run_workers
+from workers.worker import Role, build, work
 
 DRILL_KEY = "drill"  # `stanchion keys new drill --surface` makes one: drills on a schedule are signed with it
 
@@ -27,7 +27,7 @@ async def serve(
     try:
         if "operations" in roles:
             await ensure_reaper(session.client, settings.task_queue)
-        await run_workers(make_workers(session.client, settings, parts, roles), stop, ready)
+        await work(session.client, settings, parts, roles, stop, ready)
     finally:
         await parts.close()
 

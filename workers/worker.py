@@ -18,6 +18,8 @@ from activities.drills.drill import Drills
 from activities.gateway.call import Gateway
 from activities.gateway.execution import Checkpoint, no_checkpoint
 from activities.halts.watch import Watch
+from activities.liveness.session import WorkerSession, new_worker_id
+from activities.liveness.takeover import Takeover
 from activities.model.plan import Models
 from activities.model.planned import PlannedSteps
 from activities.model.providers import Providers
@@ -61,9 +63,11 @@ class Parts:
     watch: Watch
     drills: Drills
     undo: Undo
+    session: WorkerSession
 
     async def close(self) -> None:
         """Close connections."""
+        await self.session.close()
         await self.watch.close()
         await self.providers.close()
         await self.database.close()
@@ -95,6 +99,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
     authority = Authority(
         database, dangerously_accept_unsigned_decisions=settings.dangerously_accept_unsigned_decisions
     )
+    session = WorkerSession(database_url, new_worker_id())
     watch = Watch(database)
     transcripts = Transcripts(database)  # what one role has read, another in the same process need not read again
     steps = PlannedSteps()  # and what one has planned, the other need not load
@@ -114,13 +119,14 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
             steps=steps,
         ),
         reviews=Reviews(database, agents, providers, settings.prices, watch),
-        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch, steps),
+        gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch, steps, session),
         approvals=Approvals(database, authority),
         budgets=Budgets(database),
         authority=authority,
         watch=watch,
         drills=Drills(database, agents, settings.task_queue),
         undo=Undo(database, Undoing(database, agents)),
+        session=session,
     )
 
 
@@ -138,6 +144,7 @@ def make_workers(
             workflows=WORKFLOWS if "workflow" in roles and queue == settings.task_queue else (),
             activities=activities,
             build_id=build_id(),
+            identity=parts.session.worker_id,
             graceful_shutdown_timeout=GRACE,
             sticky_queue_schedule_to_start_timeout=STICKY,
             max_heartbeat_throttle_interval=THROTTLE,
@@ -146,6 +153,22 @@ def make_workers(
         )
         for queue, activities in by_queue.items()
     ]
+
+
+async def work(
+    client: Client,
+    settings: Settings,
+    parts: Parts,
+    roles: Sequence[Role],
+    stop: asyncio.Event,
+    ready: Callable[[], None] | None = None,
+    **options: Any,
+) -> None:
+    """Be one worker process until `stop` is set: registered, so that its death is noticed, and noticing others'."""
+    workers = make_workers(client, settings, parts, roles, **options)
+    queues = [worker.task_queue for worker in workers]
+    await parts.session.start(queues, Takeover(client, parts.database, parts.session.worker_id).of)
+    await run_workers(workers, stop, ready)
 
 
 def cached_runs(settings: Settings) -> int:

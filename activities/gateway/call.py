@@ -35,6 +35,7 @@ from activities.gateway.results import Result, from_error, from_value
 from activities.gateway.spending import windows_of
 from activities.halts.watch import Flight, Stopped, Watch
 from activities.ledger.windows import CapReached
+from activities.liveness.session import WorkerSession, new_worker_id
 from activities.model.planned import PlannedSteps
 from activities.policy.store import Policies
 from activities.policy.verdicts import Allow, Ask, Deny, Verdict
@@ -62,15 +63,17 @@ class Gateway(GatewayPort):
         transcripts: Transcripts | None = None,
         watch: Watch | None = None,
         steps: PlannedSteps | None = None,
+        session: WorkerSession | None = None,
     ) -> None:
         self._database = database
         self._watch = watch or Watch(database)
         transcripts = transcripts or Transcripts(database)
         self._bench = Bench(agents, EvidenceReader(transcripts), Policies(database), database)
         self._steps = steps or PlannedSteps()
-        self._effects = Effects(database, transcripts)
+        worker = session.worker_id if session else new_worker_id()
+        self._effects = Effects(database, transcripts, session, worker)
         self._asking = Asking(database)
-        self._delegations = Delegations(database, agents, self._bench.evidence)
+        self._delegations = Delegations(self._effects, agents, self._bench.evidence)
         self._execution = Execution(database, self._bench, self._effects, transcripts, settings or {}, checkpoint)
         self._recovery = Recovery(self._execution)
         self._checkpoint = checkpoint

@@ -7,7 +7,7 @@ the budget that is held for it, and what it starts from. Its end is read from ou
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from activities.agents.versions import Agents, AgentUnknown, AgentVersion
@@ -69,9 +69,14 @@ class Task:
 class Delegations:
     """Delegations in Postgres."""
 
-    database: Database
+    effects: Effects
     agents: Agents
     evidence: EvidenceReader
+
+    @property
+    def database(self) -> Database:
+        """Where they are."""
+        return self.effects.database
 
     async def begin(self, call: Candidate, given: VerdictGiven) -> Spawn:
         """Claim the call and write down what is delegated. Raises NotDelegated, CapReached, ClaimLost."""
@@ -122,7 +127,7 @@ class Delegations:
             purse = _purse(call, standing)
             own = Budget().model_copy(update=requested_caps(child.definition.budget))
             budget = carve(purse, allowed_by(own, call.agent.definition.delegates[task.agent]), task.budget)
-            await Effects(database).claim(
+            await replace(self.effects, database=database, transcripts=None).claim(
                 facts,
                 spec,
                 given,

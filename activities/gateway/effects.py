@@ -1,7 +1,5 @@
 """The effects table: claim before, settle after, each in one statement. Every writer of effects is in this file."""
 
-import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from activities.gateway.news import News
 from activities.gateway.results import Result
 from activities.ledger.ledger import NOTHING_BUT_A_CALL, naming_breaches, wanted
 from activities.ledger.windows import Window
+from activities.liveness.session import WorkerSession, new_worker_id
 from activities.model.provider import ToolResult
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
@@ -31,6 +30,10 @@ from workflows.contracts.events import CallClaimed, CallObserved, LateResult, Ou
 
 class ClaimLost(Transient):
     """Another attempt owns this effect, or what allowed it has changed; look again."""
+
+
+class WorkerUnconnected(Transient):
+    """This worker has lost its session with Postgres, so others may take it for dead; nothing was done."""
 
 
 OPEN_ENDED = 10 * 365 * 86_400  # seconds: whoever waits for it ends it, or the end of its run does
@@ -52,7 +55,8 @@ class Effects:
 
     database: Database
     transcripts: Transcripts | None = None  # of this worker, which need not read the rows that it writes here
-    worker: str = field(default_factory=lambda: f"{os.getpid()}@{socket.gethostname()}")
+    session: WorkerSession | None = None  # of this worker; without one nobody else takes it for dead
+    worker: str = field(default_factory=new_worker_id)
 
     async def claim(
         self,
@@ -69,8 +73,10 @@ class Effects:
         is not performed here; the run waits for it.
 
         Raises ClaimLost if it cannot be owned: run closed, halted, approval unfit, a fact of its run is another than
-        in `facts`, another attempt was first; CapReached if a budget has too little left.
+        in `facts`, another attempt was first; CapReached if a budget has too little left; WorkerUnconnected.
         """
+        if self.session and not self.session.may_claim:
+            raise WorkerUnconnected()
         claimed = CallClaimed(
             call_id=facts.call_id, tool=facts.tool, contract=spec.contract.name, fence=(facts.fence or 0) + 1
         )

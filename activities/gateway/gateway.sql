@@ -34,7 +34,7 @@ WHERE c.run_id = :run_id AND c.call_id = :call_id;
 -- once a halt that covers it has committed. A first claim is refused too if anything that its verdict was given on is
 -- another by now: a fact of its run (the view run_facts), the call itself, its latest approval; so the verdict may be
 -- older than this statement. What the call uses is reserved in the same statement: a budget with too little left
--- raises, and nothing of it is done.
+-- raises, and nothing of it is done. A worker that was taken for dead claims nothing.
 WITH claim AS (
     INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, approval_id, wait_until, worker)
     SELECT r.run_id, :call_id, :tool, :contract, :effect, 1, :state, :digest, :approval_id, :wait_until, :worker
@@ -42,6 +42,7 @@ WITH claim AS (
     WHERE r.run_id = :run_id
       AND r.status = 'open'
       AND NOT halted_at_claim(r.run_id, r.agent, :tool, r.tenant)
+      AND NOT EXISTS (SELECT FROM workers w WHERE w.worker_id = :worker AND w.fenced_at IS NOT NULL)
       AND (:seen_fence::int IS NOT NULL OR r.run_digest = :run_digest::text)
       AND (:seen_fence::int IS NOT NULL OR EXISTS (
             SELECT FROM calls c WHERE c.run_id = r.run_id AND c.call_id = :call_id AND c.digest = :call_digest::text))

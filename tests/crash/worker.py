@@ -21,7 +21,7 @@ from temporalio.worker import (
 
 from workers.plugin import stanchion_plugin
 from workers.settings import Settings
-from workers.worker import ROLES, build, make_workers, run_workers
+from workers.worker import ROLES, build, work
 from workflows.contracts.runs import RolloverCaps
 
 GIVEN: dict[str, Any] = json.loads(sys.argv[1]) if __name__ == "__main__" else {}
@@ -73,8 +73,8 @@ async def main() -> None:
         tool_settings={"witness": GIVEN["witness"]},
     )
     parts = build(settings, GIVEN["database"], checkpoint)
-    workers = make_workers(client, settings, parts, ROLES, interceptors=[DiesAtRollover()])
-    await run_workers(workers, asyncio.Event(), lambda: print("ready", flush=True))
+    ready = lambda: print("ready", flush=True)  # noqa: E731
+    await work(client, settings, parts, ROLES, asyncio.Event(), ready, interceptors=[DiesAtRollover()])
 
 
 if __name__ == "__main__":
