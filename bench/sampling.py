@@ -94,7 +94,7 @@ class Sampler(threading.Thread):
 def _place(frame: FrameType) -> tuple[str, str, str]:
     """Layer of the innermost frame that has one; the innermost package of ours; the function that is at work."""
     layer = package = ""
-    function = f"{_short(frame.f_code.co_filename)}:{frame.f_code.co_name}"
+    function = _called(frame)
     at: FrameType | None = frame
     while at and not package:
         file = at.f_code.co_filename
@@ -104,6 +104,15 @@ def _place(frame: FrameType) -> tuple[str, str, str]:
         layer = layer or found or (f"{OURS}{package}" if package else "")
         at = at.f_back
     return layer or ELSEWHERE, package, function
+
+
+def _called(frame: FrameType) -> str:
+    """File and name; of a function without a file, such as the `__init__` of a dataclass, by whom it was called."""
+    name = frame.f_code.co_name
+    while frame.f_code.co_filename.startswith("<") and frame.f_back:
+        frame = frame.f_back
+        name = f"{frame.f_code.co_name} > {name}"
+    return f"{_short(frame.f_code.co_filename)}:{name}"
 
 
 def _short(file: str) -> str:
