@@ -40,6 +40,7 @@ async def _measure(steps: int, functions: int) -> list[str]:
     return [*_by_layer({kind: found[kind]["layers"] for kind in KINDS}), "",
             *_table("ours, with all that it calls", found[STANCHION]["ours"]), "",
             *_table(f"the {functions} dearest functions", found[STANCHION]["functions"], functions), "",
+            *_table(f"the {functions} dearest callers of what is not ours", found[STANCHION]["asked"], functions), "",
             *_table("SQL statements per step, as the driver sends them", sent, unit="")]  # fmt: skip
 
 
@@ -88,8 +89,8 @@ def _by_layer(kinds: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def _table(title: str, values: Mapping[str, Any], most: int = 40, unit: str = " ms") -> list[str]:
     rows = sorted(values.items(), key=lambda item: -item[1])[:most]
-    in_all = [f"{'all':<56}{sum(values.values()):>8.2f}{unit}"]
-    return [title, *(f"{name:<56}{value:>8.2f}{unit}" for name, value in rows), *in_all]
+    in_all = [f"{'all':<72}{sum(values.values()):>8.2f}{unit}"]
+    return [title, *(f"{name:<72}{value:>8.2f}{unit}" for name, value in rows), *in_all]
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ class Sampler(threading.Thread):
         self.layers: Counter[str] = Counter()
         self.ours: Counter[str] = Counter()  # by package of ours, all that it called included
         self.functions: Counter[str] = Counter()  # of any layer, what they called in native code included
+        self.asked: Counter[str] = Counter()  # functions of ours, with what they called of other layers and no own time
         self._used: dict[int, float] = {}
         self._began = time.process_time()
 
@@ -76,7 +77,8 @@ class Sampler(threading.Thread):
         own = time.clock_gettime(time.pthread_getcpuclockid(self.ident or 0))
         rest = time.process_time() - self._began - own - sum(self.layers.values())
         layers = {**self.layers, CORE: rest}
-        return {"layers": layers, "ours": dict(self.ours), "functions": dict(self.functions)}
+        counted = {"ours": self.ours, "functions": self.functions, "asked": self.asked}
+        return {"layers": layers, **{name: dict(counts) for name, counts in counted.items()}}
 
     def _look(self, ident: int, frame: FrameType) -> None:
         used = time.clock_gettime(time.pthread_getcpuclockid(ident))
@@ -84,16 +86,19 @@ class Sampler(threading.Thread):
         self._used[ident] = used
         if used <= before:
             return
-        layer, package, function = _place(frame)
+        layer, package, function, asked = _place(frame)
         self.layers[layer] += used - before  # type: ignore[assignment]  # seconds, not a count
         if package:
             self.ours[package] += used - before  # type: ignore[assignment]
         self.functions[function] += used - before  # type: ignore[assignment]
+        if asked:
+            self.asked[asked] += used - before  # type: ignore[assignment]
 
 
-def _place(frame: FrameType) -> tuple[str, str, str]:
-    """Layer of the innermost frame that has one; the innermost package of ours; the function that is at work."""
-    layer = package = ""
+def _place(frame: FrameType) -> tuple[str, str, str, str]:
+    """Layer of the innermost frame that has one; the innermost package of ours; the function that is at work; and the
+    function of ours that called it, with the layer, if that is not ours."""
+    layer = package = asked = ""
     function = _called(frame)
     at: FrameType | None = frame
     while at and not package:
@@ -101,9 +106,10 @@ def _place(frame: FrameType) -> tuple[str, str, str]:
         found = next((name for part, name in LAYERS if part in file), "")
         if not found and file.startswith(ROOT) and "/.venv/" not in file:
             package = _package(file)
+            asked = f"{layer} < {_called(at)}" if layer else ""
         layer = layer or found or (f"{OURS}{package}" if package else "")
         at = at.f_back
-    return layer or ELSEWHERE, package, function
+    return layer or ELSEWHERE, package, function, asked
 
 
 def _called(frame: FrameType) -> str:
