@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test quick fuzz attacks lint bench requirements clean
+.PHONY: help setup demo up down test quick fuzz attacks lint bench profile requirements clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,6 +56,9 @@ lint: setup ## Check style, types and the direction of imports
 bench: setup ## Measure the figures of docs
 	@echo "==> bench"
 	@$(BIN)/python -m bench $(ARGS)
+
+profile: setup ## CPU of one step of a run by layer, and its SQL statements
+	@$(BIN)/python -m bench.profile $(ARGS)
 
 # dev.txt holds all pins; the others are constrained by it, so that one version is tested and shipped.
 requirements: $(BIN)/uv ## Write requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer versions)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from temporalio import activity
@@ -43,18 +43,25 @@ async def heartbeating() -> AsyncIterator[None]:
     if not activity.in_activity():
         yield
         return
-    beats = asyncio.create_task(_beat_for_ever())
+    beats = _Beats()
     try:
         yield
     finally:
-        beats.cancel()
-        with suppress(asyncio.CancelledError):
-            await beats
+        beats.stop()
 
 
-async def _beat_for_ever() -> None:
-    while True:
-        await asyncio.sleep(BEAT_SECONDS)
+class _Beats:
+    """A timer that beats and sets itself again. A task would cost each activity its start, cancelling and end."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._next = self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    def stop(self) -> None:
+        self._next.cancel()
+
+    def _beat(self) -> None:
+        self._next = self._loop.call_later(BEAT_SECONDS, self._beat)  # first, so that one that fails is not the last
         activity.heartbeat()
 
 

@@ -59,6 +59,14 @@ class WorkerProcess:
         """Bytes of memory that it holds."""
         return int(psutil.Process(self.pid).memory_info().rss)
 
+    async def reading(self) -> dict[str, Any]:
+        """What it has measured until now, if it was told to measure."""
+        assert self.process.stdout
+        os.kill(self.pid, signal.SIGUSR1)
+        said = await asyncio.wait_for(self.process.stdout.readline(), READY_SECONDS)
+        found: dict[str, Any] = json.loads(said)
+        return found
+
     def kill(self) -> None:
         """End it as a crash would."""
         os.kill(self.pid, signal.SIGKILL)
@@ -93,14 +101,15 @@ class Site:
         """A name that nothing else here has."""
         return f"{prefix}-{next(self._numbers)}"
 
-    async def worker(self, kind: str, queue: str | None = None) -> WorkerProcess:
-        """A worker that is ready: `stanchion`, or `bare` for both bare workflows."""
+    async def worker(self, kind: str, queue: str | None = None, measure: str | None = None) -> WorkerProcess:
+        """A worker that is ready: `stanchion`, or `bare` for both bare workflows. `measure`: see bench/worker.py."""
         name, queue = self.name("worker"), queue or self.name(kind)
         order = {
             "kind": OURS if kind == OURS else BARE,
             "address": self.address,
             "database": self.database_url,
             "queue": queue,
+            "measure": measure,
             "profile": str(self.profiles / f"{name}-{kind}.txt") if self.profiles else None,
         }
         with (self.root / f"{name}.log").open("wb") as log:

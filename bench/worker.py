@@ -2,7 +2,8 @@
 
     python -m bench.worker '{"kind": "stanchion", "address": …, "database": …, "queue": …, "profile": …}'
 
-Prints `ready` once it polls; SIGTERM ends it. `profile` is a file that gets a cProfile of all its threads.
+Prints `ready` once it polls; SIGTERM ends it. `profile` is a file that gets a cProfile of all its threads. With
+`measure` (`layers`, `statements`; bench/sampling.py) it answers SIGUSR1 with one JSON line of what it has counted.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from bench.bare import BareActivities, BareWorkflow, CommittingActivities, CommittingWorkflow
+from bench.sampling import Sampler, Statements, tell
 from workers import logs, loop
 from workers.plugin import stanchion_plugin
 from workers.settings import Settings
@@ -64,6 +66,10 @@ async def serve(order: dict[str, Any]) -> None:
     """Run the worker that `order` describes until SIGTERM."""
     stop, profiles = asyncio.Event(), Profiles(order.get("profile"))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    if order.get("measure"):
+        meter = Sampler() if order["measure"] == "layers" else Statements()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: tell(meter.reading()))
+        meter.start()
     profiles.begin()
     await {"stanchion": _stanchion, "bare": _bare}[order["kind"]](order, stop, profiles.options())
     profiles.write()

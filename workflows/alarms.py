@@ -44,7 +44,7 @@ def breach(rule: str, state: RunState, used: int, reason: str) -> BudgetBreached
     cap = _budget(state).cap_of(rule)
     found = BudgetBreached(rule=rule, used=used, cap=cap, reason=reason)
     how = f"`{continue_with(state.run_id, found)}` lets it go on, `stanchion halt {state.run_id}` ends it"
-    return found.model_copy(update={"told": f"{rule}: {reason}; {how}"})
+    return found.having(told=f"{rule}: {reason}; {how}")
 
 
 def continue_with(run_id: str, found: BudgetBreached) -> str:
@@ -79,7 +79,7 @@ def due(state: RunState, now: datetime) -> tuple[Alarm, ...]:
 def keys_of(alarms: tuple[Alarm, ...]) -> tuple[str, ...]:
     """What counts as told with them: a mark takes the lower ones along."""
     marks = [alarm for alarm in alarms if isinstance(alarm, BudgetMarked)]
-    below = [m.model_copy(update={"percent": p}).key for m in marks for p in PERCENTS if p < m.percent]
+    below = [m.having(percent=p).key for m in marks for p in PERCENTS if p < m.percent]
     return (*(alarm.key for alarm in alarms), *below)
 
 
@@ -93,22 +93,24 @@ def note_on(alarm: Alarm) -> str | None:
 
 
 def _marks(state: RunState, now: datetime) -> Iterator[BudgetMarked]:
-    budget = _budget(state)
-    for name in NAMES:
-        cap = budget.cap_of(name)
-        precise = seconds_in_all(state, now) / 60 if name == "minutes" else used_of(f"budget.{name}", state, now)
-        reached = next((percent for percent in PERCENTS if cap and precise * 100 >= percent * cap), None)
-        if reached is None:
-            continue
-        mark = BudgetMarked(budget=name, percent=reached, used=int(precise), cap=cap)
+    budget, spent, minutes = _budget(state), spent_in_all(state), seconds_in_all(state, now) / 60
+    amounts = (spent.usd_micros, spent.tokens, spent.tool_calls, minutes, state.step)
+    caps = (budget.usd_micros, budget.tokens, budget.tool_calls, budget.minutes, budget.steps)
+    for name, used, cap in zip(NAMES, amounts, caps, strict=True):
+        if not cap or used * 100 < PERCENTS[-1] * cap:
+            continue  # as at almost every step: nothing is built for it
+        reached = next(percent for percent in PERCENTS if used * 100 >= percent * cap)
+        mark = BudgetMarked(budget=name, percent=reached, used=int(used), cap=cap)
         if mark.key not in state.told:
             yield mark
 
 
 def _cost_alarm(state: RunState) -> Iterator[CostAlarm]:
     budget, used = _budget(state), spent_in_all(state).usd_micros
+    if not 0 < budget.alarm_usd_micros <= used:
+        return
     alarm = CostAlarm(used=used, typical=budget.typical_usd_micros, cap=budget.alarm_usd_micros)
-    if 0 < budget.alarm_usd_micros <= used and alarm.key not in state.told:
+    if alarm.key not in state.told:
         yield alarm
 
 

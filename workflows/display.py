@@ -17,7 +17,7 @@ REASON_SHOWN = 200  # characters of why a run is paused: anyone who may pause it
 def status(state: RunState, now: datetime) -> dict[str, Any]:
     """The answer to the `status` query. Public and stable (docs/contract.md)."""
     seconds = active_seconds(state, now) + state.delegated.seconds
-    spent = spent_in_all(state).model_copy(update={"seconds": seconds})
+    spent = spent_in_all(state).having(seconds=seconds)
     return {
         "run_id": state.run_id,
         "agent": state.agent,

@@ -113,7 +113,7 @@ def closing(state: RunState, now: datetime) -> CloseRequest:
         run_id=state.run_id,
         ending=final_ending(state),
         steps=state.step,
-        spent=state.spent.model_copy(update={"seconds": active_seconds(state, now)}),
+        spent=state.spent.having(seconds=active_seconds(state, now)),
         delegated=state.delegated,
         journal=state.journal,
     )

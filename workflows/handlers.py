@@ -29,7 +29,8 @@ class Handlers:
         self._announced = ""
 
     def _start_clock(self) -> None:
-        self._apply(ClockStarted(at=workflow.now()))
+        if self._state.active_since is None:
+            self._apply(ClockStarted(at=workflow.now()))
         self._announce(status_word(self._state))
 
     def _announce(self, word: str) -> None:

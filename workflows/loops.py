@@ -29,6 +29,7 @@ an `idempotency_key` or a `nonce` makes no other arguments.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -81,13 +82,11 @@ class LoopMemory(Frozen):
         calls = (*self._calls(), seen)
         stale = 0 if seen.flag == NEW or acts(seen, calls[:-1]) else self.stale + 1
         dropped = max(len(self.recent) + 1 - REMEMBERED, 0)
-        memory = self.model_copy(
-            update={
-                "recent": (*self.recent, _written(seen))[-REMEMBERED:],
-                "forgiven": max(self.forgiven - dropped, 0),
-                "stale": stale,
-                "told": self._still_told(seen, stale),
-            }
+        memory = self.having(
+            recent=(*self.recent, _written(seen))[-REMEMBERED:],
+            forgiven=max(self.forgiven - dropped, 0),
+            stale=stale,
+            told=self._still_told(seen, stale),
         )
         return memory._weighed(call.tool, findings(calls, stale))
 
@@ -109,13 +108,15 @@ class LoopMemory(Frozen):
 
     def heard(self) -> "LoopMemory":
         """The model was told all that was due."""
+        if not self.due:
+            return self
         told = tuple(evidence.topic for evidence in self.due)
-        return self.model_copy(update={"due": (), "told": (*self.told, *told)[-TOLD_REMEMBERED:]})
+        return self.having(due=(), told=(*self.told, *told)[-TOLD_REMEMBERED:])
 
     def most_repeated(self, window: int) -> int:
         """How often the commonest of the last `window` calls was made, forgiven or not."""
         keys = [_read(entry).key for entry in self.recent[-window:]]
-        return max((keys.count(key) for key in keys), default=0)
+        return max(Counter(keys).values(), default=0)
 
     def _calls(self) -> tuple[Seen, ...]:
         return tuple(_read(entry) for entry in self.recent[self.forgiven :])
@@ -135,7 +136,7 @@ class LoopMemory(Frozen):
                 stuck = stuck or evidence
             elif finding.count >= finding.limits.note and evidence.topic not in self.told:
                 due = [*(other for other in due if other.topic != evidence.topic), evidence]
-        return self.model_copy(update={"due": tuple(due[-DUE_AT_ONCE:]), "stuck": stuck})
+        return self.having(due=tuple(due[-DUE_AT_ONCE:]), stuck=stuck)
 
 
 def _evidence(tool: str, finding: Finding) -> Evidence:

@@ -216,12 +216,12 @@ def at_work(state: RunState) -> tuple[ChildStarted, ...]:
 
 
 def _with(state: RunState, **changes: object) -> RunState:
-    return state.model_copy(update=changes)
+    return state.having(**changes)
 
 
 def _planned(state: RunState, plan: Plan) -> RunState:
-    spent = state.spent.model_copy(
-        update={"tokens": state.spent.tokens + plan.tokens, "usd_micros": state.spent.usd_micros + plan.usd_micros}
+    spent = state.spent.having(
+        tokens=state.spent.tokens + plan.tokens, usd_micros=state.spent.usd_micros + plan.usd_micros
     )
     unread = state.messages[plan.messages :]  # more may have come while the model was asked
     return _with(
@@ -262,7 +262,7 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
     return _with(
         state,
         pending=tuple(call for call in state.pending if call is not done),
-        spent=state.spent.model_copy(update={"tool_calls": state.spent.tool_calls + 1}),
+        spent=state.spent.having(tool_calls=state.spent.tool_calls + 1),
         delegated=state.delegated.plus(event.spent),
         children=tuple(child for child in state.children if child.call_id != event.call_id),
         loops=state.loops if rollback else state.loops.after(done, event),  # a plan of ours goes in no circles
@@ -297,7 +297,7 @@ def _weighed(state: RunState, event: BudgetWeighed) -> RunState:
     before, now = state.opened.budget, event.budget
     state = _with(
         state,
-        opened=state.opened.model_copy(update={"budget": now}),
+        opened=state.opened.having(budget=now),
         told=tuple(key for key in state.told if before.cap_of(name := key.partition(":")[0]) == now.cap_of(name)),
     )
     if now.cap_of(event.breach.rule) > event.breach.cap:
@@ -312,15 +312,13 @@ def _approval_expired(state: RunState, event: ApprovalExpired) -> RunState:
 
 
 def _reviewed(state: RunState, event: ReviewGiven) -> RunState:
-    spent = state.spent.model_copy(
-        update={"tokens": state.spent.tokens + event.tokens, "usd_micros": state.spent.usd_micros + event.usd_micros}
+    spent = state.spent.having(
+        tokens=state.spent.tokens + event.tokens, usd_micros=state.spent.usd_micros + event.usd_micros
     )
     state = _with(state, spent=spent)
     if event.closes:
         return _without_approval(state, event.approval_id)
-    asked = tuple(
-        a.model_copy(update={"reviewer": None}) if a.approval_id == event.approval_id else a for a in state.approvals
-    )
+    asked = tuple(a.having(reviewer=None) if a.approval_id == event.approval_id else a for a in state.approvals)
     return _with(state, approvals=asked)
 
 
@@ -353,7 +351,7 @@ def _without_approval(state: RunState, approval_id: str) -> RunState:
 
 
 def _clock_stopped(state: RunState, at: datetime) -> RunState:
-    spent = state.spent.model_copy(update={"seconds": active_seconds(state, at)})
+    spent = state.spent.having(seconds=active_seconds(state, at))
     return _with(state, spent=spent, active_since=None)
 
 

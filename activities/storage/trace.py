@@ -32,14 +32,18 @@ class Trace:
         return {
             "kinds": [kind_of(event) for event in self.events],
             "bodies": [to_json(body).decode() for body in self._bodies],
-            "trace_id": trace_id(),
+            "trace_id": self._trace_id,
         }
 
     def emit(self, level: int = logging.INFO) -> None:
         """One log line per event; call it once the statement has committed."""
+        ids = {"run_id": self.run_id, "step": self.step, "call_id": self.call_id, "trace_id": self._trace_id}
         for event, body in zip(self.events, self._bodies, strict=True):
-            ids = {"run_id": self.run_id, "step": self.step, "call_id": self.call_id, "trace_id": trace_id()}
             log.log(level, kind_of(event), **{k: v for k, v in (ids | body).items() if v is not None})
+
+    @cached_property
+    def _trace_id(self) -> str | None:
+        return trace_id()
 
     @cached_property
     def _bodies(self) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 ATOMS = (bool, int, float, complex, str, bytes, type(None), timedelta, re.Pattern, enum.Enum, type(...))
+ATOMS += (types.WrapperDescriptorType,)  # a method of a built-in class, bound to nothing
 OF_ANNOTATIONS = (typing.__name__, typing_extensions.__name__, "typing")
 ANNOTATIONS = (types.GenericAlias, types.UnionType, typing.TypeVar)
 # What Python, pydantic and the SDK keep on a class from its making on, and never write again.

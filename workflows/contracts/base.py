@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer
 
 NAME = r"^[^\x00-\x1f\x7f]*$"  # names are one line: no table takes a NUL, no terminal a control character
 PROBLEMS_SHOWN = 10  # of an input that is wrong all over: the explanation travels in failures, which have a size limit
 PLACE_SHOWN = 120  # characters of where a problem is: the input's own keys are in it
+
+
+_put = object.__setattr__  # past what makes an instance frozen
 
 
 class Frozen(BaseModel):
@@ -22,10 +25,25 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    def having(self, **changes: Any) -> Self:
+        """A copy with these fields changed and nothing validated: `model_copy(update=changes)` at a third of its price.
+
+        No contract has private attributes or keeps unknown fields, which is what the rest of the price is for.
+        """
+        copy = object.__new__(type(self))
+        _put(copy, "__dict__", self.__dict__ | changes)
+        _put(copy, "__pydantic_fields_set__", self.__pydantic_fields_set__ | changes.keys())
+        _put(copy, "__pydantic_extra__", None)
+        _put(copy, "__pydantic_private__", None)
+        return copy
+
     @model_serializer(mode="wrap")
     def _without_defaults(self, encode: Callable[["Frozen"], dict[str, Any]]) -> dict[str, Any]:
-        usual, own = _defaults(type(self)), self.__dict__
-        return {name: value for name, value in encode(self).items() if name not in usual or own[name] != usual[name]}
+        own, found = self.__dict__, encode(self)
+        for name, usual in _defaults(type(self)).items():
+            if (value := own[name]) is usual or value == usual:
+                found.pop(name, None)
+        return found
 
 
 class Whole(Frozen):

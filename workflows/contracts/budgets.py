@@ -109,7 +109,12 @@ class Spent(Frozen):
 
     def plus(self, other: "Spent") -> "Spent":
         """Both together."""
-        return Spent(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
+        return self.having(
+            usd_micros=self.usd_micros + other.usd_micros,
+            tokens=self.tokens + other.tokens,
+            tool_calls=self.tool_calls + other.tool_calls,
+            seconds=self.seconds + other.seconds,
+        )
 
     def for_people(self) -> dict[str, Any]:
         """As the public contract shows it: `{"usd": "0.12", "tokens": n, "tool_calls": n, "minutes": 1.5}`."""
