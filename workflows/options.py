@@ -54,7 +54,7 @@ def opening() -> Options:
 
 
 def reaping() -> Options:
-    """`runs.reap`: asks Temporal about every open run; the next pass is a minute away, so a failed one is no harm."""
+    """`runs.reap`: asks Temporal about some runs; the next pass is minutes away, so a failed one does no harm."""
     return Options(
         start_to_close_timeout=timedelta(minutes=5),
         schedule_to_close_timeout=timedelta(minutes=10),

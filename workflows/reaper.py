@@ -1,4 +1,4 @@
-"""ReaperWorkflow: one pass over runs that Temporal no longer runs. A Schedule starts it every minute."""
+"""ReaperWorkflow: one pass over runs that Temporal no longer runs. A Schedule starts it every five minutes."""
 
 from temporalio import workflow
 

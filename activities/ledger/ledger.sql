@@ -14,7 +14,7 @@ SELECT ledger_release(:hold) AS released;
 
 -- name: overdue
 -- Holds that nobody ended in their time, or whose run closed lately; and those of a run that is over and whose
--- sub-agent was still at work as it ended. A pass every minute looks back two days, and not at every open run.
+-- sub-agent was still at work as it ended. A pass looks back two days, and not at every open run.
 SELECT d.hold_id, coalesce(r.status <> 'open', true) AS run_is_over
 FROM (
     SELECT h.hold_id, h.run_id FROM holds h WHERE h.state = 'reserved' AND h.expires_at < now()

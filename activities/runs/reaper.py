@@ -21,7 +21,8 @@ LIVING = frozenset((WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CON
 
 BATCH = 200  # open runs asked about in a pass: a second's work for a server on a laptop
 PAGE = 500
-LOOK_BACK = timedelta(minutes=15)  # many passes: Temporal's list is late by seconds, a restart takes a minute or two
+LOOK_BACK = timedelta(minutes=15)  # before the last pass: Temporal's list is late by seconds
+FURTHEST = timedelta(days=30)  # where no pass is known of
 
 log = structlog.get_logger("stanchion.reaper")
 
@@ -31,9 +32,9 @@ Close = Callable[[CloseRequest], Awaitable[RunOutcome]]
 class Reaper:
     """Compares the runs our tables hold open with what Temporal says of them.
 
-    The cost of a pass does not grow with the number of open runs. It looks at the runs whose workflow closed lately, by
-    Temporal's own list, which finds a terminated run within a pass; and at `batch` of all open runs, those that it
-    looked at longest ago, which finds what no list has: a run that Temporal lost, or one that closed during an outage.
+    The cost of a pass does not grow with the number of open runs. It looks at the runs whose workflow closed since the
+    last pass, by Temporal's own list, which finds every terminated run; and at `batch` of all open runs, those that it
+    looked at longest ago, which finds what no list has: a run that Temporal lost.
     """
 
     def __init__(self, database: Database, batch: int = BATCH) -> None:
@@ -42,18 +43,20 @@ class Reaper:
 
     async def reap(self, client: Client, close: Close) -> ReapReport:
         """Close every dead run with the reason. Raises StoreUnavailable; a Temporal that is away raises RPCError."""
+        last: Any = await SQL["last_pass"].row(self._database)
+        since = (last["at"] or datetime.now(UTC) - FURTHEST) - LOOK_BACK
         suspects = [row["run_id"] for row in await SQL["to_check"].rows(self._database, most=self._batch)]
-        suspects += [run_id for run_id in await self._closed_lately(client) if run_id not in suspects]
+        suspects += [run_id for run_id in await self._closed_since(client, since) if run_id not in suspects]
         closed = [run_id for run_id in suspects if await self._closed(client, run_id, close)]
         ended = await end_late(client, self._database)
         await Halts(self._database).retire(ENDING_SECONDS)
         resumed = await catch_up(client, self._database)
         return ReapReport(checked=len(suspects), closed=tuple(closed), resumed=resumed, ended=ended)
 
-    async def _closed_lately(self, client: Client) -> list[str]:
-        """Open runs of ours whose workflow Temporal lists as closed."""
-        since = (datetime.now(UTC) - LOOK_BACK).isoformat()
-        query = f"WorkflowType = '{WORKFLOW_TYPE}' AND CloseTime > '{since}' AND ExecutionStatus != 'ContinuedAsNew'"
+    async def _closed_since(self, client: Client, since: datetime) -> list[str]:
+        """Open runs of ours whose workflow Temporal lists as closed since then."""
+        closed = f"CloseTime > '{since.isoformat()}' AND ExecutionStatus != 'ContinuedAsNew'"
+        query = f"WorkflowType = '{WORKFLOW_TYPE}' AND {closed}"
         found, page = list[str](), list[str]()
         async for execution in client.list_workflows(query, page_size=PAGE):
             page.append(execution.id)

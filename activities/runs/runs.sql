@@ -91,6 +91,10 @@ WHERE ctid = ANY (ARRAY(SELECT ctid FROM runs WHERE status = 'open' ORDER BY che
                         FOR UPDATE SKIP LOCKED))
 RETURNING run_id;
 
+-- name: last_pass
+-- When the reaper made its last pass, as far as the runs that are still open tell; NULL if no pass is known of.
+SELECT nullif(checked_at, '-infinity') AS at FROM runs WHERE status = 'open' ORDER BY checked_at DESC, run_id DESC LIMIT 1;
+
 -- name: still_open
 -- Which of these runs our tables hold open.
 SELECT run_id FROM runs WHERE run_id = ANY (:run_ids::text[]) AND status = 'open';

@@ -41,6 +41,7 @@ ANALYZE;
 LIST = {"agent": None, "open_only": True, "drills": False, "drill": DRILL, "most": PAGE}
 QUERIES: dict[str, tuple[Query, dict[str, Any]]] = {
     "the reaper's rotation": (RUNS["to_check"], {"most": PAGE}),
+    "the reaper's last pass": (RUNS["last_pass"], {}),
     "the reaper's suspects": (RUNS["still_open"], {"run_ids": ["agent/a/00001", "agent/a/00002"]}),
     "holds to look after": (LEDGER["overdue"], {"after": ""}),
     "ls, first page": (CLI["runs"], {**LIST, "after": None}),

@@ -140,7 +140,7 @@ async def test_a_terminated_run_is_found_in_one_pass_though_it_is_not_in_the_bat
     first, second = await stanchion.start(agent), await stanchion.start(agent)
     for handle in (first, second):
         await stanchion.approval(handle)
-    await stanchion.rows("UPDATE runs SET checked_at = now() WHERE run_id = $1", second.id)
+    await stanchion.rows("UPDATE runs SET checked_at = now() - interval '3 days' WHERE run_id = $1", second.id)
     await second.terminate()
     reaper = Reaper(stanchion.parts.database, batch=1)
 
