@@ -1,1 +1,1 @@
-"""Effects: making things happen, once. Implements the ports that `workflows` declares; imported only by `workers`."""
+"""Effects: makes things happen, at most once. Implements the ports of `workflows`; imported by `workers`."""

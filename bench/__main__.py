@@ -1,4 +1,4 @@
-"""`python -m bench [name …] [--quick] [--results FOLDER]`: run benchmarks, store what they found, renew the table."""
+"""`python -m bench [name …] [--quick] [--results FOLDER]`: runs benchmarks, stores results, renews the table."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""The agent that is measured: a model that answers at once, and a tool whose result has the size the goal asks for."""
+"""The measured agent: a model that answers at once, and a tool whose result has the size that the goal names."""
 
 import asyncio
 import random

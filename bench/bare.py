@@ -1,4 +1,4 @@
-"""What Stanchion is measured against: a workflow of two activities a step that pass small references, and nothing else.
+"""The baseline of the benchmarks: a workflow that calls two activities a step and passes small references.
 
 `BareWorkflow` touches no store. `CommittingWorkflow` is the same with one trivial INSERT in each activity: the price of
 two commits, which a run that is recorded cannot save.

@@ -1,4 +1,4 @@
-"""History bytes per step: at how many steps, with results of which size, and whether it grows faster than the run."""
+"""Measures history bytes per step for several run lengths and result sizes, and how they grow with the run."""
 
 import math
 from statistics import linear_regression

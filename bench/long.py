@@ -1,4 +1,4 @@
-"""One long run over continue-as-new: does it finish, does the worker's memory stay flat, does it slow down?"""
+"""Measures one long run over continue-as-new: whether it finishes, its worker's memory, its speed."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a decision costs in process: all checks of a call, its grant, where its values come from, and three policies."""
+"""Measures a decision in process: all checks of a call, its grant, the origins of its values, three policies."""
 
 import time
 from statistics import median, quantiles

@@ -1,4 +1,4 @@
-"""`make profile`: the CPU of the worker process for one step, by layer, beside the bare workflow; and its statements.
+"""`make profile`: worker CPU of one step by layer, beside the bare workflow; and its SQL statements.
 
     python -m bench.profile [--steps 200] [--functions 25]
 

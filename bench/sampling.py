@@ -1,4 +1,4 @@
-"""Samples where a process spends its CPU, by layer; and counts its SQL statements. For workers that are measured.
+"""Samples where a worker process spends its CPU, by layer, and counts its SQL statements.
 
 Once a millisecond a thread looks at the stack of each Python thread and at that thread's CPU clock, and gives the CPU
 used since the last look to the stack it finds. A tracing profiler would make small Python functions look dear; this

@@ -1,4 +1,4 @@
-"""What `stanchion doctor` says of the controls: policies, people, habits, drills. Reads our tables; changes nothing."""
+"""Checks of `stanchion doctor` on policies, people, approval habits and drills. Reads tables, changes nothing."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The demo: a help desk whose user confirms, whose IT approves and whose attacker fails, with a kill -9 in between.
+"""The demo: a help desk with a confirmed reset, a `kill -9`, an approved installation and a failed attack.
 It ends with a drill of the off switch.
 
 Everything in it is real: the Temporal server, Postgres, the worker processes, the kill, the commands of the second

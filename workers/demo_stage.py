@@ -1,4 +1,4 @@
-"""The stage of the demo: its worker processes, its second terminal, and looking at what happens. Decides nothing."""
+"""Helpers of the demo: starts its worker processes, types in its second terminal, waits for results."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Logging of a process: one JSON object per line on stderr, or text for people. Nothing here knows what is logged."""
+"""Logging of a process: one JSON object per line on stderr, or text for people."""
 
 import logging
 import sys

@@ -1,4 +1,7 @@
-"""The event loop of our processes: uvloop where there is one. A worker's time goes into its sockets; see ADR 0006."""
+"""The event loop of our processes: uvloop if it is installed.
+
+A worker spends much of its time on its sockets; see ADR 0006.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine

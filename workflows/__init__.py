@@ -1,4 +1,4 @@
-"""Deterministic: what should happen next. stdlib, pydantic and temporalio only; no clock, no uuid, no random, no I/O.
+"""Deterministic code that decides what happens next: no clock, no uuid, no random, no I/O.
 
-Read `agent.py` first. Nothing here imports `activities` or `workers`.
+Read `agent.py` first. Imports the standard library, pydantic and temporalio, never `activities` or `workers`.
 """

@@ -1,4 +1,4 @@
-"""How far a run's budget is used up: what is told at 70 and 90 percent, and the breach that ends or pauses it. Pure."""
+"""How much of a run's budget is used: the notices at 70 and 90 percent, and the breach that ends or pauses it."""
 
 from collections.abc import Iterator
 from datetime import datetime

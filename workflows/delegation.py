@@ -1,4 +1,4 @@
-"""How far agents may hand work on to agents: (where the run stands, what it has started) -> None, or a refusal. Pure.
+"""Limits of delegation: (where the run stands, its sub-agents) -> None, or a refusal. Pure.
 
 A run that delegates counts its own children; where it stands it was told when it was started. Neither is ever read from
 what a model says.

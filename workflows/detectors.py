@@ -1,4 +1,4 @@
-"""What makes a run's latest calls a loop: (calls, the last of them in question) -> findings. Pure, no state of its own.
+"""Detects loops: (latest calls, the last one in question) -> findings. Pure, without state of its own.
 
 The table of detectors, with thresholds and reasons, is in `loops.py`; the numbers are here, once.
 """

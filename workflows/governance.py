@@ -1,4 +1,4 @@
-"""Limits: may the run go on? Steps, money, tokens, tool calls, active time, loops. Pure: (state, now) -> Verdict."""
+"""Limits on steps, money, tokens, calls, active time and loops: (state, now) -> Verdict. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

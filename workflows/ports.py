@@ -1,4 +1,4 @@
-"""What the workflow asks of the world: one class per port. Activity names live here; bodies live in `activities/`.
+"""Ports: the activities that the workflow calls, by name and type. Their bodies are in `activities/`.
 
 The workflow worker imports these classes only, so it needs no driver and no secret.
 """

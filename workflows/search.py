@@ -1,4 +1,4 @@
-"""Search attributes: the one registry of names and types. Nothing private goes into them; they are stored in clear."""
+"""Search attributes: names and types, in one registry. They are stored in clear: nothing private in them."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

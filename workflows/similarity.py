@@ -1,4 +1,4 @@
-"""How alike two calls' arguments are: a 64-bit SimHash of their text. Pure: stdlib only, the same on every machine.
+"""Similarity of two calls' arguments: a 64-bit SimHash of their text. Pure, the same on every machine.
 
 `model.plan` sketches the arguments where it stores them; the workflow compares sketches and never sees an argument.
 What a call is *about* (ids, numbers, mail addresses, paths, single words but for their endings) must be equal for two

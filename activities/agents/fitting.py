@@ -1,4 +1,4 @@
-"""Whether a definition fits the tools it names: what cannot be seen in the YAML alone, found before any run starts."""
+"""Checks a definition against the tools it names, before any run starts."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

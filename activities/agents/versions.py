@@ -1,4 +1,4 @@
-"""Agent versions: a definition with its tools resolved and pinned, addressed by content. A run keeps its version."""
+"""Agent versions: a definition with its tools resolved and pinned, addressed by the hash of its content."""
 
 import difflib
 import json

@@ -1,4 +1,4 @@
-"""`budgets.weigh`: what a run's budget is now, as the tables say; whatever a signal claims, only they are believed."""
+"""`budgets.weigh`: a run's budget as the tables have it now, whatever a signal claims."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`drills.run`: decoys at work, a halt, and a long look at what still happens. It proves the off switch or goes red.
+"""`drills.run`: starts decoy runs, halts them, and fails if an effect comes after the halt.
 
 Everything in it is real: runs, workers, tools, the halt. Only what the runs act on is a decoy. Unless it is asked for
 live, the halt is one of a tenant that the drill made up, so no other run is touched.

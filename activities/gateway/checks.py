@@ -1,4 +1,4 @@
-"""The checks of a call, in their one order; each gives a verdict that ends the matter, or None: the next one decides.
+"""The checks of one call, in order: each returns the verdict that ends the matter, or None.
 
 offered -> readable -> pinned -> schema -> who confirms -> the policy engine: grants, provenance and taint, tier and
 mode, suspect data, policies of platform, tenant and agent. Pure: what it is given is all there is.

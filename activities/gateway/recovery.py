@@ -1,4 +1,4 @@
-"""A claim that has no result: an attempt died or lost its reply. The effect contract says what this attempt may do."""
+"""Handles a claim without a result: the effect contract decides what this attempt may do."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a call would use: the windows of the ledger that it needs, from what was judged and the caps in force. Pure."""
+"""The ledger windows that a call reserves from, by its judgement and the caps in force. Pure."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The watch of one worker process: what is in flight here, and the halts that cut it short the moment they commit.
+"""Watches the calls in flight in one worker process, and cancels those that a new halt covers.
 
 It listens on a connection of its own and looks at the table twice a second besides, so a notification that got lost, or
 a listener that hears nothing any more, costs half a second. It starts nothing and permits nothing: that no effect

@@ -1,4 +1,4 @@
-"""Principals and their public keys in Postgres. Nothing is remembered between calls: a revocation counts at once."""
+"""Principals and their public keys in Postgres. Nothing is cached, so a revocation counts at once."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The windows of the runs and agents above a sub-agent: what they may use, they cannot have others use for them. Pure.
+"""Budget windows of the runs and agents above a sub-agent, from which its calls reserve as well. Pure.
 
 A run's own budget is not among them: what was carved out of it is reserved already. Nor are those of tenant, requester
 and destination, which the sub-agent itself reserves from.

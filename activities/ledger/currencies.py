@@ -1,4 +1,4 @@
-"""The currencies there are. A made-up one would be a window of its own in the ledger, and so a way around every cap."""
+"""The currency codes of ISO 4217. An invented code would get a budget window of its own, and evade every cap."""
 
 NO_CURRENCY = "XXX"  # ISO 4217's own code for none: the tool names no currency, so it has only one
 # ISO 4217, codes in use.

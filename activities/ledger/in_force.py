@@ -1,4 +1,4 @@
-"""Of all caps that were set anywhere, which counts: for people who ask, and for a run's budget when it opens. Pure.
+"""Finds the cap that counts among all that were set, for people and for a run that opens. Pure.
 
 The same choice as `windows_for` makes for one call: the platform's highest rank, and whoever is tighter.
 """

@@ -1,4 +1,4 @@
-"""The ledger: reserve before something starts, settle or release after. The functions in Postgres are its only writers.
+"""The ledger: reserve before something starts, settle or release after. Calls the SQL functions that write it.
 
 The statements of calls, steps and runs call the same functions, so that a hold and what it is for are one commit.
 """

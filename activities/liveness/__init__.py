@@ -1,1 +1,1 @@
-"""Which workers live, and what is done about those that died: a run goes on in seconds and not after its time-outs."""
+"""Finds workers that died and lets their runs go on within seconds, without waiting for time-outs."""

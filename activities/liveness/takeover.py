@@ -1,4 +1,4 @@
-"""Takes over from a dead worker: what it had in flight is failed in Temporal at once, so that it is tried elsewhere.
+"""Takes over from a dead worker: fails in Temporal what it had in flight, so that it is tried elsewhere.
 
 Safe when the worker lives after all: it is fenced first, so it claims nothing more, and what it had claimed is fenced
 by the attempt that comes next, as after any lost worker.

@@ -1,4 +1,4 @@
-"""What can go wrong when a model is asked, named by what to do next, and the one table from an HTTP answer to it.
+"""Errors of a model call, named by what to do next, and the table from an HTTP answer to each.
 
 A prompt that does not fit the context window is no error: it is `Completion.stop_reason == "context_exceeded"`.
 """

@@ -1,4 +1,4 @@
-"""The steps that this worker planned last: the facts of each run as they were read, and its calls until they begin.
+"""Steps that this worker planned last: the facts of each run as read then, and its calls until they begin.
 
 Facts of a worker's memory may be old. Nothing is decided on them alone: the statement that reserves or claims compares
 their digest with that of the facts of now, and changes nothing if it is another.

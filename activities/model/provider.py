@@ -1,4 +1,4 @@
-"""The neutral vocabulary of a model call: Prompt in, Completion out. Providers translate; nothing else knows a vendor.
+"""The vendor-neutral types of a model call: Prompt in, Completion out. Each provider translates them.
 
 A transcript is stored in these blocks, so that a run may be read, replayed and continued by another provider.
 """

@@ -1,4 +1,4 @@
-"""Which provider answers for a model's name: the part before the first colon decides, and only known ones answer."""
+"""Finds the provider for a model's name by the part before the first colon. Refuses unknown ones."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What people say to a run, put into its transcript: as their own words if proved, else as untrusted. And its notes."""
+"""Writes people's messages and notes into a run's transcript: as `user` if the sender is proved, else untrusted."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

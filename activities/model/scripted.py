@@ -1,4 +1,4 @@
-"""A model that says what a script says: `<file.yaml>` or `<module>:<function>`. For tests, demos and drills; costs 0.
+"""A scripted model: `<file.yaml>` or `<module>:<function>`. For tests, demos and drills; it costs nothing.
 
 Turn n answers step n. It runs through the same activity as a real model and fails in the same ways, on demand.
 """

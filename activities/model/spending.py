@@ -1,4 +1,4 @@
-"""What a model call may use, reserved before it is made: its ceiling, and a shorter answer where that does not fit."""
+"""Reserves what a model call may use, before it is made: its ceiling, or that of a shorter answer."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress

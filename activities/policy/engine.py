@@ -1,4 +1,4 @@
-"""The policy engine: (call, facts, grants, evidence, policies, mode) -> Judgement. Pure: no clock, no I/O, no logging.
+"""The policy engine: (call, facts, grants, evidence, policies, mode) -> Judgement. Pure: no clock, no I/O.
 
 Every voice is heard and the strictest wins: the agent's grants, the tier table with what is known of each value's
 origin, labelled secrets, suspect data, the agent's own rule to ask, the policies of platform, tenant and agent.

@@ -1,4 +1,4 @@
-"""How addresses, hosts, URLs, paths and text are read before anything is compared. Pure: no clock, no I/O, no logging.
+"""Reads addresses, hosts, URLs, paths and text strictly, before anything is compared. Pure: no clock, no I/O.
 
 One reading for all rules. What two programs could read in two ways is not read at all: `Unreadable`, and the caller
 refuses.

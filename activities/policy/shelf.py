@@ -1,4 +1,4 @@
-"""Texts in the order in which they were read, and which of them may name a value. Pure: no clock, no I/O, no logging.
+"""Index over the texts that a run has read: finds those that may contain a value. Pure: no clock, no I/O.
 
 A decision may be about a run that has read thousands of texts, and looks at those alone that hold every mark of a
 value. Marks are kept as hashes, so a text may be looked at in vain; it is never passed over.

@@ -1,4 +1,4 @@
-"""Policies in Postgres: setting one, and what is in force for a tenant. Whatever is wrong with the latter is a Deny.
+"""Policies in Postgres: sets one, and finds those in force for a tenant. A broken policy denies.
 
 A version is the digest of what it says and never changes, so it is parsed once per process. Which versions are in
 force is read anew each time: a policy that was set holds for the next call, on every worker.

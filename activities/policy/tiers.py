@@ -1,4 +1,4 @@
-"""The tier table: what a call of some danger does in a run of some state and mode. Pure. Never reads a model's opinion.
+"""The tier table: (danger of the call, state of the run, mode) -> Verdict. Pure; reads no model's opinion.
 
 | tier | clean run | tainted run | tainted, has private data, can act outside |
 | --- | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""Several policies in Cedar, asked in one go: (question) -> the strictest verdict. Pure: no clock, no I/O, no logging.
+"""Evaluates several Cedar policies in one call: (question) -> the strictest verdict. Pure: no clock, no I/O.
 
 Most calls are permitted by every policy, and one evaluation of all rules together shows that: no `forbid` of anyone
 applied, nothing failed, and each policy has a `permit` of its own that did. Anything else is asked one by one.

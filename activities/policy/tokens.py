@@ -1,4 +1,4 @@
-"""What a text names: addresses, hosts, URLs, numbers, words. Whole tokens only. Pure: no clock, no I/O, no logging.
+"""Finds what a text names: addresses, hosts, URLs, numbers, words. Whole tokens only. Pure: no clock, no I/O.
 
 A name inside a longer token is not named: "ana@acme.example" is not in "joana@acme.example". What cannot be read in one
 way only is named nowhere, so in doubt a text is evidence for less, and an outgoing text holds more links.

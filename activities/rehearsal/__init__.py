@@ -1,4 +1,4 @@
-"""Trying policies and grants before they hold: on cases, on recorded calls, on what was approved. Performs nothing.
+"""Tries policies and grants before they are in force: on cases and on recorded calls. Performs nothing.
 
 Every judgement here is the gateway's own (`activities.gateway.checks.judge`); there is no second judge.
 """

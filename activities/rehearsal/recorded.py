@@ -1,4 +1,4 @@
-"""Recorded calls, judged again as they were: the same transcript, definitions, mode and restated values. Reads only.
+"""Judges recorded calls again on the data of their time: transcript, definition, mode. Reads only.
 
 Pages of calls, and one run's evidence at a time: however much was recorded, memory stays flat.
 """

@@ -1,4 +1,4 @@
-"""Trying a graduation on what was recorded: only what changes exactly the approved calls is proposed. Reads only."""
+"""Tries a proposed grant on recorded calls: it must change exactly the approved ones. Reads only."""
 
 import json
 from collections import Counter, defaultdict

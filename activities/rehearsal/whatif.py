@@ -1,4 +1,4 @@
-"""What another policy would change: every recorded call judged by the policies in force and by the new. Reads only."""
+"""What a new policy would change: judges each recorded call by the old and the new policies. Reads only."""
 
 import json
 from collections import Counter

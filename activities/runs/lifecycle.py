@@ -1,4 +1,4 @@
-"""`runs.open` and `runs.close`: a run enters and leaves our tables here, each in one statement, each safe to repeat."""
+"""`runs.open` and `runs.close`: admits a run and writes down its end, each in one statement, safe to repeat."""
 
 import json
 from typing import Any

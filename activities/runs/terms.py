@@ -1,4 +1,4 @@
-"""What a run lives by from its opening on: agent version, budget, mode, and where it stands below other runs. Pure.
+"""The terms on which a run is admitted: agent version, budget, mode, and its place below other runs. Pure.
 
 A request may tighten what its agent has, and gets no more than operator and tenant allow.
 """

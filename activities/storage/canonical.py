@@ -1,4 +1,4 @@
-"""One way to write JSON, so that equal values have equal bytes and equal digests; and text that every store accepts."""
+"""Canonical JSON, so that equal values have equal bytes and digests; and text that every store accepts."""
 
 import hashlib
 import json

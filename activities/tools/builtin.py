@@ -1,5 +1,7 @@
-"""Tools that the gateway serves itself: a timer, a look into its own blobs, another agent. The last is for those whose
-definition names whom they may delegate to; the others every agent has."""
+"""Tools that the gateway serves itself: `wait`, `read_output` and `delegate`.
+
+Every agent has the first two; `delegate` only those whose definition names whom they may delegate to.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What the calls of a rollback are judged by: where each argument stands in our own record, and nothing that was said.
+"""Evidence for the calls of a rollback: where each argument stands in the record of the call taken back.
 
 Arguments of the call that is taken back were allowed, and performed: they are trusted. What comes from its result is as
 trustworthy as that result was. An argument that an approver edited is the approver's own word.

@@ -1,4 +1,4 @@
-"""Orders to take back what a run did, in Postgres: who gave one, and which run carries it out. Their only writer.
+"""Orders to take back what a run did, in Postgres: who ordered it, and which run carries it out.
 
 An order is as a start is: anyone may give one, signed where it can be and marked where it is not. Nothing happens by it
 but calls through the gateway, each with its own verdict.

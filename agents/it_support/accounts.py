@@ -1,4 +1,4 @@
-"""Client of the accounts service: one POST per change, with the call's own key, so that it happens once; and codes."""
+"""Client of the accounts service: one POST per change, with the call's idempotency key; and one-time codes."""
 
 from urllib.parse import quote
 

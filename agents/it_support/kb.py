@@ -1,4 +1,4 @@
-"""The knowledge base: one Markdown file per article, its title in the first line. Ranked by words, rare ones first."""
+"""The knowledge base: one Markdown file per article, found by words; rare words weigh most."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The phones of the accounts' owners: where one-time codes arrive. In memory only, and never in a journal or a log.
+"""The phones of the account owners, where one-time codes arrive. In memory only, never in a journal or a log.
 
     POST /phone/{account}   {"code", "about"}   by the agent's deliverer
     GET  /phone/{account}   {"messages"}        its owner looks at the screen, latest message last

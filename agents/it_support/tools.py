@@ -1,4 +1,4 @@
-"""The tools of the help desk, each with the facts that its tier follows from: reads first, then what changes something.
+"""The tools of the help desk, with the facts from which their tiers follow: reads first, then effects.
 
 A change returns a receipt that holds every argument of its undo.
 """

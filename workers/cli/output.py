@@ -1,4 +1,4 @@
-"""How commands speak and how they end: data on stdout, talk on stderr, and one exit code for each kind of ending."""
+"""Output of the commands: data on stdout, everything else on stderr, an exit code for each kind of ending."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`policy test|whatif|report`: what a policy says, would say, and would have said. None of them changes anything."""
+"""`policy test|whatif|report`: show what a policy decides, would decide, or would have decided. Change nothing."""
 
 import re
 from dataclasses import asdict

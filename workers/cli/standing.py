@@ -1,4 +1,4 @@
-"""What a run that is followed stands still for, said once each: an approval, a halt, a pause; and what ends that.
+"""Prints, once each, why a watched run is waiting (approval, halt, pause), and what ends the wait.
 
 Looks only. A budget is not said here: it ends the watch.
 """

@@ -1,4 +1,4 @@
-"""What a halt or a resume is aimed at: whether there is such a thing, and how it stands. Looks only; stops nothing.
+"""Looks up the target of a halt or a resume: whether it exists, and its state. Stops nothing.
 
 A halt of something that is not there is ordered all the same: it may be on its way. But whoever mistyped is told.
 """

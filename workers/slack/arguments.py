@@ -1,4 +1,4 @@
-"""The arguments of a call, for people: pretty, exact, everything hidden made visible; and back from an edit. Pure."""
+"""Shows the arguments of a call to people exactly, hidden characters included; and reads an edit back. Pure."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What people do in Slack: buttons and forms, turned into answers of the person that our own table says they are."""
+"""Turns clicks and forms in Slack into answers of the registered person."""
 
 import json
 import re

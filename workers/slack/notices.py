@@ -1,4 +1,4 @@
-"""Alarms as plain messages: what people are told of budgets and costs. Nothing to click; the command stands in it."""
+"""Shows budget and cost alarms as plain Slack messages, with the command to type and nothing to click."""
 
 import json
 from dataclasses import dataclass

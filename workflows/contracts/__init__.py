@@ -1,1 +1,1 @@
-"""Frozen models that cross a process boundary. Nothing in them reads the world; fields are added, never repurposed."""
+"""Frozen models that cross a process boundary. They read nothing outside; fields are added, never repurposed."""

@@ -1,4 +1,4 @@
-"""What is said of a run's budget: how far it is used up, that it is, that the run costs more than its kind. Small."""
+"""Notices about a run's budget: partly used, used up, or many times the typical cost of its agent."""
 
 from typing import Annotated, Literal
 

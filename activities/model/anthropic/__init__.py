@@ -1,4 +1,4 @@
-"""Anthropic's Messages API as a provider: one streamed request, no retries of its own, nothing repaired in silence.
+"""Anthropic's Messages API as a provider: one streamed request, without retries of its own.
 
 Three parts: what is sent (`request`), how the events of an answer become blocks (`answer`), and the call (`provider`).
 The API has no idempotency key: an attempt that broke off may have been billed, and asking again bills again.

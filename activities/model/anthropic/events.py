@@ -1,4 +1,4 @@
-"""The body of an answer -> the data of its server-sent events, or the one document that it is. Bytes in, text out.
+"""Decodes the body of an answer: bytes -> the data of its server-sent events, or its one JSON document.
 
 Written here and not taken from the SDK, because gateways send what the SDK's reader loses: a byte-order mark in front,
 or a last line without an end. Lines end with LF, CR or CRLF, as the HTML standard says; other separators are text.

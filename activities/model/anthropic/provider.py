@@ -1,4 +1,4 @@
-"""The call itself: the client, one streamed request, and what each failure means. The SDK is imported on first use."""
+"""Calls Anthropic: one streamed request, and what each failure means. Imports the SDK on first use."""
 
 import asyncio
 import importlib
