@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import history, ledger, long, parked, policy, results, resume, settle, step, throughput
+from bench import cli, history, ledger, long, parked, policy, results, resume, settle, step, throughput
 from bench.results import Line
 from bench.site import Site, say, site
 
 Benchmark = Callable[[Site, bool], Awaitable[tuple[dict[str, Any], list[Line]]]]
 BENCHMARKS: dict[str, Benchmark] = {
+    "cli": cli.measure,
     "policy": policy.measure,
     "settle": settle.measure,
     "ledger": ledger.measure,

@@ -90,10 +90,21 @@ FROM approvals a
 JOIN runs r USING (run_id)
 LEFT JOIN reviews v USING (approval_id)
 WHERE a.state = 'open'
+  AND a.requested_at >= coalesce((SELECT l.requested_at FROM approvals l WHERE l.approval_id = :after), '-infinity')
   AND (:after::text IS NULL
        OR (a.requested_at, a.approval_id) > (SELECT l.requested_at, l.approval_id FROM approvals l
                                              WHERE l.approval_id = :after))
 ORDER BY a.requested_at, a.approval_id LIMIT :most;
+
+-- name: open_after
+-- How many open approvals come after one, up to a number.
+SELECT count(*) AS approvals FROM (
+    SELECT FROM approvals a
+    WHERE a.state = 'open'
+      AND a.requested_at >= (SELECT z.requested_at FROM approvals z WHERE z.approval_id = :after)
+      AND (a.requested_at, a.approval_id) >
+          (SELECT z.requested_at, z.approval_id FROM approvals z WHERE z.approval_id = :after)
+    LIMIT :most::int) counted;
 
 -- name: run_of
 -- Which run an approval belongs to.

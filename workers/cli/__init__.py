@@ -7,6 +7,7 @@ def main() -> None:
     """Entry point of `stanchion`."""
     from workers.cli.app import app
 
+    _write_all()
     code: object = 0
     try:
         app(prog_name="stanchion")
@@ -17,3 +18,10 @@ def main() -> None:
     from workers.serve import leave  # the SDK's threads sometimes abort an orderly exit, and with it the exit code
 
     leave(code if isinstance(code, int) else int(code is not None))
+
+
+def _write_all() -> None:
+    """Put a buffer below stdout if PYTHONUNBUFFERED took it away: without one, a pipe may get the first 64 KB only."""
+    if getattr(sys.stdout, "write_through", False):
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = open(sys.stdout.fileno(), "w", encoding=encoding, errors=errors, closefd=False)

@@ -14,9 +14,9 @@ commands.add_typer(agents, name="agents")
 @agents.command("ls")
 def agents_ls(json: Json = False) -> None:
     """List the registered agents."""
-    from workers.cli import definitions
+    from workers.cli import registered
 
-    definitions.ls(json)
+    registered.agents(json)
 
 
 @agents.command("add")

@@ -2,18 +2,24 @@
 
 import difflib
 import getpass
-from typing import Any, cast, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
 
-from activities.agents.versions import Agents, AgentVersion
+import activities.ledger
 from activities.ledger.caps import DEFAULTS, EVERY, Period, Rule, Scope, Unit, checked, class_of
-from activities.ledger.in_force import InForce, in_force, rules_of_agent
-from activities.ledger.ledger import SQL
-from activities.tools.facts import Effect
-from workers.cli.opened import session
+from activities.storage.database import Database
+from activities.storage.queries import Queries
 from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.reading import store
 from workers.cli.targets import doubt
-from workers.session import Session
 from workflows.contracts.budgets import micros_to_usd, usd_to_micros
+
+if TYPE_CHECKING:
+    from activities.agents.versions import AgentVersion
+    from activities.ledger.in_force import InForce
+    from activities.tools.facts import Effect
+
+SQL = Queries(str(Path(activities.ledger.__path__[0]) / "ledger"), "ledger.sql")
 
 COLUMNS = ("level", "tenant", "scope", "key", "unit", "class", "period", "at_most", "by", "at")
 FORCE_COLUMNS = ("scope", "key", "unit", "class", "period", "at_most", "from", "instead_of")
@@ -31,9 +37,9 @@ def set_cap(
 
     async def work() -> list[str]:
         checked(rule)
-        async with session() as opened:
-            await SQL["set_cap"].row(opened.database, **place, cap=cap, by=by or getpass.getuser())
-            return [*await _limits_nobody(opened, rule), *await _overruled(opened, rule, tenant)]
+        async with store() as database:
+            await SQL["set_cap"].row(database, **place, cap=cap, by=by or getpass.getuser())
+            return [*await _limits_nobody(database, rule), *await _overruled(database, rule, tenant)]
 
     for remark in run(work()):
         say(remark)
@@ -46,8 +52,8 @@ def remove(tenant: str, scope: str, key: str, unit: str, call_class: str, period
     place = _place(tenant, scope, key, unit, call_class, period)
 
     async def work() -> Any:
-        async with session() as opened:
-            return await SQL["unset_cap"].row(opened.database, **place)
+        async with store() as database:
+            return await SQL["unset_cap"].row(database, **place)
 
     if run(work()) is None:
         fail(f"there is no cap on {_words(place)}; `stanchion caps ls` lists them", Exit.USAGE)
@@ -60,8 +66,8 @@ def ls(tenant: str | None, agent: str | None, as_json: bool) -> None:
         return _ls_in_force(agent, tenant or "default", as_json)
 
     async def work() -> list[Any]:
-        async with session() as opened:
-            return await SQL["caps_of"].rows(opened.database, tenant=tenant)
+        async with store() as database:
+            return await SQL["caps_of"].rows(database, tenant=tenant)
 
     rows = [_row(_rule_of(row), row) for row in run(work())] + [_row(rule) for rule in DEFAULTS]
     table(rows, COLUMNS, as_json=as_json, empty="")
@@ -69,11 +75,13 @@ def ls(tenant: str | None, agent: str | None, as_json: bool) -> None:
 
 def _ls_in_force(agent: str, tenant: str, as_json: bool) -> None:
     """What counts for one agent in one tenant, who said so, and what was said besides."""
+    from activities.agents.versions import Agents  # definitions and Cedar, which no other list needs
+    from activities.ledger.in_force import in_force, rules_of_agent
 
-    async def work() -> tuple[AgentVersion, list[Any]]:
-        async with session() as opened:
-            version = await Agents(opened.database).current(agent)
-            return version, await SQL["caps_of"].rows(opened.database, tenant=tenant)
+    async def work() -> "tuple[AgentVersion, list[Any]]":
+        async with store() as database:
+            version = await Agents(database).current(agent)
+            return version, await SQL["caps_of"].rows(database, tenant=tenant)
 
     version, rows = run(work())
     definition, by = version.definition, {_rule_of(row): row["by"] for row in rows}
@@ -85,7 +93,7 @@ def _ls_in_force(agent: str, tenant: str, as_json: bool) -> None:
     table([_row_in_force(each, by) for each in found], FORCE_COLUMNS, as_json=as_json, empty="")
 
 
-def _classes(agent: AgentVersion) -> set[str]:
+def _classes(agent: "AgentVersion") -> set[str]:
     """The classes that calls of this agent's tools may count in; a cap on others says nothing about it."""
     known = {EVERY, *(f"tool:{tool.name}" for tool in agent.tools)}
     known |= {class_of(cast("Effect", tool.effect), tool.tier) for tool in agent.tools}
@@ -95,20 +103,22 @@ def _classes(agent: AgentVersion) -> set[str]:
 # ── what is remarked when a cap is set ──────────────────────────────────────────────────────────────────────────────
 
 
-async def _limits_nobody(opened: Session, rule: Rule) -> list[str]:
+async def _limits_nobody(database: Database, rule: Rule) -> list[str]:
     """A cap on an agent or a tool whose name is misspelt would limit nobody."""
     doubts = [
-        await doubt(opened.database, "agent", rule.key) if rule.scope == "agent" and rule.key != EVERY else None,
-        await doubt(opened.database, "tool", rule.call_class[5:]) if rule.call_class.startswith("tool:") else None,
+        await doubt(database, "agent", rule.key) if rule.scope == "agent" and rule.key != EVERY else None,
+        await doubt(database, "tool", rule.call_class[5:]) if rule.call_class.startswith("tool:") else None,
     ]
     return [f"for now this limits nobody: {said}" for said in doubts if said]
 
 
-async def _overruled(opened: Session, rule: Rule, tenant: str) -> list[str]:
+async def _overruled(database: Database, rule: Rule, tenant: str) -> list[str]:
     """A tenant's cap above the platform's changes nothing."""
+    from activities.ledger.in_force import in_force
+
     if tenant == EVERY:
         return []
-    others = [_rule_of(row) for row in await SQL["caps_of"].rows(opened.database, tenant=tenant)]
+    others = [_rule_of(row) for row in await SQL["caps_of"].rows(database, tenant=tenant)]
     for each in in_force([*DEFAULTS, *others], rule.key):
         if (each.rule.scope, each.unit, each.rule.call_class, each.rule.period) != (
             rule.scope, rule.unit, rule.call_class, rule.period
@@ -165,7 +175,7 @@ def _row(rule: Rule, row: Any = None) -> dict[str, Any]:
     return {"level": rule.level, **_shown(rule), **{name: found[name] for name in ("tenant", "by", "at")}}
 
 
-def _row_in_force(found: InForce, by: dict[Rule, str]) -> dict[str, Any]:
+def _row_in_force(found: "InForce", by: dict[Rule, str]) -> dict[str, Any]:
     others = [f"{each.level} {each.cap}" for each in found.others]
     return {
         **_shown(found.rule),
@@ -184,7 +194,7 @@ def _source(rule: Rule, by: dict[Rule, str]) -> str:
     return f"{rule.level} ({by[rule]})" if rule in by else rule.level
 
 
-def _order(found: InForce) -> tuple[Any, ...]:
+def _order(found: "InForce") -> tuple[Any, ...]:
     scopes, rule = get_args(Scope), found.rule
     return (scopes.index(rule.scope), rule.call_class != EVERY, rule.call_class, found.unit, rule.period)
 

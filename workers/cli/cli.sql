@@ -12,6 +12,7 @@ WITH page AS (
     FROM runs r
     WHERE (:agent::text IS NULL OR r.agent = :agent) AND (NOT :open_only::boolean OR r.status = 'open')
       AND (:drills::boolean OR NOT starts_with(r.agent, :drill))
+      AND r.opened_at <= coalesce((SELECT l.opened_at FROM runs l WHERE l.run_id = :after), 'infinity')
       AND (:after::text IS NULL
            OR (r.opened_at, r.run_id) < (SELECT l.opened_at, l.run_id FROM runs l WHERE l.run_id = :after))
     ORDER BY r.opened_at DESC, r.run_id DESC LIMIT :most::int
@@ -28,9 +29,26 @@ FROM page p
 CROSS JOIN LATERAL (SELECT count(*) AS waiting FROM approvals q WHERE q.run_id = p.run_id AND q.state = 'open') a
 ORDER BY p.opened_at DESC, p.run_id DESC;
 
+-- name: runs_after
+-- How many of these runs come after one, up to a number.
+SELECT count(*) AS runs FROM (
+    SELECT FROM runs r
+    WHERE (:agent::text IS NULL OR r.agent = :agent) AND (NOT :open_only::boolean OR r.status = 'open')
+      AND (:drills::boolean OR NOT starts_with(r.agent, :drill))
+      AND r.opened_at <= (SELECT z.opened_at FROM runs z WHERE z.run_id = :after)
+      AND (r.opened_at, r.run_id) < (SELECT z.opened_at, z.run_id FROM runs z WHERE z.run_id = :after)
+    LIMIT :most::int) counted;
+
 -- name: drilled
--- How many runs of drills there are.
-SELECT count(*) AS runs FROM runs r WHERE starts_with(r.agent, :drill) AND (NOT :open_only::boolean OR r.status = 'open');
+-- How many runs of drills were left out of a page: those between the end of the page before and its own last run.
+SELECT count(*) AS runs FROM runs r
+WHERE starts_with(r.agent, :drill) AND (NOT :open_only::boolean OR r.status = 'open')
+  AND r.opened_at <= coalesce((SELECT z.opened_at FROM runs z WHERE z.run_id = :after), 'infinity')
+  AND r.opened_at >= coalesce((SELECT z.opened_at FROM runs z WHERE z.run_id = :last), '-infinity')
+  AND (:after::text IS NULL OR
+       (r.opened_at, r.run_id) < (SELECT z.opened_at, z.run_id FROM runs z WHERE z.run_id = :after))
+  AND (:last::text IS NULL OR
+       (r.opened_at, r.run_id) > (SELECT z.opened_at, z.run_id FROM runs z WHERE z.run_id = :last));
 
 -- name: run
 -- One run.

@@ -10,7 +10,7 @@ from activities.storage.database import Database
 from activities.storage.queries import Queries
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.reading import run_id_in, store
-from workflows.contracts.budgets import micros_to_usd
+from workflows.contracts.money import micros_to_usd
 
 SQL = Queries(__file__, "cost.sql")
 

@@ -8,11 +8,10 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from activities.approvals.habits import with_warning
 from activities.approvals.record import SQL
 from workers import keys
 from workers.cli.opened import handle_of, run_id_of, session
-from workers.cli.output import Exit, fail, run, show, table
+from workers.cli.output import Exit, fail, run, show
 from workers.services import Home
 from workers.session import Session
 from workflows.approvals import UNKNOWN_VERDICTS
@@ -90,18 +89,6 @@ def endorse(name: str, value: str, by: str | None, as_json: bool) -> None:
 
     told = run(work())
     show(told, as_json=as_json, text=f"told {told['run_id']}: {told['by']} means {value}")
-
-
-def approvers(days: int, as_json: bool) -> None:
-    """`stanchion approvers`: how people decide; a warning for a yes that nobody can have read."""
-
-    async def work() -> list[dict[str, Any]]:
-        async with session() as opened:
-            return [with_warning(dict(row)) for row in await SQL["approvers"].rows(opened.database, days=days)]
-
-    rows = run(work())
-    columns = ("approver", "decided", "approved", "fast", "median_seconds", "warning")
-    table(rows, columns, as_json=as_json, empty=f"nobody decided anything in {days} days")
 
 
 def _decision(fields: dict[str, Any]) -> Decision:

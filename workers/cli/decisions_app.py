@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.options import By, Json, Reason, Run
+from workers.cli.options import By, Json, Limit, Reason, Run
 
 commands = typer.Typer()
 Approval = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval's id, such as ap-1f2e3d.")]
@@ -12,7 +12,7 @@ Approval = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval'
 
 @commands.command()
 def approvals(
-    most: Annotated[int, typer.Option("--most", "-n", min=1, max=1000, help="How many.")] = 50,
+    most: Limit = 50,
     after: Annotated[str | None, typer.Option(help="Go on after this one, the last of the page before.")] = None,
     json: Json = False,
 ) -> None:
@@ -68,9 +68,9 @@ def approvers(
     days: Annotated[int, typer.Option(min=1, max=3650, help="How far to look back.")] = 30, json: Json = False
 ) -> None:
     """Show how people decide, and who says yes faster than anyone can read."""
-    from workers.cli import decisions
+    from workers.cli import questions
 
-    decisions.approvers(days, json)
+    questions.approvers(days, json)
 
 
 @commands.command()

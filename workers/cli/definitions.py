@@ -1,4 +1,4 @@
-"""`agents ls|add|show|schema`."""
+"""`agents add|show|schema`."""
 
 import json
 import os
@@ -10,21 +10,9 @@ from activities.agents.definition import json_schema
 from activities.agents.versions import Agents, AgentVersion, from_file
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
-from workers.cli.opened import session
 from workers.cli.output import run, say, show, table
+from workers.cli.reading import store
 from workers.cli.targets import doubt
-
-
-def ls(as_json: bool) -> None:
-    """`stanchion agents ls`."""
-
-    async def work() -> list[AgentVersion]:
-        async with session() as opened:
-            return await Agents(opened.database).all()
-
-    rows = [_row(agent) for agent in run(work())]
-    columns = ("name", "version", "model", "mode", "tools", "description")
-    table(rows, columns, as_json=as_json, empty="no agents yet; `stanchion agents add FILE` registers one")
 
 
 def add(file: str, as_json: bool) -> None:
@@ -33,9 +21,9 @@ def add(file: str, as_json: bool) -> None:
 
     async def work() -> tuple[AgentVersion, list[str | None]]:
         agent = from_file(Path(file))
-        async with session() as opened:
-            published = await Agents(opened.database).publish(agent)
-            return published, [await doubt(opened.database, "agent", name) for name in agent.definition.delegates]
+        async with store() as database:
+            published = await Agents(database).publish(agent)
+            return published, [await doubt(database, "agent", name) for name in agent.definition.delegates]
 
     published, doubts = run(work())
     for said in filter(None, doubts):
@@ -48,8 +36,8 @@ def show_agent(name: str, as_json: bool) -> None:
     """`stanchion agents show`."""
 
     async def work() -> AgentVersion:
-        async with session() as opened:
-            return await Agents(opened.database).current(name)
+        async with store() as database:
+            return await Agents(database).current(name)
 
     agent = run(work())
     tools = [

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workflows.contracts.budgets import micros_to_usd
+from workflows.contracts.money import micros_to_usd
 
 MARKS = {"allow": "+", "ask": "?", "deny": "x"}
 

@@ -18,7 +18,8 @@ from activities.rehearsal.trial import graduate as tried
 from activities.storage.database import Database
 from workers import keys
 from workers.cli.output import Exit, fail, run, say, show, table
-from workers.cli.policies import database, import_from_here
+from workers.cli.policies import import_from_here
+from workers.cli.reading import store
 from workers.services import Home
 from workers.settings import from_environment
 
@@ -32,7 +33,7 @@ def graduate(agent: str, tenant: str, least: int, by: str | None, as_json: bool)
     unsigned = from_environment().dangerously_accept_unsigned_decisions
 
     async def work() -> tuple[Found, Proposal | None, str | None]:
-        async with database() as opened:
+        async with store() as opened:
             current = await Agents(opened).current(agent)
             proposals = _proposals(opened)
             asked = await proposals.approvals(agent, tenant)
@@ -66,11 +67,11 @@ def proposals(proposal_id: str | None, as_json: bool) -> None:
     """`stanchion policy proposals`: all of them, or one whole."""
 
     async def every() -> list[dict[str, Any]]:
-        async with database() as opened:
+        async with store() as opened:
             return await _proposals(opened).all()
 
     async def one(wanted: str) -> tuple[Proposal, AgentVersion]:
-        async with database() as opened:
+        async with store() as opened:
             found = await _proposals(opened).find(wanted)
             return found, await Agents(opened).version(found.version)
 
@@ -96,7 +97,7 @@ def accept(proposal_id: str, by: str | None, as_json: bool) -> None:
     import_from_here()
 
     async def work() -> tuple[Proposal, AgentVersion]:
-        async with database() as opened:
+        async with store() as opened:
             try:
                 return await _proposals(opened).accept(proposal_id, _hand(by))
             except ProposalRefused as error:

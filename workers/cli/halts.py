@@ -203,31 +203,6 @@ def _lift(
         raise SystemExit(int(Exit.REFUSED))
 
 
-def ls(as_json: bool) -> None:
-    """`stanchion halts`."""
-
-    async def work() -> list[dict[str, Any]]:
-        async with store() as database:
-            return [_row(halt) for halt in await Halts(database).active()]
-
-    columns = ("halt", "scope", "target", "by", "proof", "reason", "at", "lift_ordered_by")
-    table(run(work()), columns, as_json=as_json, empty="no halt is in force")
-
-
-def _row(halt: Halt) -> dict[str, Any]:
-    notice = halt.notice
-    return {
-        "halt": notice.halt_id,
-        "scope": notice.scope,
-        "target": notice.target,
-        "by": notice.by,
-        "proof": halt.proof,
-        "reason": notice.reason,
-        "at": halt.at,
-        "lift_ordered_by": list(halt.lift_ordered_by),
-    }
-
-
 async def _tell_lifted(database: Database, lifted: list[HaltNotice], by: str) -> None:
     if not lifted:
         return

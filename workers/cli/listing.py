@@ -9,8 +9,9 @@ from activities.drills import AGENT as DRILL
 from activities.storage.database import Database
 from workers.cli.events import line_of
 from workers.cli.lines import by_line
-from workers.cli.output import run, say, say_next, show, table
+from workers.cli.output import COUNTED, run, say, say_next, show, table
 from workers.cli.reading import SQL, run_id_in, store
+from workers.cli.web_ui import web_ui_of
 
 POLL_SECONDS = 0.3
 
@@ -19,16 +20,23 @@ def ls(agent: str | None, open_only: bool, drills: bool, most: int, after: str |
     """`stanchion ls`."""
     drills = drills or agent is not None
 
-    async def work() -> tuple[list[Any], int]:
+    async def work() -> tuple[list[Any], int, int]:
         async with store() as database:
             which = {"open_only": open_only, "drill": DRILL}
-            last = None if after is None else await run_id_in(database, after)
-            found = await SQL["runs"].rows(database, agent=agent, drills=drills, most=most, after=last, **which)
-            row: Any = None if drills else await SQL["drilled"].row(database, **which)
-            return found, row["runs"] if row else 0
+            start = None if after is None else await run_id_in(database, after)
+            found = await SQL["runs"].rows(database, agent=agent, drills=drills, most=most, after=start, **which)
+            more, end = 0, found[-1]["run_id"] if len(found) == most else None
+            if end is not None:
+                rest = {"agent": agent, "drills": drills, "most": COUNTED, "after": end}
+                more = (await SQL["runs_after"].rows(database, **rest, **which))[0]["runs"]
+            left_out = 0
+            if not drills:
+                bounds = {"after": start, "last": end if more else None}
+                left_out = (await SQL["drilled"].rows(database, **bounds, **which))[0]["runs"]
+            return found, more, left_out
 
     columns = ("run_id", "status", "steps", "approvals", "tenant", "opened_at")
-    found, left_out = run(work())
+    found, more, left_out = run(work())
     rows = [dict(row) for row in found]
     if left_out:
         say(f"{left_out} decoys of drills are left out; --drills lists them too")
@@ -38,7 +46,7 @@ def ls(agent: str | None, open_only: bool, drills: bool, most: int, after: str |
         as_json=as_json,
         empty='no runs yet; `stanchion run it-support "…"` starts one',
     )
-    say_next("ls", rows, "run_id", most)
+    say_next(rows, "run_id", more)
 
 
 def show_run(name: str, as_json: bool) -> None:
@@ -73,7 +81,7 @@ async def _describe(name: str) -> dict[str, Any]:
         data = dict(row) | {
             "budget": json.loads(row["budget"]),
             "outcome": json.loads(row["outcome"]) if row["outcome"] else None,
-            "web_ui": None,
+            "web_ui": web_ui_of(run_id),
             "calls": [dict(call) for call in await SQL["calls"].rows(database, run_id=run_id)],
             "children": [dict(c) for c in await SQL["children"].rows(database, run_id=run_id)],
             "rollbacks": [dict(b) for b in await SQL["rollbacks"].rows(database, run_id=run_id)],

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
+COUNTED = 100_000  # rows after a page that are counted: of more than that nobody needs the number
 
 
 class Exit(IntEnum):
@@ -58,10 +59,10 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def say_next(command: str, rows: Sequence[Mapping[str, Any]], column: str, most: int) -> None:
-    """Say how to get the next page, if this one is full. The rows are in the order of the list."""
-    if len(rows) == most:
-        say(f"the first {most} are shown; `stanchion {command} --after {rows[-1][column]}` goes on from here")
+def say_next(rows: Sequence[Mapping[str, Any]], column: str, more: int) -> None:
+    """Say how many rows come after this page, if any do, and what shows them. The rows are in the order of the list."""
+    if more:
+        say(f"… and {more:,}{' or more' if more >= COUNTED else ''} more: --after {rows[-1][column]}")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -83,6 +84,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _explained(error: Exception) -> tuple[str, Exit]:
+    if "temporalio" not in sys.modules:  # then it is no error of Temporal's
+        raise error
     from temporalio.service import RPCError, RPCStatusCode
 
     if isinstance(error, RPCError):

@@ -38,9 +38,9 @@ def principals_add(
 @principals.command("list")
 def principals_list(tenant: OfTenant = None, json: Json = False) -> None:
     """List who is registered."""
-    from workers.cli import principals as body
+    from workers.cli import registered
 
-    body.ls(tenant, json)
+    registered.principals(tenant, json)
 
 
 @principals.command("revoke")
@@ -84,9 +84,9 @@ def keys_add(
 @keys.command("list")
 def keys_list(tenant: OfTenant = None, json: Json = False) -> None:
     """List the registered keys."""
-    from workers.cli import principals as body
+    from workers.cli import registered
 
-    body.list_keys(tenant, json)
+    registered.keys(tenant, json)
 
 
 @keys.command("revoke")

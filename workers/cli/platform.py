@@ -10,13 +10,10 @@ from activities.storage.migrate import schema_status
 from workers import logs
 from workers.bootstrap import bootstrap as prepare
 from workers.cli.output import Exit, fail, run, say, show
-from workers.cli.reading import NOT_UP
 from workers.controls import look_at_controls
-from workers.database import prepare_database
 from workers.doctor import diagnose
 from workers.serve import leave, serve, stop_on_signals
-from workers.services import Home, PostgresUnreachable
-from workers.services.postgres import find_postgres_url
+from workers.services import Home
 from workers.session import connect
 from workers.settings import from_environment
 from workers.up import Address, up_detached
@@ -101,28 +98,3 @@ def worker(roles: str) -> None:
 
     run(work())
     leave(0)
-
-
-def db_upgrade(as_json: bool) -> None:
-    """`stanchion db upgrade`."""
-    applied = [f"{m.version:04d}_{m.name}" for m in run(prepare_database(_database_url()))]
-    show({"applied": applied}, as_json=as_json, text=f"applied: {', '.join(applied) or 'nothing was missing'}")
-
-
-def db_status(as_json: bool) -> None:
-    """`stanchion db status`: exit code 1 if migrations are missing."""
-    applied, known = run(schema_status(_database_url()))
-    show({"applied": applied, "known": known}, as_json=as_json, text=f"{applied} of {known} migrations applied")
-    raise SystemExit(int(Exit.OK if applied == known else Exit.RUN_FAILED))
-
-
-def db_url() -> None:
-    """`stanchion db url`."""
-    print(_database_url())
-
-
-def _database_url() -> str:
-    url = find_postgres_url(Home.locate(), from_environment().database_url)
-    if url is None:
-        fail(str(PostgresUnreachable(f"no Postgres: {NOT_UP}")), Exit.UNREACHABLE)
-    return url

@@ -67,25 +67,25 @@ def demo(json: Json = False) -> None:
 @db.command("upgrade")
 def db_upgrade(json: Json = False) -> None:
     """Apply the migrations that are missing."""
-    from workers.cli import platform
+    from workers.cli import db as body
 
-    platform.db_upgrade(json)
+    body.upgrade(json)
 
 
 @db.command("status")
 def db_status(json: Json = False) -> None:
     """How many migrations are applied, of how many."""
-    from workers.cli import platform
+    from workers.cli import db as body
 
-    platform.db_status(json)
+    body.status(json)
 
 
 @db.command("url")
 def db_url() -> None:
     """Print the database's URL, password included, for other tools."""
-    from workers.cli import platform
+    from workers.cli import db as body
 
-    platform.db_url()
+    body.url()
 
 
 @commands.command()

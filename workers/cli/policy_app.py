@@ -45,9 +45,9 @@ def policy_show(
     json: Json = False,
 ) -> None:
     """Print a policy."""
-    from workers.cli import policies
+    from workers.cli import registered
 
-    policies.show_policy(scope, version, json)
+    registered.policy(scope, version, json)
 
 
 @policy.command("ls")

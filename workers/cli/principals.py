@@ -1,4 +1,4 @@
-"""`principals add|list|revoke` and `keys new|add|list|revoke`: who may answer, and with which keys."""
+"""`principals add|revoke` and `keys new|add|revoke`: who may answer, and with which keys."""
 
 import getpass
 from collections.abc import AsyncIterator
@@ -9,10 +9,8 @@ from activities.identity.principals import Key, Principals, Registered
 from activities.identity.signatures import decode_public, encode_public
 from workers import keys as private_keys
 from workers.cli.opened import session
-from workers.cli.output import Exit, fail, run, show, table
+from workers.cli.output import Exit, fail, run, show
 from workers.services import Home
-
-NOBODY = "nobody is registered yet; `stanchion principals add NAME --role ROLE` registers a person"
 
 
 def add(
@@ -33,18 +31,6 @@ def add(
     having = ", ".join(row["roles"]) or "no role"
     with_key = f" and key {registered.key}" if registered else ""
     show(row, as_json=as_json, text=f"{row['name']} may answer in {_where(row['tenant'])}, with {having}{with_key}")
-
-
-def ls(tenant: str | None, as_json: bool) -> None:
-    """`stanchion principals list`."""
-
-    async def work() -> list[Registered]:
-        async with _principals() as principals:
-            return await principals.all(tenant)
-
-    rows = [_person_row(person) for person in run(work())]
-    columns = ("name", "tenant", "roles", "slack_user", "added_by", "added_at", "revoked_at")
-    table(rows, columns, as_json=as_json, empty=NOBODY)
 
 
 def revoke(name: str, tenant: str, as_json: bool) -> None:
@@ -102,18 +88,6 @@ def add_key(public: str, name: str | None, surface: bool, tenant: str, by: str |
 
     row = _key_row(run(work()))
     show(row, as_json=as_json, text=f"key {row['key']} counts in {_where(row['tenant'])}")
-
-
-def list_keys(tenant: str | None, as_json: bool) -> None:
-    """`stanchion keys list`."""
-
-    async def work() -> list[Key]:
-        async with _principals() as principals:
-            return await principals.keys(tenant)
-
-    columns = ("key", "kind", "principal", "tenant", "added_by", "added_at", "revoked_at")
-    rows = [_key_row(key) for key in run(work())]
-    table(rows, columns, as_json=as_json, empty="no keys yet; `stanchion keys new NAME` makes one")
 
 
 def revoke_key(key: str, as_json: bool) -> None:

@@ -16,8 +16,8 @@ from activities.rehearsal.whatif import whatif as asked
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from workers.cli.output import Exit, fail, run, say, show, table
-from workers.cli.policies import database, import_from_here, text_of
-from workers.cli.reading import SQL, RunNotFound
+from workers.cli.policies import import_from_here, text_of
+from workers.cli.reading import SQL, RunNotFound, store
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 SHOWN = 60  # characters of a call's arguments
@@ -48,7 +48,7 @@ def test(file: str, policy: str | None, money_floor: int, in_force: bool, as_jso
 
 
 async def _in_force(tenants: list[str]) -> dict[str, Effective]:
-    async with database() as opened:
+    async with store() as opened:
         return {tenant: await Policies(opened).effective(tenant) for tenant in tenants}
 
 
@@ -96,7 +96,7 @@ def whatif(
     import_from_here()
 
     async def work() -> Answer:
-        async with database() as opened:
+        async with store() as opened:
             return await asked(opened, proposed, chosen, lambda done: say(f"{done} calls judged"))
 
     answer = run(work())
@@ -172,7 +172,7 @@ def report(name: str, as_json: bool) -> None:
     """`stanchion policy report`: of an agent, or else of a run."""
 
     async def work() -> Report:
-        async with database() as opened:
+        async with store() as opened:
             if await is_agent(opened, name):
                 return await observed(opened, agent=name)
             return await observed(opened, run_id=await _run_of(opened, name))

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workers.cli.options import By, HaltAgent, HaltFleet, HaltRun, HaltTenant, HaltTool, Json, Reason, Run
+from workers.cli.options import By, HaltAgent, HaltFleet, HaltRun, HaltTenant, HaltTool, Json, Limit, Reason, Run
 
 commands = typer.Typer()
 
@@ -39,7 +39,7 @@ def ls(
     agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Only runs that are not over.")] = False,
     drills: Annotated[bool, typer.Option("--drills", help="The decoys of drills, too.")] = False,
-    most: Annotated[int, typer.Option("--most", "-n", min=1, max=1000, help="How many.")] = 20,
+    most: Limit = 50,
     after: Annotated[str | None, typer.Option(help="Go on after this run, the last one of the page before.")] = None,
     json: Json = False,
 ) -> None:

@@ -43,11 +43,13 @@ def halts_(
     json: Json = False,
 ) -> None:
     """List the halts in force, or lift one of them."""
-    from workers.cli import halts
-
     if lift is not None:
+        from workers.cli import halts
+
         return halts.lift_one(lift, by, json)
-    halts.ls(json)
+    from workers.cli import registered
+
+    registered.halts(json)
 
 
 @commands.command()

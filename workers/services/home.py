@@ -6,13 +6,13 @@ Nothing in here starts or stops anything.
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from activities.errors import Permanent
 from workers.services.processes import created_at, is_alive
@@ -28,22 +28,35 @@ class ServiceUnavailable(Permanent):
     """A service that Stanchion needs is not there."""
 
 
-class Record(BaseModel):
+@dataclass(frozen=True)
+class Record:
     """What we started: enough to find it, to talk to it, and to end exactly it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")  # a record of another version still reads
 
     pid: int
     created: float  # seconds since the epoch, as the operating system tells it
     serves: str  # the file or folder it serves, which is also one of its arguments
     address: str  # Temporal: host:port; Postgres: a URL
-    details: dict[str, str] = {}
+    details: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pid: int, serves: Path, address: str, details: Mapping[str, str] | None = None) -> "Record":
         """The record of a process that was started just now. One that died already is recorded as dead."""
         created = created_at(pid) or 0.0
         return cls(pid=pid, created=created, serves=str(serves), address=address, details=dict(details or {}))
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Record":
+        """The record that `write` stored; fields of another version are ignored. Raises ValueError."""
+        found: Any = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("a record is a JSON object")
+        pid, created, details = found.get("pid"), found.get("created"), found.get("details", {})
+        serves, address = found.get("serves"), found.get("address")
+        if not (isinstance(pid, int) and isinstance(created, int | float) and isinstance(details, dict)):
+            raise ValueError("a record has a pid, a time and details")
+        if not all(isinstance(text, str) for text in (serves, address, *details.values())):
+            raise ValueError("a record's places and details are text")
+        return cls(pid, float(created), str(serves), str(address), details)
 
     def is_alive(self) -> bool:
         """Whether that very process still runs; another one with its pid is not it."""
@@ -87,8 +100,8 @@ class Home:
     def read(self, service: str) -> Record | None:
         """The record of `service`; None when there is none, or one that cannot be read."""
         try:
-            return Record.model_validate_json(self._record_file(service).read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValidationError):
+            return Record.from_json(self._record_file(service).read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
     def living(self, service: str) -> Record | None:
@@ -100,7 +113,7 @@ class Home:
         """Store the record in one piece: a reader sees the old one or the new one."""
         handle, draft = tempfile.mkstemp(dir=self.root, prefix=f".{service}-")
         with os.fdopen(handle, "w") as file:
-            file.write(record.model_dump_json(indent=2))
+            file.write(json.dumps(asdict(record), indent=2))
         Path(draft).replace(self._record_file(service))
 
     def forget(self, service: str) -> None:

@@ -84,8 +84,10 @@ async def ensure_postgres(
 
 def find_postgres_url(home: Home, database_url: str | None) -> str | None:
     """The URL given, or that of this home's living server; starts and asks nothing."""
+    if database_url:
+        return database_url
     record = home.living(SERVICE)
-    return database_url or (record.address if record else None)
+    return record.address if record else None
 
 
 async def reach(url: str, *, timeout: float = EXTERNAL_SECONDS) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from workflows.contracts.base import Frozen, Whole
+from workflows.contracts.money import MICROS as MICROS
+from workflows.contracts.money import micros_to_usd as micros_to_usd
 
-MICROS = 1_000_000
 USD_MAX = 1_000_000_000  # a typing error, not a budget, beyond it
 # Decimal() alone would also take "1e3", "1_000", " 1 " and the digits of other scripts, and round what is too long.
 _USD = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
@@ -24,13 +25,6 @@ def usd_to_micros(value: Any) -> int:
     if not 0 <= amount <= USD_MAX:
         raise ValueError(f"usd must be between 0 and {USD_MAX}")
     return int(amount * MICROS)
-
-
-def micros_to_usd(micros: int) -> str:
-    """A decimal string with at least two decimals, for people: 1_500_000 -> "1.50", 123 -> "0.000123"."""
-    whole, fraction = divmod(micros, MICROS)
-    digits = f"{fraction:06d}".rstrip("0").ljust(2, "0")
-    return f"{whole}.{digits}"
 
 
 def _checked_usd(value: Any) -> str:
