@@ -1,4 +1,4 @@
-"""The page of a run in the Web UI, without the Temporal client where this home's own server is the only one named."""
+"""Finds the page of a run in the Web UI; for this home's own server, without the Temporal client."""
 
 import os
 from pathlib import Path
