@@ -164,10 +164,14 @@ async def work(
     ready: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
-    """Be one worker process until `stop` is set: registered, so that its death is noticed, and noticing others'."""
+    """Be one worker process until `stop` is set: registered, so that its death is noticed, and noticing others'.
+
+    A worker of workflows alone never connects to Postgres: if it dies, its runs go on after Temporal's time-outs.
+    """
     workers = make_workers(client, settings, parts, roles, **options)
-    queues = [worker.task_queue for worker in workers]
-    await parts.session.start(queues, Takeover(client, parts.database, parts.session.worker_id).of)
+    if set(roles) != {"workflow"}:
+        queues = [worker.task_queue for worker in workers]
+        await parts.session.start(queues, Takeover(client, parts.database, parts.session.worker_id).of)
     await run_workers(workers, stop, ready)
 
 
