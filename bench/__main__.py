@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import cli, history, ledger, long, parked, policy, results, resume, settle, step, throughput
+from bench import cli, history, ledger, long, parked, policy, results, resume, settle, start, step, throughput
 from bench.results import Line
 from bench.site import Site, say, site
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "settle": settle.measure,
     "ledger": ledger.measure,
     "history": history.measure,
+    "start": start.measure,
     "step": step.measure,
     "throughput": throughput.measure,
     "long": long.measure,

@@ -20,6 +20,7 @@ from bench.site import OURS as STANCHION
 KINDS = (STANCHION, BARE, COMMITTING)
 ROUNDS = 3
 FOREIGN = (CORE, SDK, LOOP, SQL_DRIVER, JSON, LOGS, ELSEWHERE)
+POLLS = frozenset(("active", "SELECT 1"))  # sent by the clock, not by the step: for halts, and for the pool
 WARM = 20  # steps, so that connections, prepared statements and imports are not in the figures
 
 
