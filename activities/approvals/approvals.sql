@@ -90,7 +90,6 @@ FROM approvals a
 JOIN runs r USING (run_id)
 LEFT JOIN reviews v USING (approval_id)
 WHERE a.state = 'open'
-  AND a.requested_at >= coalesce((SELECT l.requested_at FROM approvals l WHERE l.approval_id = :after), '-infinity')
   AND (:after::text IS NULL
        OR (a.requested_at, a.approval_id) > (SELECT l.requested_at, l.approval_id FROM approvals l
                                              WHERE l.approval_id = :after))

@@ -12,7 +12,6 @@ WITH page AS (
     FROM runs r
     WHERE (:agent::text IS NULL OR r.agent = :agent) AND (NOT :open_only::boolean OR r.status = 'open')
       AND (:drills::boolean OR NOT starts_with(r.agent, :drill))
-      AND r.opened_at <= coalesce((SELECT l.opened_at FROM runs l WHERE l.run_id = :after), 'infinity')
       AND (:after::text IS NULL
            OR (r.opened_at, r.run_id) < (SELECT l.opened_at, l.run_id FROM runs l WHERE l.run_id = :after))
     ORDER BY r.opened_at DESC, r.run_id DESC LIMIT :most::int
