@@ -231,12 +231,26 @@ async def test_a_policy_that_takes_too_long_denies(door: Door, made: Any, monkey
     limit, asked = 0.2, cedarpy.is_authorized
 
     def slow(*given: Any) -> Any:
-        until = time.monotonic() + limit
-        while time.monotonic() < until:
+        until = time.thread_time() + limit
+        while time.thread_time() < until:
             pass
         return asked(*given)
 
     call = await made(door)
     monkeypatch.setattr(judging, "POLICY_SECONDS", limit)
     monkeypatch.setattr(cedar, "is_authorized", slow)
+    await assert_denied(door, call, "policy.slow")
+
+
+@BOTH
+async def test_a_policy_that_waits_for_something_denies(door: Door, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = cedarpy.is_authorized
+
+    def hanging(*given: Any) -> Any:
+        time.sleep(0.2)
+        return asked(*given)
+
+    call = await made(door)
+    monkeypatch.setattr(judging, "POLICY_SECONDS", 0.2 / judging.BUSY)
+    monkeypatch.setattr(cedar, "is_authorized", hanging)
     await assert_denied(door, call, "policy.slow")

@@ -103,7 +103,7 @@ async def test_the_store_going_away_between_two_reads_is_no_yes(
 @pytest.mark.parametrize("table", ["policy_heads", "policies", "endorsements"])
 async def test_a_table_that_is_gone_is_no_yes(door: Door, made: Any, table: str) -> None:
     call = await made(door)
-    await door.execute(f"ALTER TABLE {table} RENAME TO gone")
+    await door.execute(f"DROP TABLE {table} CASCADE")
     with pytest.raises(SchemaMissing):
         await door.another().call(call)
     assert (call.happened, await door.value("SELECT count(*) FROM effects")) == (0, 0)
