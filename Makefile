@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+SOURCES := workflows activities workers agents tests bench
 JOBS ?= auto
 MINUTES ?= 10
 PARALLEL = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
@@ -20,7 +21,9 @@ help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | while IFS='|' read -r name text; do \
 		printf '  make %-13s %s\n' "$$name" "$$text"; done
 
+# Compiled here, because where PYTHONDONTWRITEBYTECODE is set every command would compile everything it imports anew.
 setup: $(STAMP) ## Make .venv with everything in it (again only when a requirement changed)
+	@$(BIN)/python -m compileall -q $(SOURCES) || true
 
 demo: setup ## Bring everything up and run the demo agent
 	@echo "==> stanchion demo"
@@ -78,7 +81,8 @@ clean: ## Stop the services; remove .venv and caches (.stanchion, with the data 
 # The stamp is written last: a set-up that was cut half-way begins again.
 $(STAMP): pyproject.toml requirements/dev.txt requirements/setup.txt $(BIN)/uv
 	@echo "==> Installing requirements/dev.txt into $(VENV), hashes checked"
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/setup.txt requirements/dev.txt \
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
+		requirements/setup.txt requirements/dev.txt \
 		|| { echo "==> uv could not; trying pip, which knows other proxies and certificates"; \
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements/setup.txt -r requirements/dev.txt; }
 	@echo "==> Installing the project, editable"
