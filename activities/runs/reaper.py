@@ -43,8 +43,8 @@ class Reaper:
 
     async def reap(self, client: Client, close: Close) -> ReapReport:
         """Close every dead run with the reason. Raises StoreUnavailable; a Temporal that is away raises RPCError."""
-        last: Any = await SQL["last_pass"].row(self._database)
-        since = (last["at"] or datetime.now(UTC) - FURTHEST) - LOOK_BACK
+        last: Any = await SQL["last_pass"].row(self._database)  # None where no run is open
+        since = ((last and last["at"]) or datetime.now(UTC) - FURTHEST) - LOOK_BACK
         suspects = [row["run_id"] for row in await SQL["to_check"].rows(self._database, most=self._batch)]
         suspects += [run_id for run_id in await self._closed_since(client, since) if run_id not in suspects]
         closed = [run_id for run_id in suspects if await self._closed(client, run_id, close)]
