@@ -57,8 +57,3 @@ WHERE r.status = 'open'
   AND NOT EXISTS (SELECT FROM approvals a WHERE a.run_id = r.run_id AND a.state = 'open' AND a.about <> 'endorse')
   AND NOT EXISTS (SELECT FROM effects e WHERE e.run_id = r.run_id AND e.state = 'waiting' AND e.wait_until > now())
 ORDER BY r.opened_at DESC;
-
--- name: alive
--- Workers that hold their lock, and those that are taken for dead and not looked after yet.
-SELECT worker_id, started_at, queues, worker_is_connected(number) AS is_connected FROM workers WHERE gone_at IS NULL
-ORDER BY started_at;

@@ -50,6 +50,7 @@ class WorkerSession:
         self._queues: Sequence[str] = ()
         self._died: Died | None = None
         self._held = asyncio.Event()
+        self.sessions = 0  # how many it has had: after the first one, the others may have lost theirs too
         self._task: asyncio.Task[None] | None = None
         self._looking_after: dict[str, asyncio.Task[None]] = {}
 
@@ -86,21 +87,21 @@ class WorkerSession:
                 await connection.close(timeout=ANSWER_SECONDS)
 
     async def _keep(self) -> None:
-        failures, is_first = 0, True
+        failures = 0
         while True:
+            before = self.sessions
             try:
-                await self._one_session(is_first)
+                await self._one_session()
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-                if self._held.is_set() or not failures:
+                if self.sessions > before or not failures:
                     log.warning("session.lost", reason=str(error) or type(error).__name__)
             except Exception:
                 log.exception("session.failed")
-            failures = 0 if self._held.is_set() else failures + 1
-            is_first = is_first and not self._held.is_set()
+            failures = 0 if self.sessions > before else failures + 1  # a lost connection has cleared `_held` already
             self._held.clear()
             await asyncio.sleep(RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)])
 
-    async def _one_session(self, is_first: bool) -> None:
+    async def _one_session(self) -> None:
         """Hold the lock and look for deaths until the connection is lost."""
         connection = await asyncpg.connect(
             self._url, timeout=ANSWER_SECONDS, server_settings={"application_name": "stanchion worker", **KEEPALIVE}
@@ -112,7 +113,7 @@ class WorkerSession:
             began, missing = time.monotonic(), frozenset[str]()
             while not connection.is_closed():
                 rows = await self._ask(connection, "unconnected", worker_id=self.worker_id)
-                settled = is_first or time.monotonic() - began > SETTLE_SECONDS
+                settled = self.sessions == 1 or time.monotonic() - began > SETTLE_SECONDS
                 now = frozenset(row["worker_id"] for row in rows if row["server_seconds"] > SETTLE_SECONDS)
                 for worker_id in (now & missing) if settled else ():
                     self._look_after(worker_id)
@@ -131,6 +132,7 @@ class WorkerSession:
             await self._ask(connection, "replace", pid=row["backend_pid"])
             return False
         await self._ask(connection, "held", worker_id=self.worker_id)
+        self.sessions += 1
         self._held.set()
         return True
 

@@ -179,6 +179,7 @@ async def test_a_worker_whose_session_is_cut_is_back_before_anyone_takes_it_for_
 
     await eventually(back, "it has a session again")
     assert other.may_claim and recorder.dead == []
+    assert (first.sessions, other.sessions) == (2, 1)  # the first one now waits before it takes others for dead
 
 
 async def test_a_worker_without_a_session_claims_nothing(systems: Callable[..., Stanchion]) -> None:
