@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
 from temporalio.client import Client
+from temporalio.worker._workflow import _WorkflowWorker
 
 from tests.harness import databases
 from tests.harness.door import Door
@@ -44,9 +45,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 TESTS = Path(__file__).parent
 HOMES = pytest.StashKey[Path]()  # the folder of the state folders of this run, those of all its processes
-# Folders whose tests kill, bring up servers, or share a system that is costly to make: slow, and one after the other in
-# one process, so that no more than one of each kind loads the machine.
-LANES = ("acceptance", "attacks", "crash", "disasters")
+SLOW = ("acceptance", "attacks", "crash", "disasters")  # folders whose tests kill, or bring up servers
+SHARED = ("attacks",)  # folders whose tests share what is costly to make: one process runs them all
 
 # A test must never act on what the person who runs it has configured.
 OTHERS = frozenset(("DATABASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"))
@@ -58,11 +58,27 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
+def _be_patient(seconds: float) -> None:
+    """Have workers of this process take a workflow for deadlocked after `seconds` only.
+
+    The SDK's two are too short where a test process, a Temporal and a Postgres share a core with others like them: it
+    would fail the task, and leave the interrupted thread in whatever it was doing.
+    """
+    original = _WorkflowWorker.__init__
+
+    def patient(self: Any, **given: Any) -> None:
+        original(self, **given)
+        self._deadlock_timeout_seconds = seconds
+
+    _WorkflowWorker.__init__ = patient  # type: ignore[method-assign]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Know where this run keeps its servers. One that is told to end stops them, as one that is interrupted does."""
     given = getattr(config, "workerinput", {}).get("homes")
     # A folder of our own: pytest clears away its older ones while other sessions may still use theirs.
     config.stash[HOMES] = Path(given or tempfile.mkdtemp(prefix="stanchion-"))
+    _be_patient(60.0)
     if not given:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -82,14 +98,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[HOMES], ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of LANES."""
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        if folder in LANES:
-            item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group(folder))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of SLOW and SHARED. Here, because xdist reads the groups as soon as all tests are collected."""
+    folder = item.path.relative_to(TESTS).parts[0]
+    if folder in SLOW:
+        item.add_marker(pytest.mark.slow)
+    if folder in SHARED:
+        item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.hookimpl(wrapper=True)

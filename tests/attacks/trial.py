@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner
 
@@ -118,7 +118,7 @@ class Trials:
         """Answer what is asked, lift a pause, and stop a run that was let go on often enough."""
         try:
             status = await handle.query("status")
-        except RPCError as error:
+        except (RPCError, WorkflowQueryFailedError) as error:
             if is_unanswered(error):
                 return  # the next look asks again
             raise

@@ -211,7 +211,7 @@ async def _nobody(worker_id: str) -> None:
 
 
 async def test_a_restart_of_postgres_makes_nobody_dead(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
+    home = Home(tmp_path / ("deep" * 20) / "home")  # its socket has a folder of its own, and the same one again
     home.prepare()
     postgres = await ensure_postgres(home, None, lambda line: None)
     await prepare_database(postgres.url)

