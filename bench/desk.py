@@ -7,11 +7,11 @@ from typing import Any
 
 from activities.agents.definition import AgentDefinition
 from activities.agents.versions import AgentVersion, resolve
-from activities.gateway.checks import Candidate, Surroundings
-from activities.gateway.evidence import EvidenceReader
+from activities.gateway.evaluation.checks import Candidate, Surroundings
+from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.model.provider import Text, ToolCall, ToolResult
-from activities.policy.cedar import load
-from activities.policy.store import DEFAULT, Effective
+from activities.policy.cedar.policy import load
+from activities.policy.cedar.store import DEFAULT, Effective
 from activities.rehearsal.cases import as_planned
 from activities.storage.canonical import canonical_json
 from activities.storage.transcript import Row, Transcripts

@@ -5,10 +5,10 @@ from statistics import median, quantiles
 from typing import Any
 from unittest.mock import patch
 
-from activities.gateway.checks import judge
-from activities.gateway.evidence import EvidenceReader
-from activities.policy.store import Effective
-from activities.policy.verdicts import Allow
+from activities.gateway.evaluation.checks import judge
+from activities.gateway.evaluation.evidence import EvidenceReader
+from activities.policy.cedar.store import Effective
+from activities.policy.engine.verdicts import Allow
 from bench.desk import MAIL, REPORT, TEAM, Decision, Read, decision, transcript
 from bench.results import Line
 from bench.site import Site

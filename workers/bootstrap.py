@@ -1,9 +1,9 @@
 """What a Temporal and a Postgres must hold before a worker starts. Starts nothing; safe to repeat, also at once."""
 
 from activities.agents.versions import Agents, AgentVersion
+from workers.cli_connection import Session
 from workers.database import prepare_database
 from workers.services import Progress, register_search_attributes
-from workers.session import Session
 from workers.settings import Settings
 from workers.shipped import prepare_shipped, publish_shipped
 from workflows.search import SEARCH_ATTRIBUTES

@@ -1,6 +1,6 @@
 """What a database must hold before a worker starts: the tables, and a policy for everyone."""
 
-from activities.policy.store import install_default
+from activities.policy.cedar.store import install_default
 from activities.storage.database import Database
 from activities.storage.migrate import Migration, upgrade
 

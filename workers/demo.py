@@ -15,9 +15,9 @@ from temporalio.service import RPCError
 
 from activities.agents.versions import Agents
 from activities.drills.drill import Drills, NotReady
-from activities.drills.measure import in_words
+from activities.drills.figures import in_words
 from workers import keys
-from workers.cli.reading import SQL
+from workers.cli.database_session import SQL
 from workers.demo_stage import QUEUE, DemoFailed, Handle, Stage
 from workers.demo_summary import Attack, Install, Reset, Summary
 from workers.services import Home, Progress

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 from temporalio.client import WorkflowHandle
 
 from activities.errors import Permanent
-from workers.cli.events import line_of
-from workers.cli.reading import SQL
+from workers.cli.database_session import SQL
+from workers.cli.runs.event_lines import line_of
+from workers.cli_connection import Session
 from workers.services import Home, Progress
 from workers.services.processes import tail_of
-from workers.session import Session
 from workers.settings import Settings
 from workflows.contracts.runs import WORKFLOW_TYPE
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from temporalio.client import Client
 
-from workers.findings import Check
+from workers.doctor_findings import Check
 from workers.services import Home, ServiceUnavailable
 from workers.services.postgres import describe, find_postgres_url
 from workers.services.postgres import reach as reach_postgres

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from activities.approvals.orders import Order
+from activities.approvals.signed_orders import Order
 from activities.errors import Permanent
 from activities.identity.proof import canonical_name
 from activities.identity.signatures import PrivateKey, fingerprint, new_key, public_bytes, sign

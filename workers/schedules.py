@@ -20,7 +20,7 @@ from workflows.drill import DrillWorkflow
 from workflows.reaper import ReaperWorkflow
 
 REAPER_EVERY = timedelta(minutes=5)  # how long a terminated run may look open in our tables
-DRILL_EVERY = timedelta(weeks=1)  # `doctor` warns a day after one was missed (workers/controls.py)
+DRILL_EVERY = timedelta(weeks=1)  # `doctor` warns a day after one was missed (workers/doctor_controls.py)
 
 
 async def ensure_reaper(client: Client, task_queue: str) -> str:

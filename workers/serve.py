@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from workers import keys, telemetry
+from workers.cli_connection import Session
 from workers.schedules import ensure_reaper
 from workers.services import Home
-from workers.session import Session
 from workers.settings import Settings
 from workers.worker import Role, build, work
 

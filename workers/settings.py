@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.budgets.typical import Factors
+from activities.budgets.typical_cost import Factors
 from activities.errors import Permanent
 from workers.slack.config import SLACK_API, SlackSettings
 from workflows.contracts.runs import TASK_QUEUE, QueueLayout, RolloverCaps

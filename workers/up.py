@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from signal import SIGKILL, SIGTERM
 
 from workers.bootstrap import bootstrap
+from workers.cli_connection import Session, connect_to
 from workers.serve import serve, stop_on_signals
 from workers.services import Home, Progress, Services, ServiceUnavailable, ensure_services, stop_services
 from workers.services.home import Record
 from workers.services.processes import stop, tail_of
-from workers.session import Session, connect_to
 from workers.settings import Settings
 from workers.shipped import ensure_desk, register_approver, stop_accounts
 from workers.worker import ROLES

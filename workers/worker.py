@@ -13,22 +13,22 @@ from temporalio.worker import Worker
 from activities.agents.versions import Agents
 from activities.approvals.authority import Authority
 from activities.approvals.record import Approvals
-from activities.budgets.weigh import Budgets
+from activities.budgets.current_budget import Budgets
 from activities.drills.drill import Drills
 from activities.gateway.call import Gateway
-from activities.gateway.execution import Checkpoint, no_checkpoint
-from activities.halts.watch import Watch
+from activities.gateway.execution.execution import Checkpoint, no_checkpoint
+from activities.halts.in_flight import Watch
 from activities.liveness.session import WorkerSession, new_worker_id
 from activities.liveness.takeover import Takeover
+from activities.model.last_steps import PlannedSteps
 from activities.model.plan import Models
-from activities.model.planned import PlannedSteps
 from activities.model.providers import Providers
 from activities.model.review import Reviews
 from activities.runs.lifecycle import Runs
 from activities.storage.database import Database
 from activities.storage.transcript import Transcripts
 from activities.undo.planner import Undoing
-from activities.undo.start import Undo
+from activities.undo.start_rollback import Undo
 from workers.build_id import build_id
 from workers.settings import Settings
 from workflows.agent import AgentWorkflow

@@ -17,7 +17,6 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 from workflows import options, patches
 from workflows.approvals import expiry, judge, opened_by
-from workflows.asking import planned, weighed
 from workflows.children import Children
 from workflows.compensation import undo_after
 from workflows.contracts.approvals import OpenApproval, RecordRequest
@@ -63,8 +62,9 @@ from workflows.governance import (
     used_for,
 )
 from workflows.handlers import Handlers
-from workflows.intake import read_start
-from workflows.moves import AskModel, AwaitChildren, AwaitDecision, Perform, Record, Review, Sleep, next_move
+from workflows.input_reading import read_start
+from workflows.next_move import AskModel, AwaitChildren, AwaitDecision, Perform, Record, Review, Sleep, next_move
+from workflows.next_step import planned, weighed
 from workflows.ports import ApprovalsPort, GatewayPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
 from workflows.search import attributes_of

@@ -6,7 +6,7 @@ from temporalio import workflow
 
 from workflows import options
 from workflows.contracts.drills import DrillReport, DrillRequest
-from workflows.intake import read
+from workflows.input_reading import read
 from workflows.ports import DrillsPort
 
 

@@ -13,8 +13,8 @@ from workflows.contracts.messages import PauseOrdered
 from workflows.contracts.model import PlannedCall
 from workflows.contracts.runs import CloseRequest, Ending
 from workflows.delegation import DELEGATE_TOOL
+from workflows.loop_notes import note_on, pause_on, refusal_on
 from workflows.state import RunState, active_seconds, seconds_in_all
-from workflows.telling import note_on, pause_on, refusal_on
 
 MISTAKES_BEFORE_STOP = 5  # these three: `stopped_before_pauses`
 REPEATS_BEFORE_STOP = 6

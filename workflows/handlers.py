@@ -14,7 +14,7 @@ from workflows.contracts.approvals import Decision, DecisionReceipt
 from workflows.contracts.budgets import MICROS
 from workflows.contracts.events import ClockStarted, DecisionNoted, StepEvent
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
-from workflows.intake import has_room, read, read_signal
+from workflows.input_reading import has_room, read, read_signal
 from workflows.search import AGENT_COST_USD, AGENT_STATUS
 from workflows.state import RunState, apply, spent_in_all, status_word
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from activities.agents.strict_yaml import YamlInvalid, read_yaml
 from activities.errors import Permanent
 from activities.ledger.caps import AgentCap
-from activities.policy.grants import GrantsField
+from activities.policy.grants.grants import GrantsField
 from workflows.contracts.budgets import BudgetRequest
 from workflows.contracts.runs import Mode, OnBudget
 from workflows.delegation import DelegationCaps

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from activities.agents.definition import AgentDefinition, DefinitionInvalid, read_definition
-from activities.agents.fitting import check_fit
+from activities.agents.definition_checks import check_fit
 from activities.errors import Permanent
-from activities.policy.cedar import Policy, load
-from activities.policy.cedar_schema import ToolShape
-from activities.policy.engine import acts_outside
+from activities.policy.cedar.policy import Policy, load
+from activities.policy.cedar.schema import ToolShape
+from activities.policy.engine.evaluation import acts_outside
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries

@@ -7,7 +7,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.approvals.authority import Authority, Identified
-from activities.approvals.codes import CODE_TRIES, code_hash
+from activities.approvals.one_time_codes import CODE_TRIES, code_hash
 from activities.boundary import attempt
 from activities.identity.proof import Unproven, canonical_name
 from activities.identity.statements import decision_statement

@@ -14,14 +14,14 @@ from pydantic import Field, model_validator
 
 from activities.agents.versions import Agents
 from activities.approvals.authority import Authority, Identified
-from activities.approvals.orders import Order
+from activities.approvals.signed_orders import Order
 from activities.budgets.alarms import SQL
 from activities.errors import Permanent
 from activities.identity.proof import canonical_name
 from activities.ledger.caps import DEFAULTS, UNITS, Rule, budget_rules, stored_rules
 from activities.ledger.ledger import naming_breaches, wanted
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
-from activities.runs.slots import SECONDS
+from activities.runs.open_run_windows import SECONDS
 from activities.storage.canonical import canonical_json, clean_text
 from activities.storage.database import Database
 from activities.storage.trace import Trace

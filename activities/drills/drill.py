@@ -20,14 +20,14 @@ from temporalio.service import RPCError
 from activities.agents.definition import AgentDefinition
 from activities.agents.versions import Agents, resolve
 from activities.approvals.authority import Authority
-from activities.drills import AGENT, tools
-from activities.drills.caller import LOOPBACK
+from activities.drills import AGENT, decoy_tools
 from activities.drills.decoy import Decoy
-from activities.drills.measure import Figures, is_of, measured
-from activities.drills.script import KINDS, SUB_AGENT, Kind, goal_of
+from activities.drills.decoy_client import LOOPBACK
+from activities.drills.decoy_model import KINDS, SUB_AGENT, Kind, goal_of
+from activities.drills.figures import Figures, is_of, measured
 from activities.errors import Transient
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
-from activities.halts.tell import CALL_SECONDS, tell_halted, tell_lifted
+from activities.halts.notify_runs import CALL_SECONDS, tell_halted, tell_lifted
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -101,14 +101,14 @@ def definitions() -> tuple[AgentDefinition, ...]:
 
 def _definition(name: str, **more: Any) -> AgentDefinition:
     """One of them. Its budget is no part of what is drilled."""
-    used = sorted(tools_in(tools))
+    used = sorted(tools_in(decoy_tools))
     return AgentDefinition.model_validate(
         {
             "name": name,
             "description": "Acts on a decoy, so that the off switch can be drilled (`stanchion drill`).",
             "instructions": "Do as the script says.",
-            "model": "scripted:activities.drills.script:turn",
-            "tools": [{"module": tools.MODULE, "use": used}],
+            "model": "scripted:activities.drills.decoy_model:turn",
+            "tools": [{"module": decoy_tools.MODULE, "use": used}],
             "approvals": {"tools": {"touch_if_allowed": {"always": True}}},
             "budget": {"tool_calls": 10_000, "steps": 10_000, "minutes": 60, "tokens": 10_000_000},
             **more,

@@ -19,26 +19,26 @@ from temporalio import activity
 from activities.agents.versions import Agents
 from activities.boundary import attempt, heartbeating
 from activities.errors import clip
-from activities.gateway import builtins
-from activities.gateway.asking import Asking, is_stricter
-from activities.gateway.checks import Candidate, Judged
-from activities.gateway.delegating import Delegations, NotDelegated
-from activities.gateway.effects import Claim, ClaimLost, Effects
-from activities.gateway.evidence import EvidenceReader
-from activities.gateway.execution import Checkpoint, Execution, no_checkpoint
+from activities.gateway.approval_requests import Asking, is_stricter
+from activities.gateway.delegation.delegations import Delegations, NotDelegated
+from activities.gateway.evaluation.budget_windows import windows_of
+from activities.gateway.evaluation.checks import Candidate, Judged
+from activities.gateway.evaluation.evaluator import Bench
+from activities.gateway.evaluation.evidence import EvidenceReader
+from activities.gateway.execution import builtins
+from activities.gateway.execution.after_halt import AskPerson, AskTarget, GoOn, Leave, NotDone, Refuse, after_halt
+from activities.gateway.execution.effects import Claim, ClaimLost, Effects
+from activities.gateway.execution.execution import Checkpoint, Execution, no_checkpoint
+from activities.gateway.execution.perform import probe
+from activities.gateway.execution.recovery import UNFIT, Recovery
+from activities.gateway.execution.results import Result, from_error, from_value
 from activities.gateway.facts import CallFacts, load, remembered
-from activities.gateway.halting import AskPerson, AskTarget, GoOn, Leave, NotDone, Refuse, after_halt
-from activities.gateway.judging import Bench
-from activities.gateway.perform import probe
-from activities.gateway.recovery import UNFIT, Recovery
-from activities.gateway.results import Result, from_error, from_value
-from activities.gateway.spending import windows_of
-from activities.halts.watch import Flight, Stopped, Watch
+from activities.halts.in_flight import Flight, Stopped, Watch
 from activities.ledger.windows import CapReached
 from activities.liveness.session import WorkerSession, new_worker_id
-from activities.model.planned import PlannedSteps
-from activities.policy.store import Policies
-from activities.policy.verdicts import Allow, Ask, Deny, Verdict
+from activities.model.last_steps import PlannedSteps
+from activities.policy.cedar.store import Policies
+from activities.policy.engine.verdicts import Allow, Ask, Deny, Verdict
 from activities.storage.database import Database, StoreUnavailable
 from activities.storage.transcript import Transcripts
 from activities.tools.registry import BUILTIN

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from activities.errors import Permanent
 from activities.gateway.digest import binding_digest
-from activities.model.planned import PlannedSteps
+from activities.model.last_steps import PlannedSteps
 from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries

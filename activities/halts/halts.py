@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from activities.approvals.authority import Authority, Identified
-from activities.approvals.orders import Order
+from activities.approvals.signed_orders import Order
 from activities.errors import Permanent
 from activities.identity.proof import EVERY_TENANT
 from activities.storage.canonical import clean_text

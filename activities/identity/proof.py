@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from activities.identity.signatures import verify
 from activities.identity.statements import in_utc, instant
-from activities.policy.names import plain, visible
+from activities.policy.values.canonical_names import plain, visible
 
 EVERY_TENANT = "*"
 SKEW = timedelta(minutes=2)  # how far clocks of people's machines are believed to be off; NTP keeps them far closer

@@ -11,7 +11,7 @@ from typing import Any
 from activities.errors import Permanent
 from activities.ledger.caps import EVERY, MOST, Rule, rank
 from activities.ledger.currencies import CURRENCIES, NO_CURRENCY
-from activities.policy.names import addresses_in, place_of, plain, visible
+from activities.policy.values.canonical_names import addresses_in, place_of, plain, visible
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.tools.facts import Facts
 from workflows.contracts.budgets import micros_to_usd

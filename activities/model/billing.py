@@ -6,7 +6,7 @@ not known is charged as it was reserved: never less than it can have cost.
 
 from dataclasses import dataclass
 
-from activities.model.ceiling import Ceiling
+from activities.model.cost_ceiling import Ceiling
 from activities.model.pricing import Prices, UnknownPrice
 from activities.model.provider import Completion, Usage
 

@@ -16,18 +16,18 @@ from activities.approvals.authority import Authority
 from activities.boundary import attempt, beats, heartbeating
 from activities.budgets.alarms import Alarms
 from activities.errors import Permanent, clip
-from activities.halts.watch import Flight, Stopped, Watch
+from activities.halts.in_flight import Flight, Stopped, Watch
 from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached
 from activities.model.billing import Bill, bill_for
-from activities.model.ceiling import Ceiling, prompt_bound
+from activities.model.cost_ceiling import Ceiling, prompt_bound
 from activities.model.errors import ModelAnswerGarbled, ModelSpeaksOtherwise, build
-from activities.model.planned import CallPlanned, PlannedSteps, RunFacts, StepPlanned
+from activities.model.last_steps import CallPlanned, PlannedSteps, RunFacts, StepPlanned
 from activities.model.pricing import Prices
 from activities.model.provider import Completion, Message, OfferedTool, Prompt, Provider, Text, ToolCall, Usage
 from activities.model.providers import Providers
-from activities.model.said import Said, Written
-from activities.model.spending import NextStep, Purse, Room, Spending
+from activities.model.reservations import NextStep, Purse, Room, Spending
+from activities.model.transcript_messages import Said, Written
 from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries

@@ -15,13 +15,13 @@ from temporalio import activity
 from activities.agents.versions import Agents, AgentUnknown, AgentVersion
 from activities.boundary import attempt, beats, heartbeating
 from activities.errors import Permanent, clip
-from activities.halts.watch import Flight, Stopped, Watch
+from activities.halts.in_flight import Flight, Stopped, Watch
 from activities.ledger.ledger import Ledger
-from activities.model.ceiling import Ceiling, prompt_bound
+from activities.model.cost_ceiling import Ceiling, prompt_bound
 from activities.model.pricing import Prices
 from activities.model.provider import Message, Prompt, Text, strict_json
 from activities.model.providers import Providers
-from activities.model.spending import Purse, Spending
+from activities.model.reservations import Purse, Spending
 from activities.storage.canonical import canonical_json, clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries

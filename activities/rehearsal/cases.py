@@ -15,14 +15,14 @@ from activities.agents.definition import AgentDefinition, parse_definition, read
 from activities.agents.strict_yaml import YamlInvalid, read_yaml
 from activities.agents.versions import AgentVersion, resolve
 from activities.errors import Permanent
-from activities.gateway.checks import Candidate, Judged, Surroundings, judge
-from activities.gateway.evidence import EvidenceReader
+from activities.gateway.evaluation.checks import Candidate, Judged, Surroundings, judge
+from activities.gateway.evaluation.evidence import EvidenceReader
+from activities.gateway.execution.results import from_value
 from activities.gateway.facts import CallFacts
-from activities.gateway.results import from_value
 from activities.model.provider import Text, ToolCall, ToolResult
-from activities.policy.cedar import load
-from activities.policy.store import DEFAULT, PLATFORM, Effective, version_of
-from activities.policy.verdicts import Allow, Ask, Deny
+from activities.policy.cedar.policy import load
+from activities.policy.cedar.store import DEFAULT, PLATFORM, Effective, version_of
+from activities.policy.engine.verdicts import Allow, Ask, Deny
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.storage.transcript import Origin, Row, Transcripts
 from activities.tools.registry import find_tool

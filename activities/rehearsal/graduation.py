@@ -11,9 +11,9 @@ from typing import Any
 
 from activities.agents.definition import AgentDefinition, ApprovalRules
 from activities.errors import Permanent
-from activities.policy.constraints import Constraint
-from activities.policy.engine import acts_outside
-from activities.policy.grants import Grant, Grants
+from activities.policy.engine.evaluation import acts_outside
+from activities.policy.grants.constraints import Constraint
+from activities.policy.grants.grants import Grant, Grants
 from activities.storage.canonical import canonical_json
 from activities.tools.spec import ToolSpec
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from activities.agents.versions import Agents, shapes_of_all
-from activities.gateway.checks import Judged
-from activities.policy.cedar import Policy, PolicyInvalid, load
-from activities.policy.cedar_schema import schema_for
-from activities.policy.store import MEND, PLATFORM, Effective, Policies, PolicyMissing, version_of
-from activities.policy.store import SQL as POLICIES
+from activities.gateway.evaluation.checks import Judged
+from activities.policy.cedar.policy import Policy, PolicyInvalid, load
+from activities.policy.cedar.schema import schema_for
+from activities.policy.cedar.store import MEND, PLATFORM, Effective, Policies, PolicyMissing, version_of
+from activities.policy.cedar.store import SQL as POLICIES
 from activities.rehearsal.cases import word_of
-from activities.rehearsal.observing import OBSERVED, would_have
-from activities.rehearsal.recorded import Archive, CannotBeJudged, Chosen, Recorded, recorded
+from activities.rehearsal.observe_report import OBSERVED, would_have
+from activities.rehearsal.recorded_calls import Archive, CannotBeJudged, Chosen, Recorded, recorded
 from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 

@@ -6,15 +6,15 @@ from typing import Any
 from temporalio import activity
 
 from activities.agents.versions import Agents
-from activities.budgets.typical import FEWEST, LOOKED_AT, Factors
+from activities.budgets.typical_cost import FEWEST, LOOKED_AT, Factors
 from activities.errors import Permanent, clip
 from activities.ledger.caps import Rule, stored_rules
 from activities.ledger.ledger import Ledger, naming_breaches, wanted
 from activities.model.provider import Text, ToolResult
-from activities.runs.delegated import Delegated, find_delegated, note_never_admitted, write_task
+from activities.runs.admission_terms import Terms
+from activities.runs.delegated_runs import Delegated, find_delegated, note_never_admitted, write_task
+from activities.runs.open_run_windows import SECONDS, minutes_used, run_windows
 from activities.runs.reaper import Reaper
-from activities.runs.slots import SECONDS, minutes_used, run_windows
-from activities.runs.terms import Terms
 from activities.storage.canonical import clean_text, sha256_hex, text_digest
 from activities.storage.database import Database
 from activities.storage.queries import Queries

@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.halts.halts import Halts
-from activities.halts.tell import ENDING_SECONDS, catch_up, end_late
+from activities.halts.notify_runs import ENDING_SECONDS, catch_up, end_late
 from activities.storage.database import Database, StoreUnavailable
 from activities.storage.queries import Queries
 from workflows.contracts.budgets import Spent

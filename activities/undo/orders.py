@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from activities.approvals.authority import Authority
-from activities.approvals.orders import Order
+from activities.approvals.signed_orders import Order
 from activities.errors import Permanent
 from activities.storage.canonical import clean_text
 from activities.storage.database import Database

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from activities.agents.versions import Agents, AgentVersion, PinnedTool
-from activities.gateway.results import unmarked
+from activities.gateway.execution.results import unmarked
 from activities.model.provider import Completion, Text, ToolCall, ToolResult, Usage
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from activities.storage.transcript import blocks_of
 from activities.tools.undo import Missing, Recorded, Taken, arguments_of
+from activities.undo.call_outlook import Attempt, Handed, Left, Made, Outlook, Undoable, outlook_of
 from activities.undo.orders import SQL, Rollback, Rollbacks
-from activities.undo.outlook import Attempt, Handed, Left, Made, Outlook, Undoable, outlook_of
 from activities.undo.report import Report, in_words, item_of, outlook_on
 
 PLANNER = "scripted:rollback"  # in the place of a model's name: it costs nothing

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from activities.undo.outlook import Handed, Left, Made, Never, Outlook, Undoable, Undone
+from activities.undo.call_outlook import Handed, Left, Made, Never, Outlook, Undoable, Undone
 
 Standing = Literal["undone", "undoable", "under way", "left", "never"]
 

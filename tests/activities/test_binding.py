@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from activities.gateway import judging
-from activities.gateway.effects import ClaimLost
+from activities.gateway.evaluation import evaluator
+from activities.gateway.execution.effects import ClaimLost
 from activities.tools.registry import find_tool
 from tests.harness.door import Call, Door, own_clock
 from workflows.contracts.calls import NeedsApproval, Observed, Refused
@@ -132,7 +132,7 @@ async def test_a_worker_whose_tool_is_not_the_one_that_was_approved_does_not_per
 ) -> None:
     call = await one(door)
     await door.approved(call)
-    monkeypatch.setattr(judging, "find_tool", changed_tool)
+    monkeypatch.setattr(evaluator, "find_tool", changed_tool)
     await assert_refused(door, call, "tool.changed")
 
 
@@ -149,7 +149,7 @@ async def test_a_tool_that_was_changed_in_the_version_too_is_another_tool_than_t
     new = changed_tool("tests.harness.toolbox", "send").pinned_hash
     old = find_tool("tests.harness.toolbox", "send").pinned_hash
     await door.execute(f"UPDATE agents SET tools = replace(tools::text, '{old}', '{new}')::json")
-    monkeypatch.setattr(judging, "find_tool", changed_tool)
+    monkeypatch.setattr(evaluator, "find_tool", changed_tool)
     await assert_refused(door.another(), call, UNFIT)
 
 

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from activities.gateway.checks import ARGUMENTS_LIMIT
+from activities.gateway.evaluation.checks import ARGUMENTS_LIMIT
 from tests.harness.door import Door
 from workflows.contracts.calls import Observed, Refused
 

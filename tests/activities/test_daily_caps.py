@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from activities.gateway.effects import ClaimLost
+from activities.gateway.execution.effects import ClaimLost
 from activities.storage.database import SchemaMissing
 from tests.harness.door import Call, Door, own_clock
 from tests.harness.outcomes import done

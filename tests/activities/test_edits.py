@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from activities.policy.store import SQL as POLICIES
-from activities.policy.store import version_of
+from activities.policy.cedar.store import SQL as POLICIES
+from activities.policy.cedar.store import version_of
 from tests.harness.door import Call, Door
 from tests.harness.outcomes import done
 from tests.harness.people import DELIVER

@@ -11,9 +11,10 @@ import cedarpy
 import pytest
 from structlog.testing import capture_logs
 
-from activities.gateway import checks, judging
-from activities.policy import cedar, engine
-from activities.policy.store import Effective
+from activities.gateway.evaluation import checks, evaluator
+from activities.policy.cedar import policy
+from activities.policy.cedar.store import Effective
+from activities.policy.engine import evaluation
 from tests.harness.door import Call, Door
 from tests.harness.outcomes import done
 from workflows.contracts.calls import Refused
@@ -167,11 +168,11 @@ def throws(*given: Any, **named: Any) -> Any:
 
 
 THROWING: dict[str, tuple[Any, str]] = {
-    "Cedar": (cedar, "is_authorized"),
+    "Cedar": (policy, "is_authorized"),
     "the policies": (Effective, "decide"),
-    "the tier table": (engine, "decide"),
-    "provenance": (engine, "trace"),
-    "the engine": (engine, "judge"),
+    "the tier table": (evaluation, "decide"),
+    "provenance": (evaluation, "trace"),
+    "the engine": (evaluation, "judge"),
 }
 
 
@@ -189,7 +190,7 @@ async def test_not_being_able_to_look_for_secrets_denies_what_leaves(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = await approved(door)
-    monkeypatch.setattr(engine, "labels_in", throws)
+    monkeypatch.setattr(evaluation, "labels_in", throws)
     await assert_denied(door, call, "policy.error")
 
 
@@ -207,7 +208,7 @@ async def test_cedar_coming_to_no_decision_denies(door: Door, made: Any, monkeyp
         diagnostics = type("Diagnostics", (), {"errors": [], "reasons": []})
 
     call = await made(door)
-    monkeypatch.setattr(cedar, "is_authorized", lambda *given: NoDecision())
+    monkeypatch.setattr(policy, "is_authorized", lambda *given: NoDecision())
     await assert_denied(door, call, "policy.error")
 
 
@@ -222,7 +223,7 @@ async def test_a_panic_inside_cedar_performs_nothing(door: Door, made: Any, monk
         raise Panic("index out of bounds")
 
     call = await made(door)
-    monkeypatch.setattr(cedar, "is_authorized", panics)
+    monkeypatch.setattr(policy, "is_authorized", panics)
     await assert_denied(door, call, "policy.error")
 
 
@@ -237,8 +238,8 @@ async def test_a_policy_that_takes_too_long_denies(door: Door, made: Any, monkey
         return asked(*given)
 
     call = await made(door)
-    monkeypatch.setattr(judging, "POLICY_SECONDS", limit)
-    monkeypatch.setattr(cedar, "is_authorized", slow)
+    monkeypatch.setattr(evaluator, "POLICY_SECONDS", limit)
+    monkeypatch.setattr(policy, "is_authorized", slow)
     await assert_denied(door, call, "policy.slow")
 
 
@@ -251,6 +252,6 @@ async def test_a_policy_that_waits_for_something_denies(door: Door, made: Any, m
         return asked(*given)
 
     call = await made(door)
-    monkeypatch.setattr(judging, "POLICY_SECONDS", 0.2 / judging.BUSY)
-    monkeypatch.setattr(cedar, "is_authorized", hanging)
+    monkeypatch.setattr(evaluator, "POLICY_SECONDS", 0.2 / evaluator.BUSY)
+    monkeypatch.setattr(policy, "is_authorized", hanging)
     await assert_denied(door, call, "policy.slow")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from activities.approvals.authority import Authority
 from activities.budgets.alarms import Alarms
 from activities.budgets.grants import BY_REQUESTER, MOST, Given, Grant, GrantRefused, Grants
-from activities.budgets.typical import Factors
+from activities.budgets.typical_cost import Factors
 from activities.ledger.ledger import SQL
 from tests.activities.spending import Crowd, assert_held, kinds
 from tests.harness.budgets import budget_of, completed

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from activities.gateway.effects import ClaimLost, Effects
+from activities.gateway.execution.effects import ClaimLost, Effects
 from activities.gateway.facts import SQL, CallFacts, remembered
-from activities.model.spending import SQL as MODEL
-from activities.policy.verdicts import Allow
+from activities.model.reservations import SQL as MODEL
+from activities.policy.engine.verdicts import Allow
 from activities.storage.migrate import FOLDER
 from tests.harness.door import Call, Door
 from workflows.contracts.calls import CallRequest, Halted, NeedsApproval, Observed, Refusal, Refused

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from activities.errors import clip
-from activities.gateway import results
-from activities.gateway.results import ERROR_LIMIT, SHOWN_LIMIT, as_evidence, from_error, from_value, page_of
-from activities.policy.provenance import Evidence, Passage, trace
+from activities.gateway.execution import results
+from activities.gateway.execution.results import ERROR_LIMIT, SHOWN_LIMIT, as_evidence, from_error, from_value, page_of
+from activities.policy.values.provenance import Evidence, Passage, trace
 from tests.activities.launderers import EVE
 from tests.harness.door import Call, Door
 from tests.harness.outcomes import failed

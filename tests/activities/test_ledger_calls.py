@@ -8,7 +8,7 @@ import pytest
 
 from activities.agents.versions import AgentVersion, shapes
 from activities.ledger.ledger import SQL
-from activities.policy.store import Policies
+from activities.policy.cedar.store import Policies
 from tests.activities import shop
 from tests.activities.spending import Crowd, assert_held, kinds
 from tests.harness.stanchion import Stanchion, eventually, unique

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from activities.approvals import record
-from activities.approvals.codes import CODE_TRIES
+from activities.approvals.one_time_codes import CODE_TRIES
 from activities.gateway.facts import SQL as GATEWAY
 from activities.storage.database import StoreUnavailable
 from activities.storage.queries import Query

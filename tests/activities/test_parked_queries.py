@@ -14,7 +14,7 @@ from activities.ledger.ledger import SQL as LEDGER
 from activities.runs.reaper import SQL as RUNS
 from activities.storage.database import Database
 from activities.storage.queries import Queries, Query
-from workers.cli.reading import SQL as CLI
+from workers.cli.database_session import SQL as CLI
 
 APPROVALS = Queries(approvals.__file__, "approvals.sql")
 PARKED = 10_000

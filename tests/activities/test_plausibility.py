@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
-from activities.gateway import plausibility
-from activities.gateway.perform import perform, probe
-from activities.gateway.plausibility import APART, Asked, weighed
-from activities.gateway.results import REASON_LIMIT, SHOWN_LIMIT, Result, from_error, from_value
-from activities.policy.drift import RUN
-from activities.policy.sameness import ENOUGH
+from activities.gateway.execution import plausibility
+from activities.gateway.execution.perform import perform, probe
+from activities.gateway.execution.plausibility import APART, Asked, weighed
+from activities.gateway.execution.results import REASON_LIMIT, SHOWN_LIMIT, Result, from_error, from_value
+from activities.policy.data_checks.drift import RUN
+from activities.policy.data_checks.uniform_values import ENOUGH
 from activities.storage.database import Database, StoreUnavailable
 from activities.tools import Checkable, ToolContext, tool
 from activities.tools.decorator import SPEC

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from activities.policy import store
-from activities.policy.cedar import PolicyInvalid, Question, ToolShape
-from activities.policy.store import DEFAULT, Policies, PolicyMissing, install_default, version_of
-from activities.policy.verdicts import Allow, Ask, Deny
+from activities.policy.cedar import store
+from activities.policy.cedar.policy import PolicyInvalid, Question, ToolShape
+from activities.policy.cedar.store import DEFAULT, Policies, PolicyMissing, install_default, version_of
+from activities.policy.engine.verdicts import Allow, Ask, Deny
 from activities.storage.database import Database, StoreUnavailable
 
 PERMIT = "permit (principal, action, resource);"
@@ -119,7 +119,7 @@ async def test_an_evaluation_that_throws_denies_though_others_permit(
 ) -> None:
     await put(policies, "*", PERMIT)
     effective = await policies.effective("acme")
-    monkeypatch.setattr("activities.policy.cedar.is_authorized", lambda *_: 1 / 0)
+    monkeypatch.setattr("activities.policy.cedar.policy.is_authorized", lambda *_: 1 / 0)
     verdict = effective.decide(QUESTION)
     assert (type(verdict), verdict.rule) == (Deny, "policy.error")
 

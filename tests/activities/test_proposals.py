@@ -10,8 +10,8 @@ from activities.approvals.authority import Authority
 from activities.identity.principals import Principals
 from activities.identity.signatures import new_key, sign
 from activities.rehearsal.graduation import written
+from activities.rehearsal.grant_trial import Found, graduate
 from activities.rehearsal.proposals import Hand, Proposal, ProposalRefused, Proposals
-from activities.rehearsal.trial import Found, graduate
 from tests.harness.door import Call, Door
 from workers.keys import Signer
 from workflows.contracts.calls import CallResult, NeedsApproval, Observed, Refused

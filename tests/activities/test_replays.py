@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.gateway.effects import ClaimLost
+from activities.gateway.execution.effects import ClaimLost
 from tests.harness.door import Call, Door
 from tests.harness.outcomes import done
 from tests.harness.stanchion import eventually

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from activities.gateway.evidence import EvidenceReader
-from activities.policy.store import Policies
+from activities.gateway.evaluation.evidence import EvidenceReader
+from activities.policy.cedar.store import Policies
 from activities.storage.database import SchemaMissing, StoreUnavailable
 from tests.harness.door import Call, Door
 from tests.harness.outcomes import done

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from activities.gateway import judging
+from activities.gateway.evaluation import evaluator
 from activities.tools.registry import find_tool
 from tests.harness.door import Call, Door
 from tests.harness.outcomes import done, failed
@@ -68,7 +68,7 @@ async def test_who_says_that_a_call_did_not_happen_lets_no_other_one_be_tried(
     if change == "policy":
         await door.put_policy("acme", STRICTER)
     elif change == "tool":
-        monkeypatch.setattr(judging, "find_tool", changed_tool)
+        monkeypatch.setattr(evaluator, "find_tool", changed_tool)
     else:
         await door.execute("UPDATE calls SET arguments = replace(arguments::text, '500', '501')::json")
     assert failed(await door.call(call))

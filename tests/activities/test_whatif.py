@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from activities.policy.cedar import PolicyInvalid
-from activities.policy.tiers import observed
-from activities.policy.verdicts import Allow, Ask, Deny
-from activities.rehearsal.observing import NothingObserved, report, would_have
-from activities.rehearsal.recorded import Chosen, recorded
+from activities.policy.cedar.policy import PolicyInvalid
+from activities.policy.engine.tiers import observed
+from activities.policy.engine.verdicts import Allow, Ask, Deny
+from activities.rehearsal.observe_report import NothingObserved, report, would_have
+from activities.rehearsal.recorded_calls import Chosen, recorded
 from activities.rehearsal.whatif import Answer, Proposed, whatif
 from activities.storage.database import Database
 from tests.harness.door import Call, Door

@@ -8,8 +8,8 @@ import pytest
 
 from activities.agents.definition import DefinitionInvalid
 from activities.agents.versions import AgentVersion, from_file, resolve
-from activities.policy.cedar import Policy, Question, load
-from activities.policy.verdicts import Allow, Deny
+from activities.policy.cedar.policy import Policy, Question, load
+from activities.policy.engine.verdicts import Allow, Deny
 from tests.agents.desk import AGENT
 
 TICKETS_A_DAY = 2_400

@@ -8,7 +8,7 @@ import pytest
 
 from activities.agents.definition import ApprovalRule, ApprovalRules, read_definition
 from activities.agents.versions import resolve
-from activities.policy.grants import Grants
+from activities.policy.grants.grants import Grants
 from agents.it_support import tools
 from tests.agents.desk import (
     AGENT,

@@ -13,14 +13,14 @@ CLIENTS = ("temporalio", "anthropic", "opentelemetry", "aiohttp", "rich", "worke
 CONTRACTS = ("pydantic", "cedarpy", "cryptography", "structlog")
 # Module of the command's body, and what it does without.
 BODIES = {
-    "listing": (*CLIENTS, *CONTRACTS),  # ls, show, logs
-    "questions": (*CLIENTS, *CONTRACTS),  # approvals, approvers
-    "registered": (*CLIENTS, *CONTRACTS),  # halts, principals list, keys list, policy show, agents ls
-    "cost": (*CLIENTS, *CONTRACTS),
-    "db": (*CLIENTS, *CONTRACTS),
-    "caps": (*CLIENTS, "cedarpy", "cryptography", "structlog"),  # caps ls: the shipped caps are contracts
-    "policies": CLIENTS,  # policy ls parses each policy
-    "definitions": CLIENTS,  # agents show looks at each tool
+    "runs.listing": (*CLIENTS, *CONTRACTS),  # ls, show, logs
+    "approvals.open_approvals": (*CLIENTS, *CONTRACTS),  # approvals, approvers
+    "registries": (*CLIENTS, *CONTRACTS),  # halts, principals list, keys list, policy show, agents ls
+    "budgets.cost": (*CLIENTS, *CONTRACTS),
+    "platform.db": (*CLIENTS, *CONTRACTS),
+    "budgets.caps": (*CLIENTS, "cedarpy", "cryptography", "structlog"),  # caps ls: the shipped caps are contracts
+    "policy.policies": CLIENTS,  # policy ls parses each policy
+    "agents.definitions": CLIENTS,  # agents show looks at each tool
 }
 
 
@@ -40,4 +40,4 @@ def test_commands_that_only_read_import_no_client_but_that_of_postgres(body: str
 
 
 def test_the_look_for_imports_sees() -> None:
-    assert imported_by("runs", ("temporalio", "pydantic")) == ["temporalio", "pydantic"]
+    assert imported_by("runs.runs", ("temporalio", "pydantic")) == ["temporalio", "pydantic"]

@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from activities.policy import engine, provenance
-from activities.policy.provenance import Evidence, Traced
+from activities.policy.engine import evaluation
+from activities.policy.values import provenance
+from activities.policy.values.provenance import Evidence, Traced
 from tests.attacks.attack import Attack
 from tests.attacks.catalogue import ATTACKS, BENIGN
 from tests.attacks.judgement import linked, strayed
@@ -98,8 +99,8 @@ async def test_with_provenance_switched_off_most_attacks_succeed(
     def believing(arguments: Any, kinds: Any, evidence: Evidence) -> tuple[Traced, ...]:
         return tuple(replace(item, origin="user") for item in provenance.trace(arguments, kinds, evidence))
 
-    monkeypatch.setattr(engine, "trace", believing)
-    monkeypatch.setattr(engine, "anchored", lambda arguments, evidence: True)
+    monkeypatch.setattr(evaluation, "trace", believing)
+    monkeypatch.setattr(evaluation, "anchored", lambda arguments, evidence: True)
     done = await bounded(lambda attack: refuse(trials, attack), EVERY_FIFTH)
     assert sum(one.succeeded for one in done) >= len(done) / 2
 

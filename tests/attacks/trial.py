@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.agents.versions import AgentVersion, resolve, shapes
-from activities.policy.store import DEFAULT, PLATFORM, Policies
+from activities.policy.cedar.store import DEFAULT, PLATFORM, Policies
 from tests.attacks.agents import AGENTS
 from tests.attacks.orders import Call
 from tests.attacks.reviewers import PEOPLE, REQUESTER, Reviewer

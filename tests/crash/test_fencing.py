@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowHandle
 
-from activities.gateway.effects import ClaimLost
+from activities.gateway.execution.effects import ClaimLost
 from tests.harness.checks import assert_no_task_failed, assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.toolbox import RELEASE, WITNESS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from activities.gateway.effects import ClaimLost, WorkerUnconnected
+from activities.gateway.execution.effects import ClaimLost, WorkerUnconnected
 from activities.liveness.session import SQL, WorkerSession, new_worker_id
 from activities.liveness.takeover import GONE, Takeover
 from activities.storage.database import Database

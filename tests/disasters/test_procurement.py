@@ -14,8 +14,8 @@ import pytest_asyncio
 from activities.agents.versions import shapes
 from activities.ledger.caps import AGENT_DAY_MINOR
 from activities.ledger.ledger import SQL
-from activities.policy.sameness import ENOUGH
-from activities.policy.store import Policies
+from activities.policy.cedar.store import Policies
+from activities.policy.data_checks.uniform_values import ENOUGH
 from tests.activities.spending import assert_held
 from tests.disasters.warehouse import A_TURN, ARTICLES, LIMIT, MODULE, ORDERED, PRICE, orders, spent
 from tests.harness.door import Call, Door

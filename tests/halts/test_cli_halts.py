@@ -16,7 +16,7 @@ from tests.harness.checks import assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.typed import Terminal
 from workers import keys
-from workers.cli.targets import doubt
+from workers.cli.stopping.targets import doubt
 from workers.services import Home, Services
 from workflows.contracts.halts import HaltScope
 

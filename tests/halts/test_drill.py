@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 
 from activities.drills import drill
-from activities.drills.caller import NoDecoy, place_of
 from activities.drills.decoy import Hit
-from activities.drills.measure import in_words, is_of, measured, quantile
-from activities.drills.script import SUB_AGENT
-from activities.gateway.delegating import child_run_id
+from activities.drills.decoy_client import NoDecoy, place_of
+from activities.drills.decoy_model import SUB_AGENT
+from activities.drills.figures import in_words, is_of, measured, quantile
+from activities.gateway.delegation.delegations import child_run_id
 from activities.gateway.facts import CallFacts
 from activities.halts.halts import Halts
-from activities.halts.watch import Watch
+from activities.halts.in_flight import Watch
 from activities.identity.principals import Principals
 from tests.halts.test_order import BLIND
 from tests.harness.stanchion import Stanchion, unique
 from workers import keys
-from workers.controls import look_at_controls
+from workers.doctor_controls import look_at_controls
 from workers.services import Home
 from workflows.contracts.drills import HARD_SECONDS, DrillReport, DrillRequest
 

@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
-from activities.halts.watch import Flight
+from activities.halts.in_flight import Flight
 from activities.identity.principals import Principals
 from activities.identity.signatures import new_key, sign
 from tests.harness.checks import assert_no_task_failed, assert_sound, facts

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from activities.halts.halts import Halt, HaltOrder, Halts
-from activities.halts.tell import tell_halted
+from activities.halts.notify_runs import tell_halted
 from tests.halts.test_halts import halts
 from tests.harness.checks import assert_sound
 from tests.harness.proxy import Proxy

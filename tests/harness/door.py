@@ -11,10 +11,10 @@ import asyncpg
 
 from activities.agents.definition import AgentDefinition
 from activities.agents.versions import AgentVersion, resolve
-from activities.gateway.execution import Checkpoint, no_checkpoint
+from activities.gateway.execution.execution import Checkpoint, no_checkpoint
 from activities.model.provider import Message
-from activities.policy.store import SQL as POLICIES
-from activities.policy.store import version_of
+from activities.policy.cedar.store import SQL as POLICIES
+from activities.policy.cedar.store import version_of
 from activities.tools.context import ToolContext
 from tests.harness.databases import name_of
 from tests.harness.models import said_by_people

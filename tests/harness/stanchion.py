@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agents.definition import AgentDefinition
 from activities.agents.versions import AgentVersion, resolve
-from activities.gateway.execution import Checkpoint, no_checkpoint
+from activities.gateway.execution.execution import Checkpoint, no_checkpoint
 from workers.settings import Settings
 from workers.worker import ROLES, Parts, build, make_workers, run_workers
 

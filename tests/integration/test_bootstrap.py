@@ -11,9 +11,9 @@ from activities.storage.database import Database
 from activities.storage.migrate import schema_status
 from tests.harness import databases
 from workers.bootstrap import bootstrap
+from workers.cli_connection import Session
 from workers.services import Services
 from workers.services.temporal import list_search_attributes
-from workers.session import Session
 from workers.settings import Settings
 from workflows.search import SEARCH_ATTRIBUTES
 

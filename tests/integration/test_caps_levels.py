@@ -9,8 +9,8 @@ import pytest
 
 from activities.agents.versions import shapes
 from activities.ledger.ledger import SQL
-from activities.policy.store import Policies
-from activities.runs.terms import BudgetWidened
+from activities.policy.cedar.store import Policies
+from activities.runs.admission_terms import BudgetWidened
 from tests.activities import shop
 from tests.activities.spending import Crowd, kinds
 from tests.harness.stanchion import Stanchion, unique

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from activities.agents.versions import shapes
-from activities.policy.store import Policies
+from activities.policy.cedar.store import Policies
 from tests.harness.stanchion import Stanchion, unique
-from workers.controls import look_at_controls
-from workers.findings import Check
+from workers.doctor_controls import look_at_controls
+from workers.doctor_findings import Check
 
 Systems = Callable[..., Stanchion]
 

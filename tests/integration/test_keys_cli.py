@@ -17,8 +17,8 @@ from activities.identity.signatures import decode_public, encode_public, new_key
 from activities.storage.database import Database, StoreUnavailable
 from tests.harness.proving import LEE, Scene, approve, refused
 from workers import keys as private_keys
-from workers.cli import principals as cli
-from workers.cli import registered
+from workers.cli import registries
+from workers.cli.people import principals as cli
 from workers.services import Home, Services
 
 pytestmark = pytest.mark.slow
@@ -64,11 +64,11 @@ async def test_a_key_that_is_made_here_proves_what_its_owner_says(typed: Typed, 
     assert (signer.key_id, signer.public) == (made["key"], decode_public(made["public"]))
     scene = Scene(principals, lee=signer)
     assert isinstance(await scene.prove(signer.decision(approve())), Proven)
-    assert [(key["key"], key["kind"]) for key in await typed(registered.keys, None)] == [(made["key"], "person")]
+    assert [(key["key"], key["kind"]) for key in await typed(registries.keys, None)] == [(made["key"], "person")]
     assert (await typed(cli.revoke_key, made["key"]))["revoked_at"]
     assert "is revoked" in refused(await scene.prove(signer.decision(approve())))
     assert (await typed(cli.revoke, LEE, "acme"))["revoked_at"]
-    assert [person["revoked_at"] is None for person in await typed(registered.principals, None)] == [False]
+    assert [person["revoked_at"] is None for person in await typed(registries.principals, None)] == [False]
 
 
 async def test_no_key_is_made_for_someone_who_is_not_registered(

@@ -10,8 +10,8 @@ from activities.drills import AGENT as DRILL
 from activities.storage.queries import Query
 from tests.harness.door import Door
 from tests.harness.typed import Left, Terminal
-from workers.cli.questions import SQL as APPROVALS
-from workers.cli.reading import SQL as RUNS
+from workers.cli.approvals.open_approvals import SQL as APPROVALS
+from workers.cli.database_session import SQL as RUNS
 
 OPEN = 10_000
 MOST = 1_000  # rows of the biggest page

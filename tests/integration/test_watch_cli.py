@@ -9,10 +9,10 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
-from activities.halts.tell import tell_halted, tell_lifted
+from activities.halts.notify_runs import tell_halted, tell_lifted
 from tests.harness.stanchion import Stanchion, eventually
-from workers.cli.runs import follow
-from workers.session import Session
+from workers.cli.runs.runs import follow
+from workers.cli_connection import Session
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 from activities.budgets.grants import Grant, Grants
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
 from activities.undo.orders import RollbackOrder, Rollbacks
-from activities.undo.start import started
+from activities.undo.start_rollback import started
 from tests.harness.checks import events
 from tests.harness.stanchion import Stanchion, eventually
 from tests.harness.toolbox import RELEASE

@@ -16,17 +16,17 @@ from tests.slack.channel import (
     as_seen,
     settings_for,
 )
+from workers.cli_connection import Session
 from workers.keys import Signer
 from workers.services.temporal import TemporalService
-from workers.session import Session
 from workers.slack.serve import serve
 
 
 @pytest_asyncio.fixture
 async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     """A Slack of this test's own; what fails there is tried again soon."""
-    monkeypatch.setattr("workers.slack.board.AGAIN_SECONDS", 0.2)
-    monkeypatch.setattr("workers.slack.wake.AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr("workers.slack.message_board.AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr("workers.slack.notifications.AGAIN_SECONDS", 0.2)
     async with FakeSlack() as fake:
         yield fake
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from activities.undo.outlook import Left, Never
+from activities.undo.call_outlook import Left, Never
 from activities.undo.report import Item, Report, Standing, outlook_on
 from tests.harness.delegating import ask, boss, child_of, delegate, worker
 from tests.harness.stanchion import Stanchion
 from tests.harness.typed import Terminal
 from tests.undo.tools import MODULE, done_by
-from workers.cli.lines import by_line
+from workers.cli.runs.run_tree import by_line
 from workers.services import Services
 
 pytestmark = pytest.mark.slow

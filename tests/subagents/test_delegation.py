@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from activities.halts.halts import HaltOrder, LiftOrder
-from activities.halts.tell import tell_lifted
+from activities.halts.notify_runs import tell_lifted
 from tests.harness.checks import assert_no_task_failed, assert_sound
 from tests.harness.delegating import DONE, ask, at_work, boss, child_of, delegate, halts, release, word, worker
 from tests.harness.stanchion import Stanchion, eventually, unique

@@ -6,7 +6,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.halts.halts import HaltOrder, Halts
-from activities.halts.watch import Flight
+from activities.halts.in_flight import Flight
 from tests.harness.door import Door
 from tests.harness.outcomes import done
 from tests.harness.stanchion import eventually

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from activities.runs.delegated import NotDelegatedSo
+from activities.runs.delegated_runs import NotDelegatedSo
 from tests.harness.door import Door, text_of
 from tests.harness.outcomes import done
 from tests.harness.stanchion import unique

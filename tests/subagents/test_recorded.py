@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities.rehearsal.recorded import Archive, Chosen
+from activities.rehearsal.recorded_calls import Archive, Chosen
 from activities.rehearsal.whatif import Answer, Proposed, whatif
 from tests.harness.door import Door
 from tests.harness.outcomes import done

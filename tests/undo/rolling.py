@@ -7,7 +7,7 @@ from temporalio.client import WorkflowHandle
 from activities.undo.orders import RollbackOrder, Rollbacks
 from activities.undo.planner import Undoing
 from activities.undo.report import Report
-from activities.undo.start import started
+from activities.undo.start_rollback import started
 from tests.harness.stanchion import Stanchion
 from tests.undo import tools
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from activities.gateway import judging
-from activities.policy.provenance import Evidence
+from activities.gateway.evaluation import evaluator
+from activities.policy.values.provenance import Evidence
 from tests.harness.checks import facts
 from tests.harness.stanchion import Stanchion
 from tests.undo.rolling import begun, ordered, ran, report, rolled_back, standings, turn
@@ -29,7 +29,7 @@ async def test_without_our_record_the_same_undo_is_denied_as_nobodys_words(
         return Evidence(passages=())
 
     handle = await ran(stanchion, GRANT, "grant", "revoke", goal=GOAL, **GRANTS)
-    monkeypatch.setattr(judging, "evidence_on_record", nothing)
+    monkeypatch.setattr(evaluator, "evidence_on_record", nothing)
     found = await rolled_back(stanchion, handle.id)
     assert standings(found) == {"1.0": "left"}
     assert "was refused: grant.origin" in found.items[0].reason

@@ -7,8 +7,8 @@ import pytest
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
 from activities.tools.decorator import SPEC
 from activities.undo import planner
+from activities.undo.call_outlook import Undoable
 from activities.undo.orders import RollbackRefused
-from activities.undo.outlook import Undoable
 from tests.harness.checks import assert_no_task_failed, assert_sound
 from tests.harness.stanchion import Stanchion, eventually
 from tests.undo.rolling import begun, ordered, ran, report, rolled_back, standings, turn

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from activities.policy.cedar import Policy, PolicyInvalid, Question, load
-from activities.policy.cedar_schema import ToolShape, schema_for
+from activities.policy.cedar.policy import Policy, PolicyInvalid, Question, load
+from activities.policy.cedar.schema import ToolShape, schema_for
 
 PERMIT = "permit (principal, action, resource);"
 MAIL = {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from activities.gateway.news import digest_of, says_nothing
+from activities.gateway.execution.novelty import digest_of, says_nothing
 from activities.storage.canonical import sha256_hex
 from tests.harness.values import EPOCH
 from workflows.contracts.budgets import Budget

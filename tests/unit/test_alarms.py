@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState, TimeoutError, TimeoutType
 
-from activities.budgets.typical import FLOOR, Factors, with_alarms
+from activities.budgets.typical_cost import FLOOR, Factors, with_alarms
 from activities.ledger.caps import budget_rules
 from tests.harness.values import EPOCH, contract, instants
 from workflows.alarms import NAMES, PERCENTS, breach_of, due, keys_of, note_on

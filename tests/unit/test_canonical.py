@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.gateway.digest import approval_id_for, binding_digest
-from activities.gateway.results import (
+from activities.gateway.execution.results import (
     ERROR_LIMIT,
     KEPT_LIMIT,
     SHOWN_LIMIT,

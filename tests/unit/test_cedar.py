@@ -11,9 +11,9 @@ from cedarpy import AuthzResult, Decision, Entities, PolicySet, is_authorized
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy import cedar
-from activities.policy.cedar import Question, load
-from activities.policy.verdicts import Allow, Ask, Deny, strictness
+from activities.policy.cedar import policy as cedar_policy
+from activities.policy.cedar.policy import Question, load
+from activities.policy.engine.verdicts import Allow, Ask, Deny, strictness
 from tests.unit.cedar_rules import MAIL, PERMIT, SCHEMA, ask, policy
 
 # ── verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,7 +71,7 @@ ERRING = f'{PERMIT} @id("broken") forbid (principal, action, resource) when {{ c
 
 def cedar_alone(text: str) -> AuthzResult:
     """Cedar's own answer to `ask()`."""
-    return is_authorized(cedar.request_of(ask()), PolicySet.from_str(text), Entities.from_json_str("[]"))
+    return is_authorized(policy.request_of(ask()), PolicySet.from_str(text), Entities.from_json_str("[]"))
 
 
 def test_a_forbid_that_cannot_be_evaluated_denies_though_cedar_alone_would_allow() -> None:
@@ -89,7 +89,7 @@ def test_a_rule_that_fails_beside_one_that_asks_denies() -> None:
 
 @pytest.mark.parametrize("raised", [RuntimeError("boom"), ValueError("bad"), KeyError("decision"), MemoryError()])
 def test_an_evaluation_that_throws_denies(raised: Exception) -> None:
-    with patch.object(cedar, "is_authorized", side_effect=raised):
+    with patch.object(cedar_policy, "is_authorized", side_effect=raised):
         verdict = policy(PERMIT).decide(ask())
     assert (type(verdict), verdict.rule) == (Deny, "policy.error")
     assert type(raised).__name__ in verdict.reason
@@ -107,14 +107,14 @@ def test_an_evaluation_that_throws_denies(raised: Exception) -> None:
     ],
 )
 def test_no_clean_decision_is_a_no(answer: dict[str, Any]) -> None:
-    with patch.object(cedar, "is_authorized", return_value=AuthzResult(answer)):
+    with patch.object(cedar_policy, "is_authorized", return_value=AuthzResult(answer)):
         verdict = policy(PERMIT).decide(ask())
     assert (type(verdict), verdict.rule) == (Deny, "policy.error")
 
 
 def test_no_decision_about_the_rules_beside_those_that_ask_is_a_no() -> None:
     first = AuthzResult({"decision": "Deny", "diagnostics": {"reason": ["policy1"], "errors": []}})
-    with patch.object(cedar, "is_authorized", side_effect=[first, AuthzResult({"decision": "NoDecision"})]):
+    with patch.object(cedar_policy, "is_authorized", side_effect=[first, AuthzResult({"decision": "NoDecision"})]):
         verdict = policy(f"{PERMIT} @ask forbid (principal, action, resource);").decide(ask())
     assert (type(verdict), verdict.rule) == (Deny, "policy.error")
 

@@ -8,9 +8,9 @@ from cedarpy import Schema
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from activities.policy.cedar import load
-from activities.policy.cedar_schema import Inexpressible, ToolShape, arguments_kind, cedar_record, schema_for
-from activities.policy.verdicts import Allow, Deny
+from activities.policy.cedar.policy import load
+from activities.policy.cedar.schema import Inexpressible, ToolShape, arguments_kind, cedar_record, schema_for
+from activities.policy.engine.verdicts import Allow, Deny
 from tests.unit.cedar_rules import PERMIT, SCHEMA, ask, policy
 
 

@@ -6,10 +6,10 @@ from unittest.mock import patch
 import pytest
 from cedarpy import validate_policies
 
-from activities.policy.cedar import load
-from activities.policy.cedar_schema import ToolShape, schema_for
-from activities.policy.store import DEFAULT
-from activities.policy.verdicts import Allow, Ask
+from activities.policy.cedar.policy import load
+from activities.policy.cedar.schema import ToolShape, schema_for
+from activities.policy.cedar.store import DEFAULT
+from activities.policy.engine.verdicts import Allow, Ask
 from tests.unit.cedar_rules import MAIL, PERMIT, SCHEMA, ask, policy, problems
 
 
@@ -79,7 +79,7 @@ def test_without_tools_nothing_can_be_checked_and_nothing_is_accepted() -> None:
     ids=["parentheses", "lists", "ifs", "brackets in a string", "a bracket in each string"],
 )
 def test_a_text_that_would_end_the_process_never_reaches_the_parser(condition: str) -> None:
-    with patch("activities.policy.cedar_text.PolicySet", None):  # calling it would be another error
+    with patch("activities.policy.cedar.parser.PolicySet", None):  # calling it would be another error
         assert problems(f"permit (principal, action, resource) when {{ {condition} }};", None)
 
 

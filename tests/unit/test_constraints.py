@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from activities.policy.constraints import Misfit
-from activities.policy.grants import Fits, fit, parse_grants
+from activities.policy.grants.constraints import Misfit
+from activities.policy.grants.grants import Fits, fit, parse_grants
 
 
 def check(constraint: dict[str, Any], value: Any, kind: str | None = None, origin: str | None = None) -> Fits | Misfit:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy.drift import LARGEST, LEAST, RUN, drift, robust_z, run_of_extremes, sample_at
+from activities.policy.data_checks.drift import LARGEST, LEAST, RUN, drift, robust_z, run_of_extremes, sample_at
 
 STOCK = [float(110 + i * 7 % 17) for i in range(200)]  # 110 to 126, median 118
 ERRATIC = [float(i * 37 % 250) for i in range(1, 201)]  # anything from 0 to 249: a single zero is nothing unusual

@@ -7,11 +7,11 @@ from unittest.mock import patch
 
 import pytest
 
-from activities.gateway import evidence
-from activities.gateway.evidence import EvidenceReader
+from activities.gateway.evaluation import evidence
+from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.model.provider import Text, ToolCall, ToolResult
-from activities.policy import provenance
-from activities.policy.provenance import Evidence, trace
+from activities.policy.values import provenance
+from activities.policy.values.provenance import Evidence, trace
 from activities.storage.transcript import Row
 
 READS = SimpleNamespace(effect="read", private=False)

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from activities.agents.definition import AgentDefinition
-from activities.policy.grants import Fits, Grant, class_of, fit, parse_grants
+from activities.policy.grants.grants import Fits, Grant, class_of, fit, parse_grants
 from activities.rehearsal.graduation import (
     Asked,
     Decided,

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from activities.policy.constraints import Misfit
-from activities.policy.engine import Call, Judgement, judge
-from activities.policy.grants import Fits, GrantsField, fit, parse_grants
-from activities.policy.provenance import Evidence, Passage
-from activities.policy.verdicts import Allow, Deny, strictness
+from activities.policy.engine.evaluation import Call, Judgement, judge
+from activities.policy.engine.verdicts import Allow, Deny, strictness
+from activities.policy.grants.constraints import Misfit
+from activities.policy.grants.grants import Fits, GrantsField, fit, parse_grants
+from activities.policy.values.provenance import Evidence, Passage
 from activities.tools.facts import Facts
 
 KINDS = {"a": "recipient", "b": "url", "c": "path", "d": "amount", "e": "account"}

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from activities.policy.constraints import Misfit
-from activities.policy.grants import Fits, Grant, GrantsField, class_of, fit, parse_grants
+from activities.policy.grants.constraints import Misfit
+from activities.policy.grants.grants import Fits, Grant, GrantsField, class_of, fit, parse_grants
 
 WRITTEN = """
 send_mail:

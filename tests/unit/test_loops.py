@@ -26,9 +26,9 @@ from tests.unit.loop_traces import (
 )
 from workflows.contracts.events import CallFinished
 from workflows.contracts.model import PlannedCall
+from workflows.loop_notes import note_on, pause_on, refusal_on
 from workflows.loops import DUE_AT_ONCE, NAME_SHOWN, REMEMBERED, TOLD_REMEMBERED, Evidence, LoopMemory
 from workflows.state import RunState
-from workflows.telling import note_on, pause_on, refusal_on
 
 MOST_BYTES = 1_500
 TOOLS = st.sampled_from(["look", "note", "search", "wait", "x" * 64])

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy import engine
-from activities.policy.grants import parse_grants
-from activities.policy.modes import STRICTNESS
-from activities.policy.provenance import Evidence, Passage
-from activities.policy.tiers import Circumstances, decide
-from activities.policy.verdicts import Allow, Ask, Deny, Verdict, strictest, strictness
+from activities.policy.engine import evaluation
+from activities.policy.engine.modes import STRICTNESS
+from activities.policy.engine.tiers import Circumstances, decide
+from activities.policy.engine.verdicts import Allow, Ask, Deny, Verdict, strictest, strictness
+from activities.policy.grants.grants import parse_grants
+from activities.policy.values.provenance import Evidence, Passage
 from activities.tools.facts import Facts
 from workflows.contracts.calls import Tier
 from workflows.contracts.runs import Mode
@@ -23,7 +23,7 @@ TAINTED = replace(CLEAN, tainted=True)
 EXPOSED = replace(CLEAN, tainted=True, exposed=True)
 BAD = "its recipient"
 
-# The table of activities/policy/tiers.py, in mode tiered: (tier, circumstances) -> verdict.
+# The table of activities/policy/engine/tiers.py, in mode tiered: (tier, circumstances) -> verdict.
 TABLE: list[tuple[Tier, Circumstances, type]] = [
     *((level, state, Allow) for level in ("T0", "T1") for state in (CLEAN, TAINTED, EXPOSED, Circumstances())),
     ("T2", CLEAN, Allow),
@@ -120,11 +120,11 @@ GRANTS = parse_grants(
 )
 
 
-def permits(view: engine.Judgement) -> Verdict:
+def permits(view: evaluation.Judgement) -> Verdict:
     return Allow("policy.permit", "permitted")
 
 
-def call(tool: str = "mail", facts: Facts = MAIL, **changes: Any) -> engine.Call:
+def call(tool: str = "mail", facts: Facts = MAIL, **changes: Any) -> evaluation.Call:
     plain = {
         "tool": tool,
         "facts": facts,
@@ -134,11 +134,11 @@ def call(tool: str = "mail", facts: Facts = MAIL, **changes: Any) -> engine.Call
         "grants": GRANTS,
         "pinned_hash": "hash",
     }
-    return engine.Call(**{**plain, **changes})
+    return evaluation.Call(**{**plain, **changes})
 
 
-def verdict(asked: engine.Call, policies: Any = permits) -> Verdict:
-    return engine.judge(asked, policies).verdict
+def verdict(asked: evaluation.Call, policies: Any = permits) -> Verdict:
+    return evaluation.judge(asked, policies).verdict
 
 
 def test_what_the_user_asked_for_passes_unasked_also_in_a_tainted_run() -> None:
@@ -163,9 +163,9 @@ def test_a_call_outside_its_grant_is_denied_and_without_any_grants_it_asks() -> 
 
 
 def test_a_read_of_a_host_that_is_not_listed_is_an_external_send() -> None:
-    def reads(url: str, **changes: Any) -> engine.Judgement:
+    def reads(url: str, **changes: Any) -> evaluation.Judgement:
         evidence = Evidence((Passage(0, "user", f"Read {url}"),))
-        return engine.judge(call("fetch", FETCH, arguments={"url": url}, evidence=evidence, **changes), permits)
+        return evaluation.judge(call("fetch", FETCH, arguments={"url": url}, evidence=evidence, **changes), permits)
 
     assert reads("https://docs.acme.example/a").tier == "T1"
     off = reads("https://evil.example/a")
@@ -178,17 +178,17 @@ def test_a_read_of_a_host_that_is_not_listed_is_an_external_send() -> None:
 def test_money_below_the_tenants_floor_is_irreversible_and_above_it_grave() -> None:
     arguments = {"amount": 1200, "account": "ACC-4711"}
     paying = call("pay", PAY, arguments=arguments, grants=None)
-    assert engine.judge(paying, permits).tier == "T4"
-    assert engine.judge(replace(paying, money_floor=1200), permits).tier == "T3"
-    assert engine.judge(replace(paying, money_floor=1199), permits).tier == "T4"
-    assert engine.judge(replace(paying, money_floor=9999, arguments={"account": "ACC-4711"}), permits).tier == "T4"
+    assert evaluation.judge(paying, permits).tier == "T4"
+    assert evaluation.judge(replace(paying, money_floor=1200), permits).tier == "T3"
+    assert evaluation.judge(replace(paying, money_floor=1199), permits).tier == "T4"
+    assert evaluation.judge(replace(paying, money_floor=9999, arguments={"account": "ACC-4711"}), permits).tier == "T4"
 
 
 def test_a_negative_amount_makes_no_sum_small() -> None:
     facts = Facts(effect="money", sensitive={"net": "amount", "tax": "amount"})
     for net, level in ((100, "T3"), (-100, "T4")):
         paying = call("pay", facts, arguments={"net": net, "tax": 150}, grants=None, money_floor=1000)
-        assert engine.judge(paying, permits).tier == level
+        assert evaluation.judge(paying, permits).tier == level
 
 
 def test_a_labelled_secret_does_not_leave_unasked() -> None:
@@ -199,7 +199,7 @@ def test_a_labelled_secret_does_not_leave_unasked() -> None:
 def test_a_labelled_secret_does_not_leave_in_a_read_of_a_listed_host_either() -> None:
     url = "https://docs.acme.example/a?card=4111-1111-1111-1111"
     reading = call("fetch", FETCH, arguments={"url": url}, evidence=Evidence((Passage(0, "user", url),)))
-    assert engine.judge(reading, permits).tier == "T1" and verdict(reading).rule == "label.card"
+    assert evaluation.judge(reading, permits).tier == "T1" and verdict(reading).rule == "label.card"
     inside = call("find", Facts(effect="read"), arguments={"q": "4111 1111 1111 1111"}, grants=None)
     assert isinstance(verdict(inside), Allow)
 

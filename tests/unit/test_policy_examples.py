@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.policy.cedar import Policy, Question, load
-from activities.policy.verdicts import Allow, Deny
+from activities.policy.cedar.policy import Policy, Question, load
+from activities.policy.engine.verdicts import Allow, Deny
 
 ROOT = Path(__file__).parents[2]
 PERMIT = "\npermit (principal, action, resource);\n"
@@ -21,7 +21,7 @@ def from_docs() -> str:
 
 def from_default() -> str:
     """The rule in the comments of the policy that is there at first."""
-    text = (ROOT / "activities/policy/platform.cedar").read_text(encoding="utf-8")
+    text = (ROOT / "activities/policy/cedar/platform.cedar").read_text(encoding="utf-8")
     found = re.search(r'^//   @id\("mail-stays-inside"\).*?^//   };', text, re.DOTALL | re.MULTILINE)
     assert found
     return re.sub(r"^//", "", found[0], flags=re.MULTILINE) + PERMIT

@@ -6,12 +6,12 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy import engine
-from activities.policy.cedar import Question, load
-from activities.policy.grants import parse_grants
-from activities.policy.modes import STRICTNESS
-from activities.policy.provenance import Evidence, Passage
-from activities.policy.verdicts import Allow, Ask, Deny, Verdict, strictest, strictness
+from activities.policy.cedar.policy import Question, load
+from activities.policy.engine import evaluation
+from activities.policy.engine.modes import STRICTNESS
+from activities.policy.engine.verdicts import Allow, Ask, Deny, Verdict, strictest, strictness
+from activities.policy.grants.grants import parse_grants
+from activities.policy.values.provenance import Evidence, Passage
 from activities.tools.facts import Facts
 from workflows.contracts.runs import Mode
 
@@ -64,7 +64,7 @@ EVIDENCE = st.builds(
 )
 GRANTS = st.lists(st.sampled_from(CONSTRAINTS), max_size=3)
 CALLS = st.builds(
-    engine.Call,
+    evaluation.Call,
     tool=st.just("do"),
     facts=FACTS,
     arguments=ARGUMENTS,
@@ -77,18 +77,18 @@ CALLS = st.builds(
 )
 
 
-def permits(view: engine.Judgement) -> Verdict:
+def permits(view: evaluation.Judgement) -> Verdict:
     return Allow("policy.permit", "permitted")
 
 
-def rank(asked: engine.Call, policies: Any = permits) -> int:
+def rank(asked: evaluation.Call, policies: Any = permits) -> int:
     """0 for Allow, 1 for Ask, 2 for Deny."""
-    return strictness(engine.judge(asked, policies).verdict)
+    return strictness(evaluation.judge(asked, policies).verdict)
 
 
 @given(asked=CALLS, others=GRANTS, drop=st.integers(0, 2))
-def test_removing_a_grant_never_permits_more(asked: engine.Call, others: list[Any], drop: int) -> None:
-    def granted(written: list[Any]) -> engine.Call:
+def test_removing_a_grant_never_permits_more(asked: evaluation.Call, others: list[Any], drop: int) -> None:
+    def granted(written: list[Any]) -> evaluation.Call:
         return replace(asked, grants=parse_grants({"do": written}) if written else {"do": ()})
 
     less = [grant for index, grant in enumerate(others) if index != drop]
@@ -97,7 +97,7 @@ def test_removing_a_grant_never_permits_more(asked: engine.Call, others: list[An
 
 
 @given(asked=CALLS, extra=st.sampled_from([Allow("x", ""), Ask("x", ""), Deny("x", "")]))
-def test_another_voice_never_permits_more(asked: engine.Call, extra: Verdict) -> None:
+def test_another_voice_never_permits_more(asked: evaluation.Call, extra: Verdict) -> None:
     assert rank(asked, lambda view: strictest([permits(view), extra])) >= rank(asked)
 
 
@@ -118,11 +118,13 @@ FORBIDS = st.lists(
 
 
 @given(asked=CALLS, forbids=FORBIDS, extra=FORBIDS)
-def test_adding_a_deny_to_a_policy_never_permits_more(asked: engine.Call, forbids: list[str], extra: list[str]) -> None:
+def test_adding_a_deny_to_a_policy_never_permits_more(
+    asked: evaluation.Call, forbids: list[str], extra: list[str]
+) -> None:
     def judged(rules: list[str]) -> int:
         policy = load("\n".join([*dict.fromkeys(rules), PERMIT]), version="v", scope="acme")
 
-        def decide(view: engine.Judgement) -> Verdict:
+        def decide(view: evaluation.Judgement) -> Verdict:
             about = Question("a", "acme", "do", asked.arguments, view.tier, "send", asked.mode, "r", view.tainted)
             return policy.decide(replace(about, origins=view.origins))
 
@@ -132,20 +134,20 @@ def test_adding_a_deny_to_a_policy_never_permits_more(asked: engine.Call, forbid
 
 
 @given(asked=CALLS, page=st.sampled_from(TEXTS))
-def test_more_untrusted_data_never_permits_more(asked: engine.Call, page: str) -> None:
+def test_more_untrusted_data_never_permits_more(asked: evaluation.Call, page: str) -> None:
     known = asked.evidence
     more = replace(known, passages=(*known.passages, Passage(2, "untrusted", page)))
     assert rank(replace(asked, evidence=more)) >= rank(asked)
 
 
 @given(asked=CALLS)
-def test_a_stricter_mode_never_permits_more(asked: engine.Call) -> None:
+def test_a_stricter_mode_never_permits_more(asked: evaluation.Call) -> None:
     ranks = [rank(replace(asked, mode=mode)) for mode in STRICTNESS]
     assert ranks == sorted(ranks, reverse=True)
 
 
 @given(asked=CALLS)
-def test_doubt_about_data_private_data_and_a_rule_to_ask_never_permit_more(asked: engine.Call) -> None:
+def test_doubt_about_data_private_data_and_a_rule_to_ask_never_permit_more(asked: evaluation.Call) -> None:
     known = asked.evidence
     worse = [
         replace(asked, evidence=replace(known, passages=(*known.passages, Passage(2, "trusted", "", "", "drift")))),

@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from activities.policy.provenance import Evidence, Origin, Passage, Said, Traced, anchored, by_argument, trace, worst
+from activities.policy.values.provenance import (
+    Evidence,
+    Origin,
+    Passage,
+    Said,
+    Traced,
+    anchored,
+    by_argument,
+    trace,
+    worst,
+)
 from activities.storage.canonical import canonical_json
 
 

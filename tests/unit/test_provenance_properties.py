@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy.provenance import Evidence, Origin, Passage, Said, trace, worst
+from activities.policy.values.provenance import Evidence, Origin, Passage, Said, trace, worst
 from activities.storage.canonical import canonical_json
 
 

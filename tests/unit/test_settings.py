@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from activities.budgets.typical import Factors
+from activities.budgets.typical_cost import Factors
 from activities.errors import Permanent
 from workers.settings import SettingInvalid, Settings, from_environment
 from workflows.contracts.runs import TASK_QUEUE

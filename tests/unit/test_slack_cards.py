@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy.names import visible
+from activities.policy.values.canonical_names import visible
 from activities.storage.canonical import canonical_json, clean
 from tests.fakes.slack_api import valid
 from workers.slack.approval import Approval, Given, Origin

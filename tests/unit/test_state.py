@@ -31,7 +31,7 @@ from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrde
 from workflows.contracts.model import Plan, PlannedCall
 from workflows.contracts.reviews import ReviewGiven
 from workflows.contracts.runs import RunRequest
-from workflows.moves import Move, next_move
+from workflows.next_move import Move, next_move
 from workflows.state import (
     GOAL_LINE,
     RECENT_DECISIONS,

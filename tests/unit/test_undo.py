@@ -14,8 +14,8 @@ from activities.tools.decorator import SPEC
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.spec import ToolSpec
 from activities.tools.undo import Missing, Recorded, arguments_of, sources_of
+from activities.undo.call_outlook import Attempt, Left, Made, Never, Undoable, Undone, outlook_of
 from activities.undo.orders import is_rollback
-from activities.undo.outlook import Attempt, Left, Made, Never, Undoable, Undone, outlook_of
 
 
 class Inner(BaseModel):

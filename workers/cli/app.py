@@ -1,17 +1,15 @@
-"""`stanchion`: all commands, in the order in which its help shows them. Their options are in the `_app` files."""
+"""`stanchion`: all commands, in the order of its help. Each group declares its own in `commands`."""
 
 import typer
 
-from workers.cli import (
-    agents_app,
-    budgets_app,
-    decisions_app,
-    people_app,
-    platform_app,
-    policy_app,
-    runs_app,
-    stopping_app,
-)
+from workers.cli.agents import commands as agents
+from workers.cli.approvals import commands as approvals
+from workers.cli.budgets import commands as budgets
+from workers.cli.people import commands as people
+from workers.cli.platform import commands as platform
+from workers.cli.policy import commands as policy
+from workers.cli.runs import commands as runs
+from workers.cli.stopping import commands as stopping
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Runs AI agents that act on real systems, durably and under control.",
 )
-for group in (platform_app, runs_app, stopping_app, decisions_app, budgets_app, agents_app, people_app):
+for group in (platform, runs, stopping, approvals, budgets, agents, people):
     app.add_typer(group.commands)
-app.add_typer(policy_app.policy, name="policy")
+app.add_typer(policy.policy, name="policy")

@@ -133,8 +133,8 @@ def _let_pass(*paths: Path) -> None:
 def _socket_folder(data: Path, account: Account | None) -> Path:
     if len(os.fsencode(data / f".s.PGSQL.{PORT}.lock")) <= SOCKET_LIMIT:
         return data
-    # Too deep a path for a socket. The same folder at each start, so that clients find the server again after a restart;
-    # another name only if somebody else has taken this one.
+    # The path is too deep for a socket. The folder is the same at each start, so that clients find the server again
+    # after a restart; it has another name only if somebody else has taken this one.
     digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()
     folder = Path(tempfile.gettempdir(), f"{SOCKET_FOLDER}{digest[:16]}")
     try:

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from activities.policy.names import visible
+from activities.policy.values.canonical_names import visible
 
 SHOWN_LIMIT = 2_800  # characters in one block; Slack refuses blocks over 3,000
 STRING_LIMIT = 300  # characters of one text, when all does not fit: a long one must not push the next ones out

@@ -15,14 +15,14 @@ from activities.errors import Transient
 from activities.identity.proof import canonical_name
 from workers.slack.answers import Answers, NotSent
 from workers.slack.approval import Approval
-from workers.slack.board import Board
 from workers.slack.cards import ACTION, BECAME
 from workers.slack.config import SlackSettings
+from workers.slack.message_board import Board
 from workers.slack.messages import Messages
 from workers.slack.modals import FIELD, Place, Typed, form, place_of, typed
+from workers.slack.notifications import Bell
 from workers.slack.text import escaped, one_line, said
-from workers.slack.wake import Bell
-from workers.slack.web import error_name
+from workers.slack.web_api import error_name
 
 OURS = re.compile(rf"^{re.escape(ACTION)}")
 FORMS = frozenset(("edit", "deny", "restate", "code"))

@@ -6,7 +6,7 @@ A card shows what will happen, why it asks and who may answer. Nothing a model w
 import json
 from datetime import UTC, datetime
 
-from activities.policy.names import visible
+from activities.policy.values.canonical_names import visible
 from workers.slack.approval import Approval, Given, Origin
 from workers.slack.arguments import editable, shown
 from workers.slack.text import Block, escaped, header, lines, one_line, plain, verbatim

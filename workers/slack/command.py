@@ -3,8 +3,8 @@
 import asyncio
 
 from workers import keys
-from workers.cli.opened import session
 from workers.cli.output import Exit, fail, run, say
+from workers.cli.temporal_session import session
 from workers.logs import configure
 from workers.serve import stop_on_signals
 from workers.services import Home

@@ -7,8 +7,8 @@ from typing import Any
 
 from activities.storage.database import Database
 from activities.storage.queries import Queries
+from workers.slack.alarm_messages import Notices
 from workers.slack.approval import Approval, approval_of
-from workers.slack.notices import Notices
 
 SQL = Queries(__file__, "slack.sql")
 BATCH = 50  # of a pass; the next pass follows at once

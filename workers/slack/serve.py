@@ -20,14 +20,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from activities.errors import Permanent
 from activities.identity.principals import Principals
-from workers.session import Session
+from workers.cli_connection import Session
 from workers.slack.answers import Answers, Signs
-from workers.slack.board import POLL_SECONDS, Board
 from workers.slack.bot import Bot
 from workers.slack.config import SlackSettings
+from workers.slack.message_board import POLL_SECONDS, Board
 from workers.slack.messages import Messages
-from workers.slack.wake import Bell, listen
-from workers.slack.web import error_name, patient, plain, quiet_seconds
+from workers.slack.notifications import Bell, listen
+from workers.slack.web_api import error_name, patient, plain, quiet_seconds
 
 PATH = "/slack/events"  # the app's request URL ends in it
 AGAIN_SECONDS = 5.0  # while Slack cannot be reached at start

@@ -7,7 +7,7 @@ There is no mrkdwn in any block. Only the notification line and plain-text objec
 
 from typing import Any
 
-from activities.policy.names import visible
+from activities.policy.values.canonical_names import visible
 
 Block = dict[str, Any]
 PLAIN_LIMIT = 150  # characters of a header; the least of what Slack allows in the places we use

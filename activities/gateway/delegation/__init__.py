@@ -1,0 +1,1 @@
+"""Delegation: a call that becomes another agent's run."""

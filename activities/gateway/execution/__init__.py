@@ -1,0 +1,1 @@
+"""Performs a call: claim, run, settle, recover; and what its result becomes."""

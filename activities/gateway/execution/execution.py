@@ -1,0 +1,175 @@
+"""Owning one effect: claim it, perform it with its key, settle it.
+
+A tool that does not say what it did leaves a doubt: its target is asked, or it is tried again, or a person is asked.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from activities.errors import Transient
+from activities.gateway.approval_requests import rule_for
+from activities.gateway.evaluation.checks import Candidate
+from activities.gateway.evaluation.evaluator import Bench
+from activities.gateway.execution import builtins
+from activities.gateway.execution.effects import Claim, Effects
+from activities.gateway.execution.novelty import news_of
+from activities.gateway.execution.perform import TRIES, Doubt, perform, probe
+from activities.gateway.execution.plausibility import Asked, weighed
+from activities.gateway.execution.results import Result, from_error
+from activities.gateway.facts import CallFacts, load
+from activities.ledger.windows import Window
+from activities.policy.engine.verdicts import Verdict
+from activities.storage.database import Database, StoreUnavailable
+from activities.storage.transcript import Transcripts
+from activities.tools.context import ToolContext
+from activities.tools.registry import BUILTIN
+from activities.tools.spec import ToolSpec
+from workflows.contracts.calls import CallResult, Tier, Unknown
+
+# A claim older than this is not acted on: its heartbeat may have timed out, and another attempt may own the effect.
+CLAIM_FRESH_SECONDS = 4.0
+
+SETTLE_PAUSES = (0.5, 1, 2, 4, 8, 8)  # seconds: within the minute that the activity has on top of the tool's own time
+
+Checkpoint = Callable[[str], Awaitable[None]]
+
+
+async def no_checkpoint(where: str) -> None:
+    """Called at each boundary of a call; tests use it to stop the world there."""
+
+
+class EffectInDoubt(Transient):
+    """The tool's outcome is not known yet; its effect contract allows another look."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a worker has its effects."""
+
+    _database: Database
+    _bench: Bench
+    _effects: Effects
+    _transcripts: Transcripts
+    _settings: Mapping[str, str]
+    _checkpoint: Checkpoint
+
+    async def claim(
+        self,
+        call: Candidate,
+        spec: ToolSpec,
+        verdict: Verdict,
+        tier: Tier | None = None,
+        windows: Sequence[Window] = (),
+    ) -> Claim:
+        """Own the effect, freshly. Raises ClaimLost, CapReached, EffectInDoubt."""
+        await self._checkpoint("before-claim")
+        started = time.monotonic()
+        # The digest that was just found to fit: the statement finds the approval unchanged, unexpired and given.
+        claim = await self._effects.claim(
+            call.facts,
+            spec,
+            call.given(verdict, tier),
+            approved_digest=call.facts.approved_digest,
+            windows=windows,
+        )
+        await self._checkpoint("after-claim")
+        if time.monotonic() - started > CLAIM_FRESH_SECONDS:
+            raise EffectInDoubt("the claim took too long to be sure that it is still ours; nothing was done")
+        return claim
+
+    async def perform(self, claim: Claim, *, tried_before: bool = False) -> CallResult:
+        """Run the tool, and settle what came of it. Raises ClaimLost, EffectInDoubt.
+
+        `tried_before`: an earlier attempt may have had its effect; a refusal says nothing of that one.
+        """
+        arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
+        ctx = self.context(claim.facts)
+        if claim.spec is BUILTIN["read_output"]:
+            outcome: Result | Doubt = await builtins.read_output(self._database, claim.facts.run_id, **arguments)
+        else:
+            outcome = await perform(claim.spec, ctx, arguments)
+        await self._checkpoint("after-effect")
+        if isinstance(outcome, Doubt):
+            return await self._settle_doubt(claim, outcome)
+        return await self.settle(claim, replace(outcome, happened=True) if tried_before else outcome)
+
+    async def settle(self, claim: Claim, result: Result) -> CallResult:
+        """Write a result that is known. Raises ClaimLost, StoreUnavailable."""
+        # Shielded: a result that is known must be written, whatever else is being cancelled.
+        settling = asyncio.ensure_future(self._written(claim, result))
+        try:
+            answer = await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await settling
+            raise
+        await self._checkpoint("after-settle")
+        return answer
+
+    async def _written(self, claim: Claim, result: Result) -> CallResult:
+        """Settle, through a short outage too: a known result must not become a question to a person."""
+        for pause in SETTLE_PAUSES:
+            try:
+                return await self._weighed(claim, result)
+            except StoreUnavailable:
+                await asyncio.sleep(pause)
+            with suppress(StoreUnavailable):
+                facts = await load(self._database, claim.facts.run_id, claim.facts.call_id)
+                if facts.stored_result and facts.fence == claim.fence:
+                    return facts.stored_result  # it was written; only the reply was lost
+        return await self._weighed(claim, result)
+
+    async def _weighed(self, claim: Claim, result: Result) -> CallResult:
+        """Settle, with what the tool's own history says about the data, and with whom it was asked for in mind."""
+        facts = claim.facts
+        if result.origin == "trusted" and await self._bench.led_astray(facts, claim.spec):
+            result = replace(result, origin="untrusted")
+        asked = Asked(facts.tenant, facts.run_id, facts.call_id, facts.digest)
+        judged = await weighed(self._database, claim.spec, asked, result.data, result)
+        return await self._effects.settle(claim, judged, await news_of(self._transcripts, facts, judged))
+
+    async def _settle_doubt(self, claim: Claim, doubt: Doubt) -> CallResult:
+        """This very attempt does not know what its tool did."""
+        if doubt.settles == "probe":
+            return await self.probe(claim, doubt.reason, go_on=False)
+        if doubt.settles == "retry" and claim.fence < TRIES:
+            raise EffectInDoubt(doubt.reason)
+        return await self.unknown(claim, doubt.reason)
+
+    async def probe(self, claim: Claim, reason: str, *, go_on: bool) -> CallResult:
+        """Ask the target. If it did not happen: perform it (`go_on`), or tell the model that it failed."""
+        arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
+        found = await probe(claim.spec, self.context(claim.facts), arguments)
+        match found:
+            case Result():
+                return await self.settle(claim, found)
+            case None if go_on:
+                return await self.perform(claim)
+            case None:
+                origin = claim.spec.facts.output  # the reason may be the tool's own words
+                return await self.settle(
+                    claim, from_error(f"it did not happen: {reason}", origin, "probe", happened=False)
+                )
+            case Doubt() if claim.fence < TRIES:
+                raise EffectInDoubt(f"{reason}; {found.reason}")
+            case Doubt():
+                return await self.unknown(claim, f"{reason}; {found.reason}")
+
+    async def unknown(self, claim: Claim, reason: str) -> CallResult:
+        """Ask a person what happened. Raises ClaimLost."""
+        rule = rule_for(await self._bench.candidate(claim.facts))
+        approval_id = await self._effects.doubt(claim, reason, rule)
+        return Unknown(call_id=claim.facts.call_id, approval_id=approval_id, tool=claim.facts.tool)
+
+    def context(self, facts: CallFacts) -> ToolContext:
+        """What a tool, a probe or a delivery learns of the call."""
+        return ToolContext(
+            run_id=facts.run_id,
+            call_id=facts.call_id,
+            agent=facts.agent,
+            tenant=facts.tenant,
+            requester=facts.requester,
+            settings=self._settings,
+        )

@@ -1,0 +1,1 @@
+"""Policies written in Cedar: reading, checking, storing and asking them."""

@@ -1,0 +1,1 @@
+"""The verdict about a call: grants, origins, tier, mode and policies, combined."""

@@ -1,0 +1,108 @@
+"""The tier table: (danger of the call, state of the run, mode) -> Verdict. Pure; reads no model's opinion.
+
+| tier | clean run | tainted run | tainted, has private data, can act outside |
+| --- | --- | --- | --- |
+| T0, T1 | allow | allow | allow |
+| T2 | allow | allow if anchored, else ask | ask |
+| T3 | allow if granted and anchored, else ask | the same; deny untrusted or invented values | ask; same deny |
+| T4 | ask two people | ask two people; same deny | deny |
+
+*Anchored*: each value that counts stands in the goal, in a person's message or in a trusted registry.
+"""
+
+from dataclasses import dataclass
+
+from activities.policy.engine.verdicts import Allow, Ask, Deny, Verdict
+from workflows.contracts.calls import Tier
+from workflows.contracts.runs import Mode
+
+WHY: dict[Tier, str] = {
+    "T0": "a read of trusted data",
+    "T1": "a read of data from outside",
+    "T2": "a write that can be taken back",
+    "T3": "it cannot be taken back, or it leaves the house",
+    "T4": "money, identity or permissions",
+}
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the table needs to know of a call. The defaults are the strict case."""
+
+    tier: Tier = "T4"
+    tainted: bool = True
+    exposed: bool = True  # tainted, and it has read private data, and its tools can act outside
+    granted: bool = False  # the agent's definition has a grant for this tool, and this call fits it
+    unanchored: str | None = "its values"  # what is of untrusted or invented origin, in words; None: nothing is
+    floating: bool = True  # tainted, and no value at all of this call stands in what people or registries said
+    loose_text: str | None = "its text"  # free text that no grant speaks about, in words; None: there is none
+
+
+def decide(call: Circumstances, mode: Mode) -> Verdict:
+    """The verdict of the table, in this mode."""
+    if call.tier in ("T0", "T1"):
+        return Allow(f"tier.{call.tier}", WHY[call.tier])
+    return in_mode(_by_tier(call, mode), call, mode)
+
+
+def in_mode(verdict: Verdict, call: Circumstances, mode: Mode) -> Verdict:
+    """What the mode makes of an effect's verdict; it only ever gets stricter."""
+    if mode == "propose" and isinstance(verdict, Allow):
+        return Ask("mode.propose", f"this run proposes every effect; {WHY[call.tier]}")
+    return verdict
+
+
+def observed(verdict: Verdict) -> Deny:
+    """Instead of an effect in mode `observe`: what would have happened."""
+    words = {Allow: "allowed", Ask: "asked about", Deny: "denied"}
+    reason = f"this run only observes; it would have been {words[type(verdict)]} ({verdict.rule}: {verdict.reason})"
+    return Deny("mode.observe", reason)
+
+
+def _by_tier(call: Circumstances, mode: Mode) -> Verdict:
+    match call.tier:
+        case "T2":
+            return _reversible(call)
+        case "T3":
+            return _irreversible(call, mode)
+        case _:
+            return _gravest(call)
+
+
+def _reversible(call: Circumstances) -> Verdict:
+    if call.exposed:
+        return Ask("tier.T2.exposed", f"the run read untrusted and private data and can act outside; {WHY['T2']}")
+    if call.tainted and call.unanchored:
+        return Ask("tier.T2.unanchored", f"the run read untrusted data, and {call.unanchored}")
+    if call.tainted and call.floating:
+        return Ask("tier.T2.floating", "the run read untrusted data, and nothing in this call stands in the goal")
+    return Allow("tier.T2", WHY["T2"])
+
+
+def _irreversible(call: Circumstances, mode: Mode) -> Verdict:
+    if call.tainted and call.unanchored:
+        return Deny("provenance.unanchored", f"{call.unanchored}; {RESTATE}")
+    if call.exposed:
+        return Ask("tier.T3.exposed", f"the run read untrusted and private data and can act outside; {WHY['T3']}")
+    if not call.granted:
+        return Ask("tier.T3", f"{WHY['T3']}, and no grant of the agent covers it")
+    if mode == "autonomous":  # what the grant allows is the agent's own to decide, and what is denied stays denied
+        return Allow("tier.T3.autonomous", "a grant of the agent covers it, and this run decides by itself within it")
+    if call.unanchored:
+        return Ask("tier.T3.unanchored", f"{WHY['T3']}, and {call.unanchored}")
+    if call.tainted and call.loose_text:
+        return Ask("tier.T3.text", f"the run read untrusted data, and no grant speaks about {call.loose_text}")
+    if call.tainted and call.floating:
+        return Ask("tier.T3.floating", "the run read untrusted data, and nothing in this call stands in the goal")
+    return Allow("tier.T3.granted", "a grant of the agent covers it, and each value is someone's own")
+
+
+def _gravest(call: Circumstances) -> Verdict:
+    if call.tainted and call.unanchored:
+        return Deny("provenance.unanchored", f"{call.unanchored}; {RESTATE}")
+    if call.exposed:
+        return Deny("tier.T4.exposed", f"the run read untrusted and private data and can act outside; {WHY['T4']}")
+    return Ask("tier.T4", WHY["T4"])
+
+
+RESTATE = "only a person can lift this, by restating the value in her own words (`stanchion endorse`)"

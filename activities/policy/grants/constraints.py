@@ -1,0 +1,251 @@
+"""Constraints: what one argument of a tool may be. Pure: no clock, no I/O, no logging.
+
+A constraint is never a pattern: it reads the value as what it is (addresses, a URL, a path, a number) and a value it
+cannot read, or of a type it is not about, violates it. An argument that is absent or null violates its constraint too,
+for the tool's default is not known here: unless the constraint says `optional: true`, or says nothing but max_length,
+max_items or one_of about an argument that is not sensitive.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
+
+from activities.policy.grants.sql_tables import TABLE, tables_in
+from activities.policy.values.canonical_names import PORTS, addresses_in, domain_of, path_under, place_of, visible
+from activities.storage.canonical import canonical_json
+
+Origin = Literal["user", "trusted", "untrusted", "model"]
+Choice = StrictBool | StrictInt | StrictStr
+
+SHOWN = 120  # characters of a value in a reason: enough to recognise it, too few to fill a log
+
+# What makes one value as good as another, by kind; of a kind that is not here only `one_of` does.
+_BOUNDS = {
+    "recipient": {"domains", "one_of"},
+    "url": {"hosts", "one_of"},
+    "host": {"hosts", "one_of"},
+    "path": {"under", "one_of"},
+    "amount": {"max", "one_of"},
+}
+_HARMLESS_IF_ABSENT = {"max_length", "max_items", "one_of"}
+
+
+class Constraint(BaseModel):
+    """What one argument may be; all that is given has to hold. Of a list, each element has to satisfy it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    domains: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description='Mail domains of every address; "*.acme.example" is its subdomains only'
+    )
+    hosts: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Hosts of a URL, with a port unless it is the scheme's own"
+    )
+    schemes: tuple[Literal["http", "https"], ...] | None = Field(
+        default=None, min_length=1, description="Schemes of a URL; https where hosts are given and this is not"
+    )
+    under: str | None = Field(default=None, description="Absolute path the file, or the path of the URL, lies beneath")
+    min: StrictInt | None = Field(default=None, description="Least whole number")
+    max: StrictInt | None = Field(default=None, description="Greatest whole number")
+    one_of: tuple[Choice, ...] | None = Field(default=None, min_length=1, description="The values there are")
+    max_length: StrictInt | None = Field(default=None, ge=0, description="Most characters, of an object in JSON")
+    max_items: StrictInt | None = Field(default=None, ge=0, description="Most elements of a list or keys of an object")
+    tables: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="Tables an SQL statement may name, as it spells them"
+    )
+    origin: tuple[Origin, ...] | None = Field(default=None, min_length=1, description="Where the value may come from")
+    optional: StrictBool = Field(default=False, description="It may be absent or null")
+
+    @field_validator("domains")
+    @classmethod
+    def _canonical_domains(cls, domains: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return domains and tuple(
+            "*." + domain_of("x@" + name[2:]) if name.startswith("*.") else domain_of("x@" + name) for name in domains
+        )
+
+    @field_validator("hosts")
+    @classmethod
+    def _canonical_hosts(cls, hosts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return hosts and tuple(_authority(name) for name in hosts)
+
+    @field_validator("tables")
+    @classmethod
+    def _plain_tables(cls, tables: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if strange := [name for name in tables or () if not TABLE.fullmatch(name)]:
+            raise ValueError(
+                f"{', '.join(map(visible, strange))}: a table is a plain name such as orders or shop.orders"
+            )
+        return tables
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        if not self.rules:
+            raise ValueError("no constraint is given; leave the argument out to leave it free")
+        if self.under is not None:
+            root = _url_root(self.under) if self.hosts or self.schemes else self.under
+            path_under(root, root)  # raises for what could never be a root
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is greater than max {self.max}")
+        return self
+
+    @cached_property
+    def rules(self) -> tuple[str, ...]:
+        """Names of the constraints that are given."""
+        names = (name for name in type(self).model_fields if name != "optional")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What a call violates. Of several alternatives of a grant: rule and reason of the one that came closest."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a call: `kind` as the tool declares it, `origin` the worst of its values, None if not known."""
+
+    name: str
+    value: Any
+    kind: str | None
+    origin: str | None
+
+
+def is_bounded(constraint: Constraint, kind: str | None) -> bool:
+    """Whether it limits what an argument of this kind is about, so that every value that fits is as good as another."""
+    return not _BOUNDS.get(kind or "", {"one_of"}).isdisjoint(constraint.rules)
+
+
+def violation(argument: Argument, constraint: Constraint) -> Misfit | None:
+    """The first rule that an argument violates. Never raises: what cannot be checked is `grant.unreadable`."""
+    if argument.value is None:
+        return _absence(argument, constraint)
+    try:
+        for rule in _rules_for(argument, constraint):
+            for part in _offending(rule, argument, constraint):
+                return Misfit(f"grant.{rule}", f"{part}; the grant allows {rule} {_allowed(constraint, rule)}")
+    except Exception as error:  # whatever a hostile value provokes is a no
+        why = type(error).__name__ if argument.kind == "secret" else visible(str(error))
+        return Misfit("grant.unreadable", f"{argument.name} cannot be read as the grant needs it: {why}")
+    return None
+
+
+def _absence(argument: Argument, constraint: Constraint) -> Misfit | None:
+    strict = [rule for rule in constraint.rules if argument.kind or rule not in _HARMLESS_IF_ABSENT]
+    if constraint.optional or not strict:
+        return None
+    allowed = f"{strict[0]} {_allowed(constraint, strict[0])}"
+    return Misfit(f"grant.{strict[0]}", f"{argument.name} is not given; the grant allows {allowed}")
+
+
+def _rules_for(argument: Argument, constraint: Constraint) -> list[str]:
+    rules = list(constraint.rules)
+    if constraint.hosts and not constraint.schemes and argument.kind != "host":
+        rules.append("schemes")  # the default is as binding as what is written
+    return rules
+
+
+def _allowed(constraint: Constraint, rule: str) -> str:
+    allowed = _schemes(constraint) if rule == "schemes" else getattr(constraint, rule)
+    return ", ".join(str(item) for item in allowed) if isinstance(allowed, tuple) else str(allowed)
+
+
+def _schemes(constraint: Constraint) -> tuple[str, ...]:
+    return constraint.schemes or ("https",)
+
+
+def _offending(rule: str, argument: Argument, constraint: Constraint) -> Iterator[str]:
+    """What of an argument violates a rule, in words."""
+    name, value = argument.name, argument.value
+    if rule == "origin":
+        if argument.origin not in (constraint.origin or ()):
+            yield f"the origin of {name} is {argument.origin or 'not known'}"
+    elif rule == "max_items":
+        if not isinstance(value, list | tuple | Mapping) or len(value) > (constraint.max_items or 0):
+            size = f"has {len(value)} items" if isinstance(value, list | tuple | Mapping) else "is no list"
+            yield f"{name} {size}"
+    else:
+        for part in _parts(rule, value):
+            if not _holds(rule, part, constraint, argument.kind):
+                yield f"{name} is {_shown(part, argument.kind)}"
+
+
+def _parts(rule: str, value: Any) -> Iterator[Any]:
+    """The elements of a list, and of a recipient field its addresses; anything else is its only part."""
+    for element in value if isinstance(value, list | tuple) else (value,):
+        if rule == "domains" and isinstance(element, str):
+            yield from addresses_in(element)
+        else:
+            yield element
+
+
+def _shown(value: Any, kind: str | None) -> str:
+    if kind == "secret":
+        return "a secret that is not shown"
+    text = visible(value if isinstance(value, str) else canonical_json(value))
+    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
+
+
+def _holds(rule: str, value: Any, constraint: Constraint, kind: str | None) -> bool:
+    """Whether one value satisfies one rule; a value of a type that the rule is not about does not."""
+    match rule:
+        case "one_of":
+            return any(type(value) is type(choice) and value == choice for choice in constraint.one_of or ())
+        case "min":
+            return type(value) is int and constraint.min is not None and value >= constraint.min
+        case "max":
+            return type(value) is int and constraint.max is not None and value <= constraint.max
+        case "max_length":
+            text = canonical_json(value) if isinstance(value, list | dict) else value
+            return isinstance(text, str) and len(text) <= (constraint.max_length or 0)
+    return isinstance(value, str) and _text_holds(rule, value, constraint, kind)
+
+
+def _text_holds(rule: str, text: str, constraint: Constraint, kind: str | None) -> bool:
+    match rule:
+        case "domains":
+            return any(_in_domain(domain_of(text), domain) for domain in constraint.domains or ())
+        case "hosts":
+            hosts = constraint.hosts or ()
+            return _authority(text) in hosts if kind == "host" else _leads_to(text, hosts)
+        case "schemes":
+            return kind != "host" and place_of(text).scheme in _schemes(constraint)
+        case "under":
+            return _lies_under(text, constraint, kind)
+        case "tables":
+            return tables_in(text) <= set(constraint.tables or ())
+    return False
+
+
+def _in_domain(domain: str, allowed: str) -> bool:
+    return domain.endswith(allowed[1:]) if allowed.startswith("*.") else domain == allowed
+
+
+def _authority(text: str) -> str:
+    """`host` or `host:port` in the one way to write it. Raises ValueError for anything more."""
+    plain, secure = place_of(f"http://{text}"), place_of(f"https://{text}")
+    if (plain.path, plain.query, plain.fragment) != ("/", "", "") or any(sign in text for sign in "/?#"):
+        raise ValueError(f"{visible(text)!r} is no host, with or without a port")
+    return f"{plain.host}:{plain.port}" if plain.port == secure.port else plain.host  # they agree: it was written
+
+
+def _leads_to(url: str, hosts: tuple[str, ...]) -> bool:
+    place = place_of(url)
+    standard = place.port == PORTS[place.scheme]
+    return f"{place.host}:{place.port}" in hosts or (standard and place.host in hosts)
+
+
+def _lies_under(text: str, constraint: Constraint, kind: str | None) -> bool:
+    root = constraint.under or ""
+    if kind == "url" or constraint.hosts or constraint.schemes:
+        return kind != "host" and path_under(place_of(text).path, _url_root(root))
+    return kind != "host" and "://" not in text and path_under(text, root)  # some tools take a URL for a path
+
+
+def _url_root(root: str) -> str:
+    return place_of(f"https://root{root}").path if root.startswith("/") else root

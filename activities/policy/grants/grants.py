@@ -1,0 +1,182 @@
+"""Grants: what an agent's YAML lets a tool do, as constraints per argument. Pure: no clock, no I/O, no logging.
+
+A grant is never a pattern, and an argument it does not speak about is free.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    WithJsonSchema,
+    model_serializer,
+)
+
+from activities.policy.grants.constraints import Argument, Constraint, Misfit, is_bounded, violation
+from activities.storage.canonical import sha256_hex
+
+PER_DAY = "per_day"  # the one key of a grant that is no argument
+
+
+class Grant(BaseModel):
+    """One way in which a tool may be used: a constraint for each argument that is not free."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arguments: dict[str, Constraint] = {}
+    per_day: StrictInt | None = Field(default=None, ge=1, description="Most calls per UTC day and tenant")
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        """As in YAML, so that what was dumped is read again."""
+        written: dict[str, Any] = {} if self.per_day is None else {PER_DAY: self.per_day}
+        return written | {
+            name: constraint.model_dump(mode="json", exclude_defaults=True)
+            for name, constraint in self.arguments.items()
+        }
+
+
+Grants = dict[str, tuple[Grant, ...]]
+
+
+@dataclass(frozen=True)
+class Fits:
+    """That a call is covered. `fitting`: each alternative that covers it by itself, so that taking one away never
+    permits more; `grant`, `index`: the first of those with the loosest cap; `bounded`: the arguments it speaks about
+    of which, for what their kind is about, every value that fits is as good as another (see `class_of`).
+    """
+
+    index: int
+    grant: Grant
+    fitting: tuple[Grant, ...]
+    bounded: frozenset[str] = frozenset()
+
+
+# ── reading YAML ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_grants(raw: Any) -> Grants:
+    """Grants as written in YAML, or already read. Raises ValueError with every problem and where it is."""
+    if not isinstance(raw, Mapping):
+        raise ValueError("grants is a mapping from each tool to what it may be used for")
+    problems: list[str] = []
+    grants: Grants = {}
+    for tool, written in raw.items():
+        alternatives = written if isinstance(written, list | tuple) else [written]
+        if not alternatives:
+            problems.append(f"{tool}: an empty list grants nothing; write {{}} to grant it without constraints")
+        places = [f"{tool}.{index}" if len(alternatives) > 1 else str(tool) for index in range(len(alternatives))]
+        grants[str(tool)] = tuple(_grant(*each, problems) for each in zip(places, alternatives, strict=True))
+    if problems:
+        raise ValueError("; ".join(problems))
+    return grants
+
+
+def _grant(where: str, written: Any, problems: list[str]) -> Grant:
+    if isinstance(written, Grant):
+        return written
+    if not isinstance(written, Mapping):
+        problems.append(f"{where}: a mapping is expected; write {{}} to grant it without constraints")
+        return Grant()
+    arguments: dict[str, Constraint] = {}
+    for name, constraint in written.items():
+        if name == PER_DAY:
+            continue
+        try:
+            arguments[str(name)] = Constraint.model_validate(constraint)
+        except ValidationError as error:
+            problems.extend(_problem(f"{where}.{name}", str(name), item) for item in error.errors())
+    try:
+        return Grant(arguments=arguments, per_day=written.get(PER_DAY))
+    except ValidationError as error:
+        problems.extend(f"{where}.{PER_DAY}: {item['msg']}" for item in error.errors())
+        return Grant()
+
+
+def _problem(where: str, name: str, item: Any) -> str:
+    if item["type"] == "model_type":
+        return f"{where}: {_misplaced(name)}"
+    inside = ".".join([where, *(str(part) for part in item["loc"])])
+    if item["type"] != "extra_forbidden":
+        return f"{inside}: {item['msg'].removeprefix('Value error, ')}"
+    close = difflib.get_close_matches(str(item["loc"][-1]), Constraint.model_fields, n=1)
+    return f"{inside}: unknown key; " + (
+        f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(Constraint.model_fields)}"
+    )
+
+
+def _misplaced(name: str) -> str:
+    if name in Constraint.model_fields:
+        return "a constraint stands beneath the name of an argument, such as to: {domains: [acme.example]}"
+    if difflib.get_close_matches(name, [PER_DAY], n=1):
+        return f"did you mean {PER_DAY!r}?"
+    return "the constraints of an argument are a mapping, such as {max_length: 200}"
+
+
+def _schema() -> dict[str, Any]:
+    """JSON Schema of grants as they are written, for editors."""
+    grant = {
+        "type": "object",
+        "properties": {PER_DAY: {"type": "integer", "minimum": 1}},
+        "additionalProperties": Constraint.model_json_schema(),
+    }
+    alternatives = {"anyOf": [grant, {"type": "array", "items": grant, "minItems": 1}]}
+    return {"type": "object", "additionalProperties": alternatives}
+
+
+GrantsField = Annotated[Grants, BeforeValidator(parse_grants), WithJsonSchema(_schema())]
+
+
+# ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fit(
+    grants: Sequence[Grant], arguments: Mapping[str, Any], kinds: Mapping[str, str], origins: Mapping[str, str]
+) -> Fits | Misfit:
+    """Whether one of the alternatives covers a call with these arguments.
+
+    `kinds`: what the tool declares of its sensitive arguments; `origins`: the worst origin of each, unknown where it is
+    not named. Never raises: what cannot be checked is the Misfit `grant.unreadable`.
+    """
+    closest: list[Misfit] = []
+    fitting: dict[int, Grant] = {}
+    for index, grant in enumerate(grants):
+        given = (
+            (Argument(name, arguments.get(name), kinds.get(name), origins.get(name)), constraint)
+            for name, constraint in grant.arguments.items()
+        )
+        found = [misfit for each in given if (misfit := violation(*each))]
+        if not found:
+            fitting[index] = grant
+        elif not closest or len(found) < len(closest):
+            closest = found
+    if fitting:
+        index = max(fitting, key=lambda each: (fitting[each].per_day or math.inf, -each))
+        named = fitting[index].arguments
+        bounded = frozenset(name for name in named if is_bounded(named[name], kinds.get(name)))
+        return Fits(index, fitting[index], tuple(fitting.values()), bounded)
+    return closest[0] if closest else Misfit("grant.none", "there is no grant for it")
+
+
+def class_of(
+    tool: str,
+    pinned_hash: str,
+    grant_index: int,
+    arguments: Mapping[str, Any],
+    kinds: Mapping[str, str],
+    constrained: frozenset[str],
+) -> str:
+    """What "like this" means for a call: a digest of tool, hash, alternative, names of arguments and the exact value
+    of every sensitive argument but the `constrained`, which is `Fits.bounded`: an account of which no more is asked
+    than its origin stays the very account that was approved.
+    """
+    exact = {name: arguments[name] for name in kinds if name in arguments and name not in constrained}
+    return sha256_hex([tool, pinned_hash, grant_index, exact, sorted(arguments)])

@@ -1,0 +1,156 @@
+"""The values in the arguments of a call: of what is sensitive, of links, and what may anchor it. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from activities.policy.values.canonical_names import (
+    Unreadable,
+    addresses_in,
+    host,
+    names_in,
+    path_under,
+    place_of,
+    visible,
+)
+from activities.policy.values.introducing_words import cues_of
+from activities.policy.values.text_reading import exactly, links_in, readable_place, spaced
+from activities.policy.values.values import Address, Amount, Host, Invented, Site, Value, Words
+
+NAME_LENGTH = 80  # a longer string is prose, and anchors nothing
+
+
+def leaves(given: Any, name: str, *, keys: bool) -> Iterator[tuple[str, Any]]:
+    """Every scalar in an argument, with the name it stands under, and the keys themselves if asked for."""
+    if isinstance(given, Mapping):
+        for key, item in given.items():
+            if keys:
+                yield name, key
+            yield from leaves(item, str(key), keys=keys)
+    elif isinstance(given, list | tuple | set | frozenset):
+        for item in given:
+            yield from leaves(item, name, keys=keys)
+    elif given is not None:
+        yield name, given
+
+
+def values_of(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]:
+    """The values in one scalar of an argument of this kind. What cannot be read as the kind is a value of nobody's."""
+    if kind == "recipient" and leaf == "":
+        return ()  # nobody gets anything
+    try:
+        return _readable(kind, leaf, names)
+    except Unreadable:
+        return (Invented(str(leaf)),)
+
+
+def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]:
+    """Raises Unreadable."""
+    if isinstance(leaf, bool) or not isinstance(leaf, str | int):
+        raise Unreadable("neither text nor a whole number")
+    cues = cues_of((*names, kind))
+    if kind == "amount":
+        return (_amount(leaf, cues),)
+    text = str(leaf)
+    match kind:
+        case "recipient":
+            if "@" in text:
+                named = links_of(_ANGLED.sub(" ", text)) if "<" in text else ()  # a display name is read and clicked
+                return tuple(dict.fromkeys((*map(Address, addresses_in(text)), *named)))
+            return tuple(_words(name, cues) for name in names_in(text))
+        case "host":
+            return (Host(host(text)),)
+        case "url":
+            return (Site(text, place_of(text)),)
+        case "path":
+            path_under(text, "/")  # raises for what only looks like a path
+            if not _is_stable(text):
+                raise Unreadable("a path that other programs spell differently")
+            return (Words(text, (exactly(_normal(text)),), cues, is_path=True, exact=True),)
+        case "sql":
+            return (_words(text, cues),)
+        case _:
+            if text != text.strip() or not text.isprintable():
+                raise Unreadable("a name with line ends, or with blanks around it")
+            return (_words(text, cues, exact=kind == "secret" or any(c.isdigit() for c in text)),)
+
+
+def _words(text: str, cues: frozenset[str] = frozenset(), *, exact: bool = False) -> Value:
+    """Words as they are compared, which has to be what is performed: an invisible sign in a name makes another name."""
+    if not _is_stable(text):
+        return Invented(text)
+    plain = spaced(text)
+    iban = re.sub(r"[ -]", "", plain)
+    if _IBAN.fullmatch(iban):  # people write it in groups of four
+        return Words(text, (iban, " ".join(re.findall(".{1,4}", iban))), cues)
+    return Words(text, (exactly(text) if exact else plain,), cues, exact=exact) if plain else Invented(text)
+
+
+def _is_stable(text: str) -> bool:
+    return text.isascii() or (visible(text) == text and unicodedata.normalize("NFKC", text) == text)
+
+
+_ANGLED = re.compile(r"<[^<>]*>")
+_IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")
+
+
+def _amount(leaf: str | int, cues: frozenset[str]) -> Value:
+    if isinstance(leaf, str) and not (leaf.isascii() and leaf.isdigit() and len(leaf) < 20):
+        raise Unreadable("not a whole number of minor units")
+    if int(leaf) < 0:
+        raise Unreadable("a negative amount")
+    return Amount(int(leaf), cues)
+
+
+def _normal(path: str) -> str:
+    """A path without needless steps. A step up from where a relative path starts is kept."""
+    steps: list[str] = []
+    for step in path.split("/"):
+        if step == ".." and steps and steps[-1] != "..":
+            steps.pop()
+        elif step not in ("", ".") and not (step == ".." and path.startswith("/")):
+            steps.append(step)
+    return "/" * path.startswith("/") + "/".join(steps)
+
+
+def links_of(leaf: Any) -> Iterator[Value]:
+    """The links and addresses in a text."""
+    for link in links_in(leaf) if isinstance(leaf, str) else ():
+        yield _link(link)
+
+
+def _link(link: str) -> Value:
+    if place := readable_place(link if "://" in link else f"https://{link}"):
+        return Site(link, place)
+    try:
+        return Address(addresses_in(link)[0])
+    except Unreadable:
+        return _words(link)
+
+
+def thing(leaf: Any, names: tuple[str, ...]) -> Value | None:
+    """A scalar as something that can be named; None if it is a mere choice, or prose."""
+    if isinstance(leaf, bool) or not isinstance(leaf, str | int):
+        return None
+    text = str(leaf).strip()
+    if isinstance(leaf, str) and (len(text) > NAME_LENGTH or not _names_something(text)):
+        return None
+    return _link(text) if "://" in text or "@" in text else _words(text, cues_of(names))
+
+
+_JOINED = re.compile(r"[^\W_][@/._-][^\W_]|^[/@]")
+# Choices of several words, as forms and boards offer them.
+_CHOICES = frozenset(
+    "in progress|on hold|not started|to do|wont fix|won't fix|high priority|low priority|medium priority|very high"
+    "|very low|n/a|and/or|yes/no|read only|read write|opt in|opt out|up to date|not applicable|as soon as possible"
+    "|follow up|sign in|log in|out of office|work in progress|needs review|in review|not set".split("|")
+)
+
+
+def _names_something(text: str) -> bool:
+    if re.sub(r"[_-]", " ", spaced(text)) in _CHOICES:
+        return False
+    words = text.split()
+    several = len(words) >= 3 or (len(words) == 2 and any(word[:1].isupper() for word in words))
+    return several or any(c.isdigit() for c in text) or bool(_JOINED.search(text))

@@ -1,0 +1,154 @@
+"""Judges recorded calls again on the data of their time: transcript, definition, mode. Reads only.
+
+Pages of calls, and one run's evidence at a time: however much was recorded, memory stays flat.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from activities.agents.versions import Agents, AgentVersion, PinnedTool
+from activities.errors import Permanent, Transient
+from activities.gateway.evaluation.checks import Candidate, Judged, Surroundings, judge
+from activities.gateway.evaluation.evidence import EvidenceReader
+from activities.gateway.facts import CallFacts
+from activities.policy.cedar.store import Effective
+from activities.policy.values.provenance import Evidence
+from activities.rehearsal.cases import as_planned
+from activities.storage.database import Database
+from activities.storage.queries import Queries
+from activities.storage.transcript import Transcripts
+from activities.tools.errors import ToolDeclarationError
+from activities.tools.registry import find_tool
+from activities.tools.spec import ToolSpec
+from activities.undo.orders import is_rollback
+from activities.undo.rollback_evidence import evidence_on_record
+
+SQL = Queries(__file__, "whatif.sql")
+PAGE = 500  # calls per query: some hundred KB
+EVERYTHING = 2**31 - 1
+
+
+class CannotBeJudged(Permanent):
+    """This call cannot be judged here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which calls. `most`: no more than so many, the latest; `only`: none but these, each `run_id call_id`."""
+
+    tenant: str | None = None
+    agent: str | None = None
+    since: datetime | None = None
+    most: int = EVERYTHING
+    only: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A call as it was planned, and the first verdict in the trace, if one was given."""
+
+    facts: CallFacts
+    verdict: str | None
+    rule: str | None
+
+
+async def recorded(database: Database, chosen: Chosen, page: int = PAGE) -> AsyncIterator[Recorded]:
+    """The calls, latest runs first. Raises StoreUnavailable."""
+    left, after = chosen.most, _START
+    while left > 0:
+        rows = await SQL["calls"].rows(
+            database,
+            tenant=chosen.tenant,
+            agent=chosen.agent,
+            since=chosen.since,
+            only=None if chosen.only is None else list(chosen.only),
+            most=min(page, left),
+            **after,
+        )
+        for row in rows:
+            yield _recorded(dict(row))
+        if len(rows) < min(page, left):
+            return
+        left -= len(rows)
+        after = {"after": rows[-1]["opened_at"], "after_run": rows[-1]["run_id"], "after_seq": rows[-1]["seq"]}
+
+
+_START: dict[str, Any] = {"after": None, "after_run": None, "after_seq": None}
+
+
+def _recorded(row: dict[str, Any]) -> Recorded:
+    del row["opened_at"]
+    verdict, rule = row.pop("recorded_verdict"), row.pop("recorded_rule")
+    return Recorded(as_planned(**row), verdict, rule)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recorded call with its agent, tool and evidence."""
+
+    candidate: Candidate
+    evidence: Evidence
+
+    def judged(self, policies: Effective) -> Judged:
+        """The judgement under these policies. Never raises: what cannot be evaluated is a Deny, as at the gateway."""
+        return judge(self.candidate, Surroundings(self.evidence, policies))
+
+
+class Archive:
+    """Prepares recorded calls to be judged again, run after run."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._agents = Agents(database)
+        self._tools: dict[tuple[str, str], tuple[PinnedTool | None, ToolSpec | str | None]] = {}
+        self._reader = EvidenceReader(Transcripts(database))
+        self._run_id = ""
+
+    async def prepared(self, facts: CallFacts) -> Prepared:
+        """The call, ready to be judged. Raises CannotBeJudged, StoreUnavailable."""
+        try:
+            agent = await self._agents.version(facts.agent_version)
+            pinned, spec = self._tool(agent, facts.tool)
+            above = await self._above(facts)
+            return Prepared(Candidate(facts, agent, pinned, spec, above), await self._evidence(facts, agent))
+        except (Transient, CannotBeJudged):
+            raise
+        except Exception as error:  # such as a definition that another version wrote, or a gap in a transcript
+            raise CannotBeJudged(f"{type(error).__name__}: {error}") from error
+
+    async def _above(self, facts: CallFacts) -> tuple[AgentVersion, ...]:
+        """The agents of the runs above its run: a sub-agent may do what all of its line may."""
+        if len(facts.versions_above or ()) != len(facts.lineage or ()):
+            raise CannotBeJudged("the runs above its run are not all in the database")
+        return tuple([await self._agents.version(version) for version in facts.versions_above or ()])
+
+    async def _evidence(self, facts: CallFacts, agent: AgentVersion) -> Evidence:
+        if is_rollback(facts.run_id):
+            return await evidence_on_record(self._database, facts)
+        if facts.run_id != self._run_id:  # calls come run by run: what was read of the last one is not needed again
+            self._reader, self._run_id = EvidenceReader(Transcripts(self._database)), facts.run_id
+        return await self._reader.read(facts, agent)
+
+    def _tool(self, agent: AgentVersion, name: str) -> tuple[PinnedTool | None, ToolSpec | None]:
+        """The tool as the version has it. One that the agent never had is a call that was refused, and is now."""
+        key = (agent.version, name)
+        if key not in self._tools:
+            pinned = agent.by_name.get(name)
+            self._tools[key] = (pinned, _as_published(pinned) if pinned else None)
+        pinned, spec = self._tools[key]
+        if isinstance(spec, str):
+            raise CannotBeJudged(spec)
+        return pinned, spec
+
+
+def _as_published(pinned: PinnedTool) -> ToolSpec | str:
+    """The tool, or why there is none to judge by."""
+    try:
+        spec = find_tool(pinned.module, pinned.name)
+    except ToolDeclarationError as error:
+        return f"its tool is not here: {error}"
+    if spec.pinned_hash != pinned.pinned_hash:
+        return "its tool is not the one any more that the agent was published with"
+    return spec

@@ -1,0 +1,29 @@
+"""Evidence for the calls of a rollback: where each argument stands in the record of the call taken back.
+
+Arguments of the call that is taken back were allowed, and performed: they are trusted. What comes from its result is as
+trustworthy as that result was. An argument that an approver edited is the approver's own word.
+"""
+
+import json
+
+from activities.gateway.facts import CallFacts
+from activities.policy.values.provenance import Evidence, OnRecord, Passage
+from activities.storage.database import Database
+from activities.undo.orders import SQL
+
+
+async def evidence_on_record(database: Database, facts: CallFacts) -> Evidence:
+    """The evidence for a call of a rollback. A call that our record does not plan has none. Raises StoreUnavailable."""
+    row = await SQL["taken"].row(database, by_run=facts.run_id, by_call=facts.call_id)
+    if row is None or row["tool"] != facts.tool:
+        return Evidence(passages=(), tainted_by="a call that no order to take back has planned")
+    arguments, origins = json.loads(row["arguments"]), json.loads(row["origins"])
+    untrusted = [name for name, origin in origins.items() if origin != "trusted"]
+    source = f"the result of {row['call_id']}, from which its undo takes {', '.join(untrusted)}"
+    return Evidence(
+        passages=(Passage(0, "trusted", "", suspect=row["suspect"]),),
+        endorsed=(*facts.endorsed, *facts.typed_by_approver),
+        tainted_by=source if untrusted else None,
+        private=row["private"],
+        on_record={name: OnRecord(value, origins[name]) for name, value in arguments.items()},
+    )

@@ -1,0 +1,1 @@
+"""`stanchion agents`."""

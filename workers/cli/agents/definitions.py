@@ -1,0 +1,76 @@
+"""`agents add|show|schema`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from activities.agents.definition import json_schema
+from activities.agents.versions import Agents, AgentVersion, from_file
+from activities.tools.errors import ToolDeclarationError
+from activities.tools.registry import find_tool
+from workers.cli.database_session import store
+from workers.cli.output import run, say, show, table
+from workers.cli.stopping.targets import doubt
+
+
+def add(file: str, as_json: bool) -> None:
+    """`stanchion agents add`."""
+    sys.path.insert(0, os.getcwd())  # tool modules are named as the author's own shell would import them
+
+    async def work() -> tuple[AgentVersion, list[str | None]]:
+        agent = from_file(Path(file))
+        async with store() as database:
+            published = await Agents(database).publish(agent)
+            return published, [await doubt(database, "agent", name) for name in agent.definition.delegates]
+
+    published, doubts = run(work())
+    for said in filter(None, doubts):
+        say(f"for now it hands no work on there: {said}")
+    row = _row(published)
+    show(row, as_json=as_json, text=f"{row['name']} {row['version']}: new runs get this version")
+
+
+def show_agent(name: str, as_json: bool) -> None:
+    """`stanchion agents show`."""
+
+    async def work() -> AgentVersion:
+        async with store() as database:
+            return await Agents(database).current(name)
+
+    agent = run(work())
+    tools = [
+        {"tool": tool.name, "tier": _tier(tool), "module": tool.module, "hash": tool.pinned_hash}
+        for tool in agent.tools
+    ]
+    data = agent.definition.model_dump(mode="json") | {"version": agent.version, "tools": tools}
+    if as_json:
+        return show(data, as_json=True)
+    show({key: value for key, value in data.items() if key not in ("tools", "instructions")}, as_json=False)
+    print(f"\n{agent.definition.instructions.strip()}\n")
+    table(tools, ("tool", "tier", "module"), as_json=False, empty="")
+
+
+def schema() -> None:
+    """`stanchion agents schema`."""
+    print(json.dumps(json_schema(), indent=2))
+
+
+def _tier(tool: Any) -> str:
+    try:
+        return find_tool(tool.module, tool.name).tier
+    except ToolDeclarationError:
+        return "?"
+
+
+def _row(agent: AgentVersion) -> dict[str, Any]:
+    definition = agent.definition
+    return {
+        "name": definition.name,
+        "version": agent.version[:12],
+        "model": definition.model,
+        "mode": definition.mode,
+        "tools": len(agent.tools),
+        "description": definition.description,
+    }

@@ -1,0 +1,1 @@
+"""`stanchion approvals`, `approvers`, `approve`, `deny` and their like."""

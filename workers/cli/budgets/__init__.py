@@ -1,0 +1,1 @@
+"""`stanchion budgets`, `caps`, `cost` and the budget part of `resume`."""

@@ -1,0 +1,1 @@
+"""`stanchion principals` and `stanchion keys`."""

@@ -1,0 +1,1 @@
+"""`stanchion up`, `down`, `doctor`, `bootstrap`, `worker`, `demo`, `db`, `slack`."""

@@ -1,0 +1,1 @@
+"""`stanchion run`, `ls`, `show`, `logs`, `message`, `pause`, `resume`."""

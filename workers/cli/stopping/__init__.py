@@ -1,0 +1,1 @@
+"""`stanchion halt`, `kill`, `halts`, `drill`, `rollback`."""
