@@ -7,7 +7,7 @@ from typing import Any
 
 from activities.agents.definition import AgentDefinition
 from activities.agents.versions import AgentVersion, resolve
-from activities.gateway.evaluation.checks import Candidate, Surroundings
+from activities.gateway.evaluation.checks import Candidate, PolicyContext
 from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.model.provider import Text, ToolCall, ToolResult
 from activities.policy.cedar.policy import load
@@ -87,7 +87,7 @@ class Decision:
     """A call to be decided about, and all it is judged by."""
 
     call: Candidate
-    around: Surroundings
+    around: PolicyContext
 
 
 class Read(Transcripts):
@@ -168,4 +168,4 @@ async def decision(pages: list[Row], reader: EvidenceReader, name: str, given: M
     )
     evidence = await reader.read(facts, version)
     candidate = Candidate(facts, version, version.by_name[name], find_tool(__name__, name))
-    return Decision(candidate, Surroundings(evidence, policies()))
+    return Decision(candidate, PolicyContext(evidence, policies()))

@@ -10,7 +10,7 @@ from typing import Any
 
 from activities.gateway.facts import SQL
 from activities.ledger.caps import DEFAULTS, budget_rules
-from activities.ledger.ledger import Ledger, wanted
+from activities.ledger.ledger import Ledger, window_arguments
 from activities.ledger.windows import Spender, Use, Window, windows_for
 from activities.storage.database import Database
 from bench.agent import NO_LIMIT
@@ -126,7 +126,7 @@ async def _claim_and_settle(site: Site, run_id: str, call: int, windows: list[Wi
         kinds=["call.claimed"],
         bodies=['{"call_id": "1"}'],
         trace_id=None,
-        wanted=wanted(windows),
+        wanted=window_arguments(windows),
         hold_seconds=60.0,
     )
     assert row

@@ -5,7 +5,7 @@ from statistics import median, quantiles
 from typing import Any
 from unittest.mock import patch
 
-from activities.gateway.evaluation.checks import judge
+from activities.gateway.evaluation.checks import evaluate
 from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.policy.cedar.store import Effective
 from activities.policy.engine.verdicts import Allow
@@ -56,7 +56,7 @@ def _taken(asked: Decision, times: int) -> dict[str, list[float]]:
 def _timed(asked: Decision) -> tuple[float, float]:
     """Milliseconds, and of CPU. Raises unless the call is allowed, as it should be: another path is another figure."""
     began, used = time.perf_counter(), time.thread_time()
-    judged = judge(asked.call, asked.around)
+    judged = evaluate(asked.call, asked.around)
     took = (time.perf_counter() - began) * 1000, (time.thread_time() - used) * 1000
     if not isinstance(judged.verdict, Allow):
         raise RuntimeError(f"{asked.call.facts.tool} was not allowed: {judged.verdict}")

@@ -7,7 +7,7 @@ from activities.agents.versions import Agents, AgentVersion, shapes_of_all
 from activities.approvals.approver_statistics import with_warning
 from activities.approvals.record import SQL
 from activities.drills.drill import SQL as DRILLS
-from activities.drills.report_signature import proof_of
+from activities.drills.report_signature import verify_report
 from activities.identity.principals import Principals
 from activities.policy.cedar.store import PLATFORM, Policies
 from activities.storage.database import Database
@@ -92,7 +92,7 @@ async def _drills(database: Database) -> Check:
     if last is None:
         return Check("drill", None, "the off switch was never drilled here", weekly)
     report = json.loads(last["report"])
-    proof = proof_of(last, await Principals(database).keys())
+    proof = verify_report(last, await Principals(database).keys())
     said = f"{last['drill_id']}, {last['age'].days} days ago: p99 {report['p99_seconds']} s"
     if proof == "forged":
         return Check("drill", False, f"{said}; its report is not what was signed", "Find out why, then drill again.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.budgets.typical_cost import Factors
+from activities.budgets.typical_cost import AlarmFactors
 from activities.errors import Permanent
 from workers.slack.config import SLACK_API, SlackSettings
 from workflows.contracts.runs import TASK_QUEUE, QueueLayout, RolloverCaps
@@ -33,7 +33,7 @@ class Settings:
     anthropic_base_url: str | None = None
     forbid_real_model_calls: bool = False
     prices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    alarms: Factors = field(default_factory=Factors)
+    alarms: AlarmFactors = field(default_factory=AlarmFactors)
     dangerously_accept_unsigned_decisions: bool = False
     otlp_endpoint: str | None = None
     log_format: str = "json"
@@ -94,13 +94,13 @@ def _number(env: Mapping[str, str], name: str, default: int) -> int:
     return int(value) if value else default
 
 
-def _alarms(env: Mapping[str, str]) -> Factors:
-    default = Factors()
+def _alarms(env: Mapping[str, str]) -> AlarmFactors:
+    default = AlarmFactors()
     warn = _number(env, "STANCHION_ALARM_WARN", default.warn)
     stop = _number(env, "STANCHION_ALARM_STOP", max(default.stop, warn))
     if not 1 <= warn <= stop:
         raise SettingInvalid("STANCHION_ALARM_WARN and STANCHION_ALARM_STOP: whole numbers from 1, warn before stop")
-    return Factors(warn, stop)
+    return AlarmFactors(warn, stop)
 
 
 def _prices(env: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from activities.budgets.current_budget import Budgets
 from activities.drills.drill import Drills
 from activities.gateway.call import Gateway
 from activities.gateway.execution.execution import Checkpoint, no_checkpoint
-from activities.halts.in_flight import Watch
+from activities.halts.in_flight import HaltWatch
 from activities.liveness.session import WorkerSession, new_worker_id
 from activities.liveness.takeover import Takeover
 from activities.model.last_steps import PlannedSteps
@@ -27,7 +27,7 @@ from activities.model.review import Reviews
 from activities.runs.lifecycle import Runs
 from activities.storage.database import Database
 from activities.storage.transcript import Transcripts
-from activities.undo.planner import Undoing
+from activities.undo.planner import RollbackPlanner
 from activities.undo.start_rollback import Undo
 from workers.build_id import build_id
 from workers.settings import Settings
@@ -60,7 +60,7 @@ class Parts:
     approvals: Approvals
     budgets: Budgets
     authority: Authority
-    watch: Watch
+    watch: HaltWatch
     drills: Drills
     undo: Undo
     session: WorkerSession
@@ -100,7 +100,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         database, dangerously_accept_unsigned_decisions=settings.dangerously_accept_unsigned_decisions
     )
     session = WorkerSession(database_url, new_worker_id())
-    watch = Watch(database)
+    watch = HaltWatch(database)
     transcripts = Transcripts(database)  # what one role has read, another in the same process need not read again
     steps = PlannedSteps()  # and what one has planned, the other need not load
     return Parts(
@@ -125,7 +125,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         authority=authority,
         watch=watch,
         drills=Drills(database, agents, settings.task_queue),
-        undo=Undo(database, Undoing(database, agents)),
+        undo=Undo(database, RollbackPlanner(database, agents)),
         session=session,
     )
 

@@ -16,7 +16,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows import options, patches
-from workflows.approvals import expiry, judge, opened_by
+from workflows.approvals import answer_without_tables, expiry, opened_by
 from workflows.children import Children
 from workflows.compensation import undo_after
 from workflows.contracts.approvals import OpenApproval, RecordRequest
@@ -51,11 +51,11 @@ from workflows.contracts.reviews import ReviewGiven, ReviewRequest
 from workflows.contracts.runs import WORKFLOW_TYPE, OpenRequest, QueueLayout, RunOutcome, RunRequest
 from workflows.endings import ending_after, refusal_to_open
 from workflows.governance import (
+    AssessBreach,
     Go,
     Intervene,
     Pause,
     Stop,
-    Weigh,
     closing,
     govern,
     refusal_of,
@@ -64,7 +64,7 @@ from workflows.governance import (
 from workflows.handlers import Handlers
 from workflows.input_reading import read_start
 from workflows.next_move import AskModel, AwaitChildren, AwaitDecision, Perform, Record, Review, Sleep, next_move
-from workflows.next_step import planned, weighed
+from workflows.next_step import assess_breach, plan_step
 from workflows.ports import ApprovalsPort, GatewayPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
 from workflows.search import attributes_of
@@ -111,8 +111,8 @@ class AgentWorkflow(Handlers):
                     return self._apply(RunClosed(ending=ending))
                 case Intervene(order=order):
                     self._apply(order)
-                case Weigh(breach=breach):
-                    self._apply(await weighed(self._state.run_id, breach))
+                case AssessBreach(breach=breach):
+                    self._apply(await assess_breach(self._state.run_id, breach))
                 case Pause() if not self._state.inbox:
                     await self._roll_over_if_due()
                     await self._park(lambda: self._state.pause is None or bool(self._state.inbox))
@@ -157,7 +157,7 @@ class AgentWorkflow(Handlers):
 
     async def _ask_model(self) -> None:
         self._start_clock()
-        for event in await planned(self._state, self._queues.model):
+        for event in await plan_step(self._state, self._queues.model):
             self._apply(event)
 
     async def _perform(self, calls: tuple[PlannedCall, ...]) -> None:
@@ -221,7 +221,7 @@ class AgentWorkflow(Handlers):
 
     async def _record(self) -> None:
         noted = self._state.inbox[0]
-        receipt = judge(self._state, noted.decision, workflow.now())
+        receipt = answer_without_tables(self._state, noted.decision, workflow.now())
         if receipt is None:
             receipt = await workflow.execute_activity_method(
                 ApprovalsPort.record,

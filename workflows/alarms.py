@@ -71,7 +71,7 @@ def used_of(rule: str, state: RunState, now: datetime) -> int:
             return spent.usd_micros
 
 
-def due(state: RunState, now: datetime) -> tuple[Alarm, ...]:
+def due_notices(state: RunState, now: datetime) -> tuple[Alarm, ...]:
     """What is to be told before the next step: of each budget the highest mark that it reached, once."""
     return (*_marks(state, now), *_cost_alarm(state))
 
@@ -87,7 +87,7 @@ def note_on(alarm: Alarm) -> str | None:
     """What the model reads of it; what a run of its kind costs is for people to judge."""
     if not isinstance(alarm, BudgetMarked):
         return None
-    what = f"{_said(alarm.budget, alarm.cap)} {_words(alarm.budget)}"
+    what = f"{_in_words(alarm.budget, alarm.cap)} {_words(alarm.budget)}"
     ending = "Come to an end, and say what is left undone." if alarm.percent == PERCENTS[0] else "Plan what is left."
     return f"[note from the run itself] {alarm.percent} % of this run's {what} are used. {ending}"
 
@@ -116,10 +116,12 @@ def _cost_alarm(state: RunState) -> Iterator[CostAlarm]:
 
 def _used_up(name: BudgetName, state: RunState, used: int) -> BudgetBreached:
     cap = _budget(state).cap_of(name)
-    return breach(f"budget.{name}", state, used, f"{_said(name, used)} of {_said(name, cap)} {_words(name)} used")
+    return breach(
+        f"budget.{name}", state, used, f"{_in_words(name, used)} of {_in_words(name, cap)} {_words(name)} used"
+    )
 
 
-def _said(name: str, amount: int) -> str:
+def _in_words(name: str, amount: int) -> str:
     return micros_to_usd(amount) if name == "usd" else str(amount)
 
 

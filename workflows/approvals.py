@@ -32,7 +32,7 @@ def opened_by(result: NeedsApproval | Unknown) -> OpenApproval:
             )
 
 
-def judge(state: RunState, decision: Decision, now: datetime) -> DecisionReceipt | None:
+def answer_without_tables(state: RunState, decision: Decision, now: datetime) -> DecisionReceipt | None:
     """The answer to a decision that needs no table, or None: it has to be verified."""
     found = next((a for a in state.approvals if a.approval_id == decision.approval_id), None)
     if len(state.inbox) >= INBOX_LIMIT:

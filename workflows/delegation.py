@@ -4,13 +4,13 @@ A run that delegates counts its own children; where it stands it was told when i
 what a model says.
 """
 
-from workflows.contracts.base import Whole
+from workflows.contracts.base import WrittenInFull
 from workflows.contracts.calls import Refusal
 
 DELEGATE_TOOL = "delegate"
 
 
-class DelegationCaps(Whole):
+class DelegationCaps(WrittenInFull):
     """How far delegation may go; a definition may only tighten."""
 
     depth: int = 3  # runs below the first: further down nobody can say any more who wanted what

@@ -43,7 +43,7 @@ MISTAKES = Limits(3, None, 5)
 NO_NEWS = Limits(12, None, 24)
 
 
-class Seen(NamedTuple):
+class SeenCall(NamedTuple):
     """One call as the memory keeps it: short digests, and what came of it. `result`: empty if there is none."""
 
     tool: str
@@ -70,7 +70,7 @@ class Finding:
         return self.limits.refuse is not None and self.count >= self.limits.refuse
 
 
-def findings(calls: Sequence[Seen], stale: int = 0) -> Iterator[Finding]:
+def findings(calls: Sequence[SeenCall], stale: int = 0) -> Iterator[Finding]:
     """All that speaks against the last of `calls`. `stale`: calls in a row that brought nothing new."""
     yield from _repeated(calls)
     yield from _alike(calls)
@@ -81,12 +81,12 @@ def findings(calls: Sequence[Seen], stale: int = 0) -> Iterator[Finding]:
         yield Finding("no-news", stale, NO_NEWS)
 
 
-def acts(call: Seen, before: Sequence[Seen]) -> bool:
+def acts(call: SeenCall, before: Sequence[SeenCall]) -> bool:
     """It changed the world, in a way that the calls before it had not: what is asked after it may be answered anew."""
     return call.writes and call.flag in (NEW, STALE) and all(call.key != other.key for other in before)
 
 
-def _repeated(calls: Sequence[Seen]) -> Iterator[Finding]:
+def _repeated(calls: Sequence[SeenCall]) -> Iterator[Finding]:
     call = calls[-1]
     same = _back(calls, lambda other: other.key == call.key, acts)
     answers = Counter(other.result for other in same if other.flag in (NEW, STALE))
@@ -101,7 +101,7 @@ def _repeated(calls: Sequence[Seen]) -> Iterator[Finding]:
     yield Finding("repeated-call", answers.total() + others, OTHER_ANSWER)
 
 
-def _moved(calls: Sequence[Seen]) -> bool:
+def _moved(calls: Sequence[SeenCall]) -> bool:
     """Since the last call was made before, a look at the world showed that it did something: next, and another page."""
     call = calls[-1]
     if not call.writes:
@@ -114,13 +114,13 @@ def _moved(calls: Sequence[Seen]) -> bool:
     return False
 
 
-def _shows_another(call: Seen, before: Sequence[Seen]) -> bool:
+def _shows_another(call: SeenCall, before: Sequence[SeenCall]) -> bool:
     """A question that was asked before got an answer that the run had never read: more than another time of day."""
     earlier = next((other for other in reversed(before) if other.key == call.key and other.result), None)
     return call.flag == NEW and not call.writes and earlier is not None and earlier.result != call.result
 
 
-def _alike(calls: Sequence[Seen]) -> Iterator[Finding]:
+def _alike(calls: Sequence[SeenCall]) -> Iterator[Finding]:
     call = calls[-1]
     near = _back(calls, lambda other: _is_alike(call, other), _informs)
     if len({other.key for other in near}) < 2:
@@ -131,18 +131,18 @@ def _alike(calls: Sequence[Seen]) -> Iterator[Finding]:
     yield Finding("alike-calls", len(vain), COUNTED_UP if counted_up else REWORDED)
 
 
-def _is_alike(call: Seen, other: Seen) -> bool:
+def _is_alike(call: SeenCall, other: SeenCall) -> bool:
     if call.tool != other.tool or call.sketch is None or other.sketch is None:
         return False
     return distance(call.sketch, other.sketch) <= ALIKE
 
 
-def _stands_out(call: Seen, results: "Counter[str]") -> bool:
+def _stands_out(call: SeenCall, results: "Counter[str]") -> bool:
     """What it said was said by none of the others: a page of a list, or an error of its own."""
     return call.flag in (NEW, ERROR) and bool(call.result) and results[call.result] == 1
 
 
-def _same_result(calls: Sequence[Seen]) -> Iterator[Finding]:
+def _same_result(calls: Sequence[SeenCall]) -> Iterator[Finding]:
     """Reads only: "ok" after each of many writes is what one hopes for."""
     call = calls[-1]
     of_tool = [other for other in calls if other.tool == call.tool and other.result]
@@ -158,11 +158,11 @@ def _same_result(calls: Sequence[Seen]) -> Iterator[Finding]:
     yield Finding("same-result", len({other.shape for other in equal}), SAME_RESULT)
 
 
-def _informs(call: Seen, before: Sequence[Seen]) -> bool:
+def _informs(call: SeenCall, before: Sequence[SeenCall]) -> bool:
     return call.flag == NEW or acts(call, before)
 
 
-def _cycle(calls: Sequence[Seen]) -> Iterator[Finding]:
+def _cycle(calls: Sequence[SeenCall]) -> Iterator[Finding]:
     """The shortest round of two to five calls that was gone through at least twice."""
     keys = [call.key for call in calls]
     for period in range(1, LONGEST_CYCLE + 1):
@@ -185,7 +185,7 @@ def _length(keys: Sequence[str], period: int) -> int:
     return length
 
 
-def _errors(calls: Sequence[Seen]) -> Iterator[Finding]:
+def _errors(calls: Sequence[SeenCall]) -> Iterator[Finding]:
     flags: list[Flag] = []
     for call in reversed(calls):
         if call.flag in (ERROR, MISTAKE):
@@ -197,10 +197,10 @@ def _errors(calls: Sequence[Seen]) -> Iterator[Finding]:
 
 
 def _back(
-    calls: Sequence[Seen],
-    belongs: Callable[[Seen], bool],
-    interrupts: Callable[[Seen, Sequence[Seen]], bool],
-) -> list[Seen]:
+    calls: Sequence[SeenCall],
+    belongs: Callable[[SeenCall], bool],
+    interrupts: Callable[[SeenCall, Sequence[SeenCall]], bool],
+) -> list[SeenCall]:
     """The last call and those before it that belong with it, back to the call that made a difference in between."""
     found = [calls[-1]]
     for index in reversed(range(len(calls) - 1)):

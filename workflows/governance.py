@@ -48,13 +48,13 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Weigh:
+class AssessBreach:
     """A budget is used up, as far as the run knows: see whether somebody added to it, and pause if nobody did."""
 
     breach: BudgetBreached
 
 
-Verdict = Go | Pause | Intervene | Weigh | Stop
+Verdict = Go | Pause | Intervene | AssessBreach | Stop
 
 
 def govern(state: RunState, now: datetime, loops_pause: Callable[[], bool] = lambda: True) -> Verdict:
@@ -75,7 +75,7 @@ def govern(state: RunState, now: datetime, loops_pause: Callable[[], bool] = lam
     return Go()
 
 
-def _over_budget(state: RunState, now: datetime) -> Weigh | Stop | None:
+def _over_budget(state: RunState, now: datetime) -> AssessBreach | Stop | None:
     assert state.opened is not None
     pauses = state.opened.on_budget == "pause"
     if pauses and state.pause:
@@ -84,7 +84,7 @@ def _over_budget(state: RunState, now: datetime) -> Weigh | Stop | None:
     if breach is None:
         return None
     if pauses:
-        return Weigh(breach)
+        return AssessBreach(breach)
     return Stop(ending=Ending(status="stopped", rule=breach.rule, reason=breach.reason))
 
 

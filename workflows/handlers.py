@@ -9,7 +9,7 @@ from typing import Any
 from temporalio import workflow
 
 from workflows import display
-from workflows.approvals import judge
+from workflows.approvals import answer_without_tables
 from workflows.contracts.approvals import Decision, DecisionReceipt
 from workflows.contracts.budgets import MICROS
 from workflows.contracts.events import ClockStarted, DecisionNoted, StepEvent
@@ -49,14 +49,14 @@ class Handlers:
     def decision(self, decision: Any = None, *_: Any) -> None:
         """A person's answer to an open approval: `{"approval_id", "verdict", "by", "reason"?, "arguments"?, …}`."""
         noted = read_signal(Decision, decision)
-        if noted and judge(self._state, noted, workflow.now()) is None:
+        if noted and answer_without_tables(self._state, noted, workflow.now()) is None:
             self._apply(DecisionNoted(decision=noted))
 
     @workflow.update
     async def decide(self, decision: Any = None, *_: Any) -> DecisionReceipt:
         """As `decision`, and it answers: accepted, expired, already decided, not allowed."""
         parsed = read(Decision, decision)
-        if receipt := judge(self._state, parsed, workflow.now()):
+        if receipt := answer_without_tables(self._state, parsed, workflow.now()):
             return receipt
         info = workflow.current_update_info()
         ticket = info.id if info else ""

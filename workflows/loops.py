@@ -36,7 +36,7 @@ from functools import lru_cache
 from workflows.contracts.base import Frozen
 from workflows.contracts.events import CallFinished
 from workflows.contracts.model import PlannedCall
-from workflows.detectors import ERROR, MISTAKE, NEW, PLANNED, REFUSED, STALE, Finding, Flag, Seen, acts, findings
+from workflows.detectors import ERROR, MISTAKE, NEW, PLANNED, REFUSED, STALE, Finding, Flag, SeenCall, acts, findings
 
 REMEMBERED = 20  # calls looked back on: four rounds of the longest cycle
 TOLD_REMEMBERED = 6  # rules that the model was told of: one of each
@@ -118,10 +118,10 @@ class LoopMemory(Frozen):
         keys = [_read(entry).key for entry in self.recent[-window:]]
         return max(Counter(keys).values(), default=0)
 
-    def _calls(self) -> tuple[Seen, ...]:
+    def _calls(self) -> tuple[SeenCall, ...]:
         return tuple(_read(entry) for entry in self.recent[self.forgiven :])
 
-    def _still_told(self, seen: Seen, stale: int) -> tuple[str, ...]:
+    def _still_told(self, seen: SeenCall, stale: int) -> tuple[str, ...]:
         """A row that is broken begins anew, and is told anew."""
         over = {"errors"} if seen.flag in (NEW, STALE) else set()
         over |= {"no-news"} if not stale else set()
@@ -144,10 +144,10 @@ def _evidence(tool: str, finding: Finding) -> Evidence:
     return Evidence(rule=finding.rule, tool=name, count=finding.count, period=finding.period)
 
 
-def _seen(call: PlannedCall, event: CallFinished | None) -> Seen:
+def _seen(call: PlannedCall, event: CallFinished | None) -> SeenCall:
     sketch = int(call.sketch, 16) if re.fullmatch("[0-9a-f]{16}", call.sketch) else None
     result = _short(event.result, 8) if event and event.result else ""
-    return Seen(
+    return SeenCall(
         tool := _short(call.tool, 4),
         tool + _short(call.digest[:16], 8),
         sketch,
@@ -174,22 +174,22 @@ def _short(text: str, digits: int) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:digits]
 
 
-def _written(seen: Seen) -> str:
+def _written(seen: SeenCall) -> str:
     sketch = "-" * 16 if seen.sketch is None else f"{seen.sketch:016x}"
     ran = "w" if seen.writes else "r"
     return f"{seen.key}{sketch}{seen.shape}{seen.result or '-' * 8}{seen.flag}{ran}"
 
 
 @lru_cache(maxsize=READ_REMEMBERED)
-def _read(entry: str) -> Seen:
+def _read(entry: str) -> SeenCall:
     """An entry, also of a state written before results were remembered: then it was `tool:digest`."""
     if match := _ENTRY.fullmatch(entry):
         tool, digest, sketch, shape, result, flag, ran = match.groups()
         bits = None if sketch[0] == "-" else int(sketch, 16)
-        return Seen(tool, tool + digest, bits, shape, result.strip("-"), _known(flag), ran == "w")
+        return SeenCall(tool, tool + digest, bits, shape, result.strip("-"), _known(flag), ran == "w")
     name, _, old = entry.rpartition(":")
     tool = _short(name, 4)
-    return Seen(tool, tool + _short(old, 8), None, _short(old, 4), "", STALE, False)
+    return SeenCall(tool, tool + _short(old, 8), None, _short(old, 4), "", STALE, False)
 
 
 def _known(flag: str) -> Flag:

@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows import options
-from workflows.alarms import due, keys_of
+from workflows.alarms import due_notices, keys_of
 from workflows.contracts.alarms import AlarmsTold, BudgetBreached, BudgetWeighed, WeighRequest
 from workflows.contracts.events import StepEvent
 from workflows.contracts.model import PlanRequest
@@ -17,9 +17,9 @@ from workflows.ports import BudgetsPort, ModelPort
 from workflows.state import RunState
 
 
-async def planned(state: RunState, queue: str | None) -> tuple[StepEvent, ...]:
+async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]:
     """Ask the model for the next step. Raises ActivityError, unless a run that pauses is short of its own budget."""
-    alarms = due(state, workflow.now())
+    alarms = due_notices(state, workflow.now())
     request = PlanRequest(
         run_id=state.run_id,
         step=state.step + 1,
@@ -45,7 +45,7 @@ async def planned(state: RunState, queue: str | None) -> tuple[StepEvent, ...]:
     return (plan, AlarmsTold(keys=keys_of(alarms))) if alarms and plan.next != "halted" else (plan,)
 
 
-async def weighed(run_id: str, breach: BudgetBreached) -> BudgetWeighed:
+async def assess_breach(run_id: str, breach: BudgetBreached) -> BudgetWeighed:
     """Ask what the budget is now: a signal may claim what it likes."""
     return await workflow.execute_activity_method(
         BudgetsPort.weigh,

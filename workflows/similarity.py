@@ -41,7 +41,7 @@ class Sketch(NamedTuple):
     shape: str
 
 
-def meant(arguments: Any) -> Any:
+def significant_arguments(arguments: Any) -> Any:
     """The arguments without those that only tell this attempt from another. If there are no others, they are meant."""
     if not isinstance(arguments, dict):
         return arguments
@@ -59,7 +59,7 @@ def sketch_of(arguments: Any, *, reads: bool) -> Sketch:
     about: list[str] = []
     shape: list[str] = []
     room = HEAD
-    for path, scalar in _scalars(meant(arguments), ""):
+    for path, scalar in _scalars(significant_arguments(arguments), ""):
         shape.append(path)
         if reads and _is_small(scalar):
             continue

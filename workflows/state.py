@@ -161,7 +161,7 @@ def apply(state: RunState, event: StepEvent) -> RunState:
             return _halted(state, event)
         case PauseOrdered():
             kept = state.pause if event.halt else None  # a person's pause outlasts the lifting of a halt
-            return _with(state, pause=kept or event, journal=_noted(state, event))
+            return _with(state, pause=kept or event, journal=_message_noted(state, event))
         case ResumeOrdered(halt=str() as halt) if state.pause is None or state.pause.halt != halt:
             return state
         case ResumeOrdered():
@@ -169,7 +169,7 @@ def apply(state: RunState, event: StepEvent) -> RunState:
         case BudgetBreached():
             return _with(state, breach=event)
         case BudgetWeighed():
-            return _weighed(state, event)
+            return _budget_assessed(state, event)
         case AlarmsTold():
             return _with(state, told=(*state.told, *event.keys))
         case RolledOver():
@@ -281,16 +281,16 @@ def _refusals_counted(state: RunState, event: CallFinished) -> RunState:
         return state
     how = f"{state.refusals_in_a_row} in a row" if state.refusals_in_a_row >= REFUSALS_IN_A_ROW else f"{state.refusals}"
     order = PauseOrdered(reason=f"refused {how}: look at what it wants, then resume or halt it")
-    return _with(state, pause=order, journal=_noted(state, order))
+    return _with(state, pause=order, journal=_message_noted(state, order))
 
 
 def _resumed(state: RunState, order: ResumeOrdered) -> RunState:
     """A person let it go on: what it was paused for, refusals or a loop, is forgiven."""
-    journal = _noted(state, order)
+    journal = _message_noted(state, order)
     return _with(state, pause=None, refusals=0, refusals_in_a_row=0, loops=state.loops.forgave(), journal=journal)
 
 
-def _weighed(state: RunState, event: BudgetWeighed) -> RunState:
+def _budget_assessed(state: RunState, event: BudgetWeighed) -> RunState:
     """The budget as it is now. One that nobody added to pauses the run; with what was added it goes on."""
     if state.opened is None:
         return state
@@ -334,11 +334,11 @@ def _decision_recorded(state: RunState, event: DecisionRecorded) -> RunState:
 
 def _halted(state: RunState, order: HaltOrdered) -> RunState:
     """The first halt counts, and is always noted."""
-    journal = _noted(state, order) if state.halt else (*state.journal, order)
+    journal = _message_noted(state, order) if state.halt else (*state.journal, order)
     return _with(state, halt=state.halt or order, journal=journal)
 
 
-def _noted(state: RunState, order: Order) -> Journal:
+def _message_noted(state: RunState, order: Order) -> Journal:
     return state.journal if len(state.journal) >= JOURNAL_LIMIT else (*state.journal, order)
 
 

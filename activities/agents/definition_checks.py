@@ -16,7 +16,7 @@ ARGUMENT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 ARGUMENT_NAME_WORDS = "1 to 64 ASCII letters, digits, _, . and -"
 
 
-class Offered(Protocol):
+class CheckedTool(Protocol):
     """A tool, as far as this room looks at it."""
 
     @property
@@ -35,7 +35,9 @@ class Offered(Protocol):
         ...
 
 
-def check_fit(definition: AgentDefinition, tools: Mapping[str, Offered], shapes: Sequence[ToolShape]) -> None:
+def check_definition(
+    definition: AgentDefinition, tools: Mapping[str, CheckedTool], shapes: Sequence[ToolShape]
+) -> None:
     """Raises DefinitionInvalid with everything that does not fit."""
     checks = (_refused_by_vendors, _strange_arguments, _strange_approvals, _missing_undos)
     if problems := [problem for check in checks for problem in check(definition, tools)]:
@@ -48,7 +50,7 @@ def check_fit(definition: AgentDefinition, tools: Mapping[str, Offered], shapes:
         raise DefinitionInvalid(f"{definition.name}: its policy cannot be used: {error}") from None
 
 
-def _refused_by_vendors(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
+def _refused_by_vendors(definition: AgentDefinition, tools: Mapping[str, CheckedTool]) -> Iterator[str]:
     """Names and schemas that vendors answer with 400: found here, not at the first step of the first run."""
     for name, tool in tools.items():
         if not TOOL_NAME.fullmatch(name):
@@ -79,7 +81,7 @@ def _argument_names(schema: Any) -> Iterator[str]:
                 yield from _argument_names(part)
 
 
-def _strange_arguments(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
+def _strange_arguments(definition: AgentDefinition, tools: Mapping[str, CheckedTool]) -> Iterator[str]:
     """A constraint on an argument that does not exist would limit nothing, or refuse everything."""
     for tool, alternatives in (definition.grants or {}).items():
         known = list(tools[tool].input_schema.get("properties", {}))
@@ -87,7 +89,7 @@ def _strange_arguments(definition: AgentDefinition, tools: Mapping[str, Offered]
             yield f"grants.{tool}: it has no argument {strange!r}, only {', '.join(known) or 'none at all'}"
 
 
-def _strange_approvals(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
+def _strange_approvals(definition: AgentDefinition, tools: Mapping[str, CheckedTool]) -> Iterator[str]:
     for name, rule in definition.approvals.tools.items():
         if rule.confirm is not None and (problem := _strange_subject(name, rule.confirm, tools[name].input_schema)):
             yield f"approvals.tools.{name}.confirm: {problem}"
@@ -95,7 +97,7 @@ def _strange_approvals(definition: AgentDefinition, tools: Mapping[str, Offered]
             yield f"approvals.tools.{name}.reviewer: {problem}"
 
 
-def _missing_undos(definition: AgentDefinition, tools: Mapping[str, Offered]) -> Iterator[str]:
+def _missing_undos(definition: AgentDefinition, tools: Mapping[str, CheckedTool]) -> Iterator[str]:
     """An agent that takes its effects back needs the tools that do."""
     if definition.on_failure != "undo":
         return

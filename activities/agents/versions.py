@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from activities.agents.definition import AgentDefinition, DefinitionInvalid, read_definition
-from activities.agents.definition_checks import check_fit
+from activities.agents.definition_checks import check_definition
 from activities.errors import Permanent
 from activities.policy.cedar.policy import Policy, load
 from activities.policy.cedar.schema import ToolShape
@@ -105,7 +105,7 @@ def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
     tools = {name: _pinned(definition.name, module, spec, found) for name, (module, spec) in found.items()}
     if DELEGATE_TOOL in tools:
         tools[DELEGATE_TOOL] = _naming_delegates(tools[DELEGATE_TOOL], definition)
-    check_fit(definition, tools, shapes(tools.values()))
+    check_definition(definition, tools, shapes(tools.values()))
     content = [definition.model_dump(mode="json"), [_content(tool) for tool in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
 

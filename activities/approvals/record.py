@@ -24,7 +24,7 @@ SQL = Queries(__file__, "approvals.sql")
 
 
 @dataclass(frozen=True)
-class Counted:
+class VerifiedDecision:
     """A decision that may be stored: whose it is, and how we know."""
 
     by: str
@@ -58,7 +58,7 @@ class Approvals(ApprovalsPort):
             return counted
         return await self._store(request, row, counted)
 
-    async def _counted(self, row: Any, decision: Decision) -> Counted | DecisionReceipt:
+    async def _counted(self, row: Any, decision: Decision) -> VerifiedDecision | DecisionReceipt:
         """Whether this decision counts: proved, by someone who may, about the call as it is asked."""
         who = await self._authority.identify(
             tenant=row["tenant"],
@@ -77,7 +77,9 @@ class Approvals(ApprovalsPort):
                 return _receipt(decision, "not allowed", because)
             case Identified():
                 signed = who.proof == "signature"
-                return Counted(who.name, who.proof, canonical_json(decision_statement(decision)) if signed else None)
+                return VerifiedDecision(
+                    who.name, who.proof, canonical_json(decision_statement(decision)) if signed else None
+                )
 
     async def _confirmed(self, request: RecordRequest, row: Any) -> DecisionReceipt:
         """The one-time code of whom the call is about: it proves who they are, and is no approval by itself."""
@@ -89,7 +91,7 @@ class Approvals(ApprovalsPort):
         if not row["code_hash"]:  # it is delivered before it is stored: nothing was guessed wrong yet
             return _receipt(decision, "not allowed", "no code is there yet; enter it again in a moment")
         given = code_hash(row["approval_id"], decision.code or "")
-        subject = Counted(canonical_name(row["subject"]), "code")
+        subject = VerifiedDecision(canonical_name(row["subject"]), "code")
         async with self._database.transaction() as connection:  # tries wait for each other: none is compared uncounted
             tried = await SQL["try_code"].on(connection, approval_id=row["approval_id"], most=CODE_TRIES)
             right = bool(tried) and hmac.compare_digest(given, tried[0]["code_hash"])
@@ -105,7 +107,7 @@ class Approvals(ApprovalsPort):
         reason = "too many wrong codes; the call is not performed" if over else "that is not the code that was sent"
         return _receipt(decision, "not allowed", reason, closes=over)
 
-    async def _store(self, request: RecordRequest, row: Any, counted: Counted) -> DecisionReceipt:
+    async def _store(self, request: RecordRequest, row: Any, counted: VerifiedDecision) -> DecisionReceipt:
         columns, trace = _columns(request, row, counted)
         stored = await SQL["record"].row(self._database, **columns)
         return await self._too_late(request) if stored is None else _accepted(request.decision, stored, trace)
@@ -125,7 +127,7 @@ class Approvals(ApprovalsPort):
         return late if row is None else _refusal(row, request.decision) or late
 
 
-def _columns(request: RecordRequest, row: Any, counted: Counted) -> tuple[dict[str, Any], Trace]:
+def _columns(request: RecordRequest, row: Any, counted: VerifiedDecision) -> tuple[dict[str, Any], Trace]:
     """What the query `record` takes, and the trace to emit once it is stored."""
     decision = request.decision
     noted = DecisionRecorded(receipt=_receipt(decision, "accepted"), verdict=decision.verdict, by=counted.by)

@@ -19,7 +19,7 @@ from activities.budgets.alarms import SQL
 from activities.errors import Permanent
 from activities.identity.proof import canonical_name
 from activities.ledger.caps import DEFAULTS, UNITS, Rule, budget_rules, stored_rules
-from activities.ledger.ledger import naming_breaches, wanted
+from activities.ledger.ledger import naming_breaches, window_arguments
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
 from activities.runs.open_run_windows import SECONDS
 from activities.storage.canonical import canonical_json, clean_text
@@ -78,7 +78,7 @@ class Grant(Order):
 
 
 @dataclass(frozen=True)
-class Given:
+class GrantGiven:
     """A grant that counts. `again`: it had been given before, and nothing was added now."""
 
     grant: Grant
@@ -98,7 +98,7 @@ class Grants:
     def __post_init__(self) -> None:
         self._agents = Agents(self.database)
 
-    async def give(self, grant: Grant) -> Given:
+    async def give(self, grant: Grant) -> GrantGiven:
         """Add to the budget of a run, once. Raises GrantRefused, StoreUnavailable."""
         run: Any = await SQL["run"].row(self.database, run_id=grant.run_id)
         if run is None:
@@ -116,7 +116,7 @@ class Grants:
         given = row["outcome"] == "given"
         if given:
             _trace(grant, who).emit()
-        return Given(grant, Budget.model_validate_json(row["budget"]), who.proof, again=not given)
+        return GrantGiven(grant, Budget.model_validate_json(row["budget"]), who.proof, again=not given)
 
     async def _who(self, grant: Grant, run: Any) -> Identified:
         who = await grant.giver(self.authority, run["tenant"], run["opened_at"])
@@ -158,7 +158,7 @@ def _columns(grant: Grant, who: Identified, its_own: bool, windows: list[Window]
         "reason": clean_text(grant.reason),
         **grant.proof(who),
         "most": canonical_json(BY_REQUESTER) if its_own else None,
-        "wanted": wanted(windows),
+        "wanted": window_arguments(windows),
         "hold_seconds": float(SECONDS),
         **trace,
     }

@@ -16,19 +16,19 @@ FLOOR = 10_000
 
 
 @dataclass(frozen=True)
-class Factors:
+class AlarmFactors:
     """How many times the typical cost a run may come to: then people are told, then nothing more is begun."""
 
     warn: int = 10
     stop: int = 50
 
-    def of(self, rules: "AlarmRules") -> "Factors":
+    def of(self, rules: "AlarmRules") -> "AlarmFactors":
         """These, where an agent's own definition says nothing else; it never warns after it stops."""
         stop = rules.stop or max(self.stop, rules.warn or 0)
-        return Factors(min(rules.warn or self.warn, stop), stop)
+        return AlarmFactors(min(rules.warn or self.warn, stop), stop)
 
 
-def with_alarms(budget: Budget, typical: int | None, factors: Factors) -> Budget:
+def with_alarms(budget: Budget, typical: int | None, factors: AlarmFactors) -> Budget:
     """The budget with its alarms, frozen for the life of the run. Too few runs to learn from (None): without."""
     if typical is None:
         return budget

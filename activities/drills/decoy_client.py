@@ -17,7 +17,7 @@ class NoDecoy(ValueError):
     """The address is not one that decoys may be sent to."""
 
 
-def place_of(url: str, settings: Mapping[str, str]) -> tuple[str, int]:
+def decoy_address(url: str, settings: Mapping[str, str]) -> tuple[str, int]:
     """Host and port of the decoy. Raises NoDecoy: a drill is no way to reach anything else."""
     parts = urlsplit(url)
     if parts.hostname is None or parts.port is None or parts.hostname not in LOOPBACK | {settings.get("decoy_host")}:
@@ -36,16 +36,16 @@ async def connected(place: tuple[str, int]) -> AsyncIterator[Connection]:
         writer.transport.abort()
 
 
-async def hit(connection: Connection, run_id: str, call_id: str) -> None:
+async def act_on_decoy(connection: Connection, run_id: str, call_id: str) -> None:
     """One effect, seen by the decoy when this returns."""
     reader, writer = connection
     writer.write(f"POST {path_of('hit', run_id, call_id)} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
 
 
-async def hit_for_ever(place: tuple[str, int], run_id: str, call_id: str) -> None:
+async def act_on_decoy_until_cancelled(place: tuple[str, int], run_id: str, call_id: str) -> None:
     """Effect after effect, until cancelled."""
     async with connected(place) as connection:
         while True:
-            await hit(connection, run_id, call_id)
+            await act_on_decoy(connection, run_id, call_id)
             await asyncio.sleep(TICK_SECONDS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from activities.drills import AGENT
-from activities.drills.decoy_client import hit_for_ever, place_of
+from activities.drills.decoy_client import act_on_decoy_until_cancelled, decoy_address
 from activities.model.provider import Message, Text
 
 SUB_AGENT = f"{AGENT}-sub-agent"  # whom decoys hand work to
@@ -73,5 +73,5 @@ async def turn(step: int, messages: tuple[Message, ...]) -> dict[str, Any]:
     goal = json.loads(next(b.text for b in messages[0].blocks if isinstance(b, Text)))
     kind, url = BY_NAME[goal["kind"]], goal["url"]
     if kind.asks:
-        await hit_for_ever(place_of(url, {}), goal["run"], "model")
+        await act_on_decoy_until_cancelled(decoy_address(url, {}), goal["run"], "model")
     return kind.turn(step, url)

@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from activities.drills.decoy import TICK_SECONDS, path_of
-from activities.drills.decoy_client import connected, hit, place_of
+from activities.drills.decoy_client import act_on_decoy, connected, decoy_address
 from activities.tools import Idempotent, Irreversible, ToolContext, ToolError, tool
 
 MODULE = __name__
@@ -25,7 +25,7 @@ with socket.create_connection((host, int(port))) as s:
 @tool(effect="write", contract=Irreversible(), undo="touch", output="trusted", timeout=LONGEST)
 async def work_in_a_process(ctx: ToolContext, url: str) -> str:
     """Act on the decoy from a process of its own, for minutes."""
-    host, port = place_of(url, ctx.settings)
+    host, port = decoy_address(url, ctx.settings)
     path = path_of("hit", ctx.run_id, ctx.call_id)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-S", "-c", CHILD, host, str(port), path, str(TICK_SECONDS),
@@ -43,7 +43,7 @@ async def work_in_a_process(ctx: ToolContext, url: str) -> str:
 @tool(effect="write", contract=Irreversible(), undo="touch", output="trusted", timeout=LONGEST)
 async def read_slowly(ctx: ToolContext, url: str) -> str:
     """Ask the decoy for an answer that takes minutes."""
-    async with connected(place_of(url, ctx.settings)) as (reader, writer):
+    async with connected(decoy_address(url, ctx.settings)) as (reader, writer):
         writer.write(f"GET {path_of('slow', ctx.run_id, ctx.call_id)} HTTP/1.1\r\n\r\n".encode())
         while await reader.read(4096):
             pass
@@ -53,14 +53,14 @@ async def read_slowly(ctx: ToolContext, url: str) -> str:
 @tool(effect="write", contract=Idempotent(), undo="touch", output="trusted")
 async def touch(ctx: ToolContext, url: str, number: int = 0) -> str:
     """Act on the decoy once."""
-    async with connected(place_of(url, ctx.settings)) as connection:
-        await hit(connection, ctx.run_id, ctx.call_id)
+    async with connected(decoy_address(url, ctx.settings)) as connection:
+        await act_on_decoy(connection, ctx.run_id, ctx.call_id)
     return f"touched {number}"
 
 
 @tool(effect="write", contract=Idempotent(), undo="touch", output="trusted")
 async def touch_if_allowed(ctx: ToolContext, url: str) -> str:
     """Act on the decoy once, after a person has allowed it."""
-    async with connected(place_of(url, ctx.settings)) as connection:
-        await hit(connection, ctx.run_id, ctx.call_id)
+    async with connected(decoy_address(url, ctx.settings)) as connection:
+        await act_on_decoy(connection, ctx.run_id, ctx.call_id)
     return "touched"

@@ -24,10 +24,10 @@ from activities.drills import AGENT, decoy_tools
 from activities.drills.decoy import Decoy
 from activities.drills.decoy_client import LOOPBACK
 from activities.drills.decoy_model import KINDS, SUB_AGENT, Kind, goal_of
-from activities.drills.figures import Figures, is_of, measured
+from activities.drills.figures import Figures, figures_of, is_of
 from activities.errors import Transient
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
-from activities.halts.notify_runs import CALL_SECONDS, tell_halted, tell_lifted
+from activities.halts.notify_runs import CALL_SECONDS, notify_halted, notify_lifted
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -72,7 +72,7 @@ class Drills(DrillsPort):
         """One drill with this client."""
         for each in definitions():
             await self._agents.publish(resolve(each, "."))
-        drill = Drill(client, self._database, request, self._queue)
+        drill = RunningDrill(client, self._database, request, self._queue)
         report = await drill.play()
         await self._store(report, request.by)
         return report
@@ -116,7 +116,7 @@ def _definition(name: str, **more: Any) -> AgentDefinition:
     )
 
 
-class Drill:
+class RunningDrill:
     """One drill at play."""
 
     def __init__(self, client: Client, database: Database, request: DrillRequest, queue: str) -> None:
@@ -136,12 +136,12 @@ class Drill:
             halt = await self._halts.order(self._order())
             committed = self._decoy.now()
             with suppress(RPCError):  # Temporal is not needed for it
-                await tell_halted(self._client, halt.notice)
+                await notify_halted(self._client, halt.notice)
             blind: Any = await SQL["blind"].row(self._database, tenant=self.name)
             await self._tempt()
             await asyncio.sleep(max(ordered + self._request.watch_seconds - self._decoy.now(), 0))
             begun = [(effect["run_id"], effect["call_id"]) for effect in halt.in_flight]
-            figures = measured(self._decoy.hits, ordered, committed, begun, tuple(self._runs))
+            figures = figures_of(self._decoy.hits, ordered, committed, begun, tuple(self._runs))
             settled = Counter[str](each.outcome for each in await self._halts.in_flight(halt.notice.halt_id))
         await SQL["let_go"].rows(self._database, tenant=self.name)
         lifted = await self._lift(halt)
@@ -232,7 +232,7 @@ class Drill:
         except LiftRefused:
             return False
         if lifting.lifted and self._request.live:
-            await tell_lifted(self._client, halt.notice)
+            await notify_lifted(self._client, halt.notice)
         return lifting.lifted
 
     def _report(

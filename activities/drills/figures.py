@@ -19,7 +19,7 @@ class Figures:
     late: int
 
 
-def measured(
+def figures_of(
     hits: Sequence[Hit],
     ordered: float,
     committed: float,

@@ -10,7 +10,7 @@ from activities.identity.signatures import verify
 Proof = Literal["signed", "unsigned", "unknown key", "forged"]
 
 
-def proof_of(row: Any, keys: Sequence[Key]) -> Proof:
+def verify_report(row: Any, keys: Sequence[Key]) -> Proof:
     """`unknown key`: by none that counted when it was stored. `forged`: the signature is not of this report."""
     if row["proof"] != "signature":
         return "unsigned"

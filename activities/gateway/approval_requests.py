@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from activities.agents.definition import ApprovalRule
 from activities.approvals.one_time_codes import code_hash
 from activities.gateway.digest import approval_id_for
-from activities.gateway.evaluation.checks import Candidate, Judged
+from activities.gateway.evaluation.checks import Candidate, EvaluatedCall
 from activities.gateway.facts import SQL
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.storage.database import Database
@@ -23,7 +23,7 @@ PEOPLE_FOR_T4 = 2
 
 
 @dataclass(frozen=True)
-class Terms:
+class ApprovalTerms:
     """Who has to say yes, and until when."""
 
     needed: int
@@ -39,13 +39,13 @@ class Terms:
         return self.rule.reviewer if self.needed > 1 else None
 
 
-def terms_of(judged: Judged, now: datetime) -> Terms:
+def approval_terms(judged: EvaluatedCall, now: datetime) -> ApprovalTerms:
     """The terms for a call: the definition's rule for its tool, and two people for T4 whatever the rule says."""
     call = judged.call
     rules = call.agent.definition.approvals
     rule = rule_for(call)
     subject = json.loads(call.facts.effective_arguments)[rule.confirm] if rule.confirm else None
-    return Terms(
+    return ApprovalTerms(
         needed=people_needed(rule, judged.tier),
         rule=rule,
         expires_at=now + timedelta(minutes=rules.expire_minutes),
@@ -72,9 +72,9 @@ def rule_for(call: Candidate) -> ApprovalRule:
     return rule
 
 
-def is_stricter(judged: Judged) -> bool:
+def needs_other_people(judged: EvaluatedCall) -> bool:
     """Whether a call, as it was edited, takes other or more people than those who were asked before the edit."""
-    facts, terms = judged.call.facts, terms_of(judged, datetime.now(UTC))
+    facts, terms = judged.call.facts, approval_terms(judged, datetime.now(UTC))
     return (
         terms.needed > (facts.needed or 1)
         or terms.subject != facts.subject
@@ -87,13 +87,13 @@ def escalation_of(rule: ApprovalRule, now: datetime) -> datetime | None:
     return now + timedelta(minutes=rule.escalate.after_minutes) if rule.escalate else None
 
 
-def alike(judged: Judged) -> str:
+def similar_calls(judged: EvaluatedCall) -> str:
     """What "the next n like this" are like: a call of the same class, asked about for the same reasons, under the same
     policies, in a run that has read nothing worse. Whoever said yes saw these and no others.
     """
-    judgement = judged.judgement
-    state = [judgement.tainted, judgement.suspect, judged.call.facts.policy_version()]
-    return sha256_hex([judgement.like, list(judgement.asks), *state])
+    evaluation = judged.evaluation
+    state = [evaluation.tainted, evaluation.suspect, judged.call.facts.policy_version()]
+    return sha256_hex([evaluation.like, list(evaluation.asks), *state])
 
 
 def people_needed(rule: ApprovalRule, tier: Tier) -> int:
@@ -102,16 +102,16 @@ def people_needed(rule: ApprovalRule, tier: Tier) -> int:
 
 
 @dataclass(frozen=True)
-class Asking:
+class ApprovalRequests:
     """Opens approvals."""
 
     database: Database
 
-    async def ask(self, judged: Judged, given: VerdictGiven) -> None:
+    async def ask(self, judged: EvaluatedCall, given: VerdictGiven) -> None:
         """Open the approval for this call, once; after an edit by one of several people, the one that supersedes it."""
         call, facts = judged.call, judged.call.facts
         assert call.spec
-        terms = terms_of(judged, datetime.now(UTC))
+        terms = approval_terms(judged, datetime.now(UTC))
         trace = Trace(facts.run_id, (given,), step=facts.step, call_id=facts.call_id)
         supersedes = facts.approval_id if facts.approval_state == "edit" else None
         await SQL["ask"].row(
@@ -134,18 +134,18 @@ class Asking:
             reviewer=terms.reviewer,
             subject=terms.subject,
             repeat_most=terms.repeat_most,
-            origins=canonical_json([vars(item) for item in judged.judgement.traced]),
-            tainted=judged.judgement.tainted,
+            origins=canonical_json([vars(item) for item in judged.evaluation.traced]),
+            tainted=judged.evaluation.tainted,
             supersedes=supersedes,
             standing=judged.tier != "T4" and terms.needed == 1 and terms.subject is None,
             step=facts.step,
-            alike=alike(judged),
-            **{"class": judged.judgement.like},
+            alike=similar_calls(judged),
+            **{"class": judged.evaluation.like},
             **trace.columns,
         )
         trace.emit()
 
-    async def want_endorsement(self, judged: Judged, given: VerdictGiven) -> None:
+    async def want_endorsement(self, judged: EvaluatedCall, given: VerdictGiven) -> None:
         """Show people a call that was denied for where its values came from; they may restate one."""
         facts = judged.call.facts
         await SQL["want_endorsement"].row(
@@ -159,10 +159,10 @@ class Asking:
             digest=facts.digest,
             rule=given.rule,
             reason=given.reason,
-            origins=canonical_json([vars(item) for item in judged.judgement.traced]),
+            origins=canonical_json([vars(item) for item in judged.evaluation.traced]),
         )
 
-    async def send_code(self, judged: Judged, ctx: ToolContext) -> None:
+    async def send_code(self, judged: EvaluatedCall, ctx: ToolContext) -> None:
         """Bring a fresh one-time code to whom the call is about. Raises whatever the agent's deliverer raises.
 
         The code counts only once it was delivered: a crash in between sends another, and the later one counts.

@@ -19,21 +19,29 @@ from temporalio import activity
 from activities.agents.versions import Agents
 from activities.boundary import attempt, heartbeating
 from activities.errors import clip
-from activities.gateway.approval_requests import Asking, is_stricter
+from activities.gateway.approval_requests import ApprovalRequests, needs_other_people
 from activities.gateway.delegation.delegations import Delegations, NotDelegated
-from activities.gateway.evaluation.budget_windows import windows_of
-from activities.gateway.evaluation.checks import Candidate, Judged
-from activities.gateway.evaluation.evaluator import Bench
+from activities.gateway.evaluation.budget_windows import windows_for_call
+from activities.gateway.evaluation.checks import Candidate, EvaluatedCall
+from activities.gateway.evaluation.evaluator import CallEvaluator
 from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.gateway.execution import builtins
-from activities.gateway.execution.after_halt import AskPerson, AskTarget, GoOn, Leave, NotDone, Refuse, after_halt
+from activities.gateway.execution.after_halt import (
+    AskPerson,
+    AskTarget,
+    GoOn,
+    Leave,
+    NotDone,
+    Refuse,
+    action_after_halt,
+)
 from activities.gateway.execution.effects import Claim, ClaimLost, Effects
 from activities.gateway.execution.execution import Checkpoint, Execution, no_checkpoint
 from activities.gateway.execution.perform import probe
 from activities.gateway.execution.recovery import UNFIT, Recovery
 from activities.gateway.execution.results import Result, from_error, from_value
-from activities.gateway.facts import CallFacts, load, remembered
-from activities.halts.in_flight import Flight, Stopped, Watch
+from activities.gateway.facts import CallFacts, known_facts, load
+from activities.halts.in_flight import HaltWatch, InFlightCall, StoppedByHalt
 from activities.ledger.windows import CapReached
 from activities.liveness.session import WorkerSession, new_worker_id
 from activities.model.last_steps import PlannedSteps
@@ -61,20 +69,20 @@ class Gateway(GatewayPort):
         settings: Mapping[str, str] | None = None,
         checkpoint: Checkpoint = no_checkpoint,
         transcripts: Transcripts | None = None,
-        watch: Watch | None = None,
+        watch: HaltWatch | None = None,
         steps: PlannedSteps | None = None,
         session: WorkerSession | None = None,
     ) -> None:
         self._database = database
-        self._watch = watch or Watch(database)
+        self._watch = watch or HaltWatch(database)
         transcripts = transcripts or Transcripts(database)
-        self._bench = Bench(agents, EvidenceReader(transcripts), Policies(database), database)
+        self._evaluator = CallEvaluator(agents, EvidenceReader(transcripts), Policies(database), database)
         self._steps = steps or PlannedSteps()
         worker = session.worker_id if session else new_worker_id()
         self._effects = Effects(database, transcripts, session, worker)
-        self._asking = Asking(database)
-        self._delegations = Delegations(self._effects, agents, self._bench.evidence)
-        self._execution = Execution(database, self._bench, self._effects, transcripts, settings or {}, checkpoint)
+        self._asking = ApprovalRequests(database)
+        self._delegations = Delegations(self._effects, agents, self._evaluator.evidence)
+        self._execution = Execution(database, self._evaluator, self._effects, transcripts, settings or {}, checkpoint)
         self._recovery = Recovery(self._execution)
         self._checkpoint = checkpoint
 
@@ -82,7 +90,7 @@ class Gateway(GatewayPort):
     async def call(self, request: CallRequest) -> CallResult:
         """Decide about one call and perform it at most once."""
         async with heartbeating():
-            facts = remembered(self._steps, request.run_id, request.call_id)
+            facts = known_facts(self._steps, request.run_id, request.call_id)
             if facts and (answer := await self._watched(request, facts, self._at_once(facts, request))):
                 return answer
             facts = await load(self._database, request.run_id, request.call_id)
@@ -92,10 +100,10 @@ class Gateway(GatewayPort):
 
     async def _watched(self, request: CallRequest, facts: CallFacts, work: Coroutine[Any, Any, T]) -> T | CallResult:
         """`work`, watched over: a halt cuts it short."""
-        flight = Flight.of(facts.run_id, vars(facts), facts.tool, facts.call_id)
+        flight = InFlightCall.of(facts.run_id, vars(facts), facts.tool, facts.call_id)
         try:
             return await self._watch.over(flight, work)
-        except Stopped as stopped:
+        except StoppedByHalt as stopped:
             return await self._halted(request, stopped.halt)
         except ClaimLost:  # to a halt that came after we had looked?
             if halt := (await load(self._database, facts.run_id, facts.call_id)).halted:
@@ -106,14 +114,14 @@ class Gateway(GatewayPort):
         """Judge a call on remembered facts; perform it if it is allowed and nothing has changed. None: look anew."""
         if attempt() > 1 or request.refuse or request.woken or facts.tool in (WAIT, DELEGATE):
             return None
-        call = replace(await self._bench.candidate(facts), used_seconds=request.used_seconds)
+        call = replace(await self._evaluator.candidate(facts), used_seconds=request.used_seconds)
         if call.spec is None:
             return None
-        judged = await self._bench.judgement(call)
+        judged = await self._evaluator.evaluate_quietly(call)
         if not isinstance(judged.verdict, Allow):
             return None
         try:
-            claim = await self._execution.claim(call, call.spec, judged.verdict, judged.tier, windows_of(judged))
+            claim = await self._execution.claim(call, call.spec, judged.verdict, judged.tier, windows_for_call(judged))
         except (ClaimLost, CapReached):
             return None
         return await self._execution.perform(claim)
@@ -121,8 +129,8 @@ class Gateway(GatewayPort):
     async def _called(self, facts: CallFacts, request: CallRequest) -> CallResult:
         """Go on with the call from where it is. Raises Stopped."""
         if facts.halted and facts.state in (None, "claimed"):
-            raise Stopped(facts.halted)
-        call = replace(await self._bench.candidate(facts), used_seconds=request.used_seconds)
+            raise StoppedByHalt(facts.halted)
+        call = replace(await self._evaluator.candidate(facts), used_seconds=request.used_seconds)
         match facts.state:
             case None:
                 return await self._first(call, request)
@@ -139,7 +147,7 @@ class Gateway(GatewayPort):
         """No attempt has claimed this call yet."""
         if request.refuse:
             return await self._refused(call, request.refuse)
-        judged = await self._bench.judge(call)
+        judged = await self._evaluator.evaluate(call)
         match judged.verdict:
             case Deny() as verdict:
                 return await self._denied(judged, verdict)
@@ -150,7 +158,7 @@ class Gateway(GatewayPort):
             case Allow() as verdict:
                 return await self._claim_and_perform(judged, verdict)
 
-    async def _denied(self, judged: Judged, verdict: Deny) -> CallResult:
+    async def _denied(self, judged: EvaluatedCall, verdict: Deny) -> CallResult:
         given = judged.call.given(verdict, judged.tier)
         if verdict.rule == "provenance.unanchored":
             await self._asking.want_endorsement(judged, given)
@@ -164,7 +172,7 @@ class Gateway(GatewayPort):
             call.facts, call.given(verdict), _not_performed(verdict), correctable=correctable
         )
 
-    async def _approved_or_ask(self, judged: Judged, verdict: Allow | Ask) -> CallResult:
+    async def _approved_or_ask(self, judged: EvaluatedCall, verdict: Allow | Ask) -> CallResult:
         call, facts = judged.call, judged.call.facts
         match facts.approval_state:
             case None:
@@ -173,7 +181,7 @@ class Gateway(GatewayPort):
                 return await self._asked(judged)
             case "approve" | "edit" if not facts.expired and not await self._fits(judged):
                 return await self._refused(call, Refusal(rule="approval.unfit", reason=UNFIT))
-            case "edit" if not facts.expired and (_needs_more_people(facts) or is_stricter(judged)):
+            case "edit" if not facts.expired and (_needs_more_people(facts) or needs_other_people(judged)):
                 return await self._ask(judged, verdict)
             case "approve" | "edit" if not facts.expired:
                 word = "approved" if facts.approval_state == "approve" else "edited"
@@ -190,25 +198,25 @@ class Gateway(GatewayPort):
                 reason = "its approval expired or was withdrawn before it was performed"
                 return await self._refused(call, Refusal(rule="approval.expired", reason=reason))
 
-    async def _fits(self, judged: Judged) -> bool:
+    async def _fits(self, judged: EvaluatedCall) -> bool:
         """The approval was given for exactly this call, as it is now: its bytes, tool, policies, taint and expiry."""
         facts, spec = judged.call.facts, judged.call.spec
         assert spec and facts.approved_arguments
         if facts.approval_state == "approve" and facts.approved_arguments != facts.effective_arguments:
             return False
-        bound = await self._bench.bound(judged.call)
+        bound = await self._evaluator.evaluate_as_approved(judged.call)
         return facts.approved_digest == facts.binding(
             spec.pinned_hash, facts.expires_at, bound.taint, facts.approved_arguments
         )
 
-    async def _ask(self, judged: Judged, verdict: Allow | Ask) -> CallResult:
+    async def _ask(self, judged: EvaluatedCall, verdict: Allow | Ask) -> CallResult:
         """Open the approval, and look again: someone may have said yes to the next few calls like this one."""
         await self._asking.ask(judged, judged.call.given(Ask(verdict.rule, verdict.reason), judged.tier))
         await self._checkpoint("approval-asked")
         facts = await load(self._database, judged.call.facts.run_id, judged.call.facts.call_id)
         return await self._approved_or_ask(replace(judged, call=replace(judged.call, facts=facts)), verdict)
 
-    async def _asked(self, judged: Judged) -> CallResult:
+    async def _asked(self, judged: EvaluatedCall) -> CallResult:
         """It waits for people; whom it is about gets a code to confirm with. A code that cannot arrive means no."""
         facts = judged.call.facts
         if facts.subject and not facts.code_sent:
@@ -223,7 +231,7 @@ class Gateway(GatewayPort):
 
     # ── the effect ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _claim_and_perform(self, judged: Judged, verdict: Verdict) -> CallResult:
+    async def _claim_and_perform(self, judged: EvaluatedCall, verdict: Verdict) -> CallResult:
         call = judged.call
         assert call.spec
         if call.spec is BUILTIN["wait"]:
@@ -231,7 +239,7 @@ class Gateway(GatewayPort):
         if call.spec is BUILTIN["delegate"]:
             return await self._delegate(call, call.given(verdict, judged.tier))
         try:
-            claim = await self._execution.claim(call, call.spec, verdict, judged.tier, windows_of(judged))
+            claim = await self._execution.claim(call, call.spec, verdict, judged.tier, windows_for_call(judged))
         except CapReached as error:
             return await self._refused(call, Refusal(rule=error.rule, reason=str(error)))
         return await self._execution.perform(claim)
@@ -243,8 +251,8 @@ class Gateway(GatewayPort):
         facts = await load(self._database, request.run_id, request.call_id)
         if done := facts.stored_result:
             return done  # it was done before the halt came, or its result was written in spite of it
-        call = await self._bench.candidate(facts)
-        match after_halt(facts, call.spec, halt):
+        call = await self._evaluator.candidate(facts)
+        match action_after_halt(facts, call.spec, halt):
             case Leave():
                 return Halted(call_id=facts.call_id, halt=halt)
             case GoOn():
@@ -318,7 +326,7 @@ def _not_performed(verdict: Deny) -> str:
     return f"Not performed ({verdict.rule}): {verdict.reason}"
 
 
-def _needs_approval(judged: Judged) -> NeedsApproval:
+def _needs_approval(judged: EvaluatedCall) -> NeedsApproval:
     facts = judged.call.facts
     assert facts.approval_id and facts.expires_at
     return NeedsApproval(

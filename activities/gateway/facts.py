@@ -136,7 +136,7 @@ def scalars(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def remembered(steps: PlannedSteps, run_id: str, call_id: str) -> CallFacts | None:
+def known_facts(steps: PlannedSteps, run_id: str, call_id: str) -> CallFacts | None:
     """The facts of a call that this worker planned, as they were then; each call once. The claim refuses old ones."""
     taken = steps.take(run_id, call_id)
     if taken is None:

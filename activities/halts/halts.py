@@ -84,7 +84,7 @@ class Halt:
 
 
 @dataclass(frozen=True)
-class Lifting:
+class LiftResult:
     """What an order to lift came to."""
 
     halt: Halt
@@ -93,7 +93,7 @@ class Lifting:
 
 
 @dataclass(frozen=True)
-class Settled:
+class SettledEffect:
     """What became of an effect that was in flight when a halt committed."""
 
     run_id: str
@@ -127,7 +127,7 @@ class Halts:
         )
         return _halt(row)
 
-    async def lift(self, order: LiftOrder) -> Lifting:
+    async def lift(self, order: LiftOrder) -> LiftResult:
         """One person's order to lift. Raises HaltUnknown, LiftRefused, StoreUnavailable."""
         halt = await self.find(order.halt_id)
         scope = halt.notice.scope
@@ -137,7 +137,7 @@ class Halts:
         row: Any = await SQL["lift"].row(
             self._database, halt_id=order.halt_id, by=who.name, people=halt.people, **order.proof(who)
         )
-        return Lifting(halt, row["lifted"], tuple(row["by_whom"]))
+        return LiftResult(halt, row["lifted"], tuple(row["by_whom"]))
 
     async def active(self, scope: HaltScope | None = None, target: str = "") -> list[Halt]:
         """The halts in force: all, or those of exactly this scope and target."""
@@ -151,9 +151,9 @@ class Halts:
             raise HaltUnknown(f"there is no halt {halt_id!r}; `stanchion halts` lists those in force")
         return _halt(row)
 
-    async def in_flight(self, halt_id: str) -> list[Settled]:
+    async def in_flight(self, halt_id: str) -> list[SettledEffect]:
         """What became of the effects that were in flight when this halt committed, as far as it is known by now."""
-        return [Settled(**row) for row in await SQL["in_flight"].rows(self._database, halt_id=halt_id)]
+        return [SettledEffect(**row) for row in await SQL["in_flight"].rows(self._database, halt_id=halt_id)]
 
     async def retire(self, age: float = 0.0) -> None:
         """Close the halts of runs that have ended, so many seconds ago."""

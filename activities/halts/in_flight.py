@@ -28,7 +28,7 @@ T = TypeVar("T")
 log = structlog.get_logger("stanchion.halts")
 
 
-class Stopped(Exception):
+class StoppedByHalt(Exception):
     """A halt covers this work: it was not begun, or it was cut short."""
 
     def __init__(self, halt: HaltNotice) -> None:
@@ -37,7 +37,7 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
-class Flight:
+class InFlightCall:
     """Who is in flight: a tool call, or (without a tool) a model call; and for whom, if it was delegated."""
 
     run_id: str
@@ -49,7 +49,7 @@ class Flight:
     agents_above: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, run_id: str, row: Any, tool: str | None = None, call_id: str | None = None) -> "Flight":
+    def of(cls, run_id: str, row: Any, tool: str | None = None, call_id: str | None = None) -> "InFlightCall":
         """From a row of its run."""
         above = frozenset(row["lineage"] or ()), frozenset(row["agents_above"] or ())
         return cls(run_id, row["agent"], row["tenant"], tool, call_id, *above)
@@ -69,18 +69,18 @@ class Flight:
                 return self.tool == halt.target
 
 
-StopHook = Callable[[Flight, HaltNotice], Awaitable[None] | None]
+StopHook = Callable[[InFlightCall, HaltNotice], Awaitable[None] | None]
 
 
 @dataclass(eq=False)
-class _Airborne:
-    flight: Flight
+class _Entry:
+    flight: InFlightCall
     task: "asyncio.Task[Any]"
     halt: HaltNotice | None = None  # what cut it short
 
 
 @dataclass(eq=False)
-class Watch:
+class HaltWatch:
     """Cuts short what is in flight here and covered by a halt. Starts by itself with the first flight.
 
     `listen_url`: where to listen, if not where the pool is: a pooler before Postgres may pass no notifications on.
@@ -88,7 +88,7 @@ class Watch:
 
     database: Database
     listen_url: str | None = None
-    _airborne: set[_Airborne] = field(default_factory=set)
+    _airborne: set[_Entry] = field(default_factory=set)
     _hooks: list[StopHook] = field(default_factory=list)
     _hooked: set["asyncio.Task[None]"] = field(default_factory=set)  # hooks at work
     _active: tuple[HaltNotice, ...] = ()
@@ -102,7 +102,7 @@ class Watch:
         return self._active
 
     @property
-    def in_flight(self) -> tuple[Flight, ...]:
+    def in_flight(self) -> tuple[InFlightCall, ...]:
         """What is in flight here."""
         return tuple(each.flight for each in self._airborne)
 
@@ -117,11 +117,11 @@ class Watch:
         self._hooks.append(hook)
         return lambda: self._hooks.remove(hook)
 
-    async def over(self, flight: Flight, work: Coroutine[Any, Any, T]) -> T:
+    async def over(self, flight: InFlightCall, work: Coroutine[Any, Any, T]) -> T:
         """Do `work`, watched over. Raises Stopped if a halt cut it short; a cancel from outside goes its usual way."""
         self.start()
         task = asyncio.create_task(work)
-        airborne = _Airborne(flight, task)
+        airborne = _Entry(flight, task)
         self._airborne.add(airborne)
         try:
             for halt in self._active:
@@ -131,7 +131,7 @@ class Watch:
             current = asyncio.current_task()
             if airborne.halt is None or (current and current.cancelling()):
                 raise
-            raise Stopped(airborne.halt) from None
+            raise StoppedByHalt(airborne.halt) from None
         finally:
             self._airborne.discard(airborne)
 
@@ -214,7 +214,7 @@ class Watch:
 
     # ── stopping ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _stop(self, airborne: _Airborne, halt: HaltNotice) -> None:
+    def _stop(self, airborne: _Entry, halt: HaltNotice) -> None:
         """Cut it short, once: a result that is being written down all the same is not cut off a second time."""
         if airborne.halt is not None or not airborne.flight.covered_by(halt):
             return
@@ -226,7 +226,7 @@ class Watch:
             task.add_done_callback(self._hooked.discard)
 
 
-async def _called(hook: StopHook, flight: Flight, halt: HaltNotice) -> None:
+async def _called(hook: StopHook, flight: InFlightCall, halt: HaltNotice) -> None:
     """One hook that fails must not keep the others from being called."""
     try:
         given = hook(flight, halt)

@@ -23,7 +23,7 @@ CALL_SECONDS = timedelta(seconds=10)  # a server that takes connections and answ
 ENDING_SECONDS = 60.0  # a run that was closed less than that ago may be ending in Temporal by itself at this moment
 
 
-async def tell_halted(client: Client, halt: HaltNotice) -> int:
+async def notify_halted(client: Client, halt: HaltNotice) -> int:
     """Pause the runs in scope, or end the one. How many were told. Raises RPCError."""
     if halt.scope == "tool":
         return 0  # its calls are refused; the runs go on
@@ -33,27 +33,27 @@ async def tell_halted(client: Client, halt: HaltNotice) -> int:
     return await _signal_all(client, halt, "pause", order)
 
 
-async def tell_lifted(client: Client, halt: HaltNotice, by: str | None = None) -> int:
+async def notify_lifted(client: Client, halt: HaltNotice, by: str | None = None) -> int:
     """Let the runs that this halt paused go on. How many were told, paused by it or not. Raises RPCError."""
     if halt.scope in ("run", "tool"):
         return 0
     return await _signal_all(client, halt, "resume", {"halt": halt.halt_id, "by": by, "reason": "the halt was lifted"})
 
 
-async def catch_up(client: Client, database: Database) -> int:
+async def notify_missed_lifts(client: Client, database: Database) -> int:
     """Tell whoever was not told, because Temporal was away when a halt was lifted. How many. Raises RPCError."""
     told = 0
     for row in await SQL["untold"].rows(database):
-        told += await tell_lifted(client, HaltNotice(**row))
+        told += await notify_lifted(client, HaltNotice(**row))
         await SQL["told"].rows(database, halt_id=row["halt_id"])
     return told
 
 
-async def end_late(client: Client, database: Database) -> int:
+async def end_missed_halts(client: Client, database: Database) -> int:
     """End whoever was halted or killed while Temporal was away, and stands still there. How many. Raises RPCError."""
     ended = 0
     for row in await SQL["unheard"].rows(database, age=ENDING_SECONDS):
-        ended += await tell_halted(client, HaltNotice(**row))
+        ended += await notify_halted(client, HaltNotice(**row))
         await SQL["told"].rows(database, halt_id=row["halt_id"])
     for row in await SQL["left_running"].rows(database, age=ENDING_SECONDS):
         ended += await terminate(client, row["target"], str(HaltNotice(**row)))

@@ -20,8 +20,8 @@ from activities.identity.proof import (
     Proven,
     Unproven,
     canonical_name,
-    judge,
-    merged,
+    merge_registrations,
+    verify_claim,
     why_hidden,
 )
 from activities.identity.signatures import PUBLIC_BYTES, PublicKeyInvalid, fingerprint
@@ -127,7 +127,7 @@ class Principals:
         """The person of that name in a tenant; None when not registered, or revoked."""
         rows = await SQL["rows_of"].rows(self._database, name=clean_text(canonical_name(name)))
         found = [_registered(row) for row in rows]
-        return merged(tenant, (PrincipalRow(one.principal, one.revoked_at is not None) for one in found))
+        return merge_registrations(tenant, (PrincipalRow(one.principal, one.revoked_at is not None) for one in found))
 
     async def known(self, tenant: str, name: str) -> str:
         """The name as it is registered. Raises PrincipalUnknown with what to run."""
@@ -204,7 +204,7 @@ class Principals:
             self._database, key=clean_text(key or ""), name=clean_text(canonical_name(by))
         )
         rows = [_principal_row(item) for item in json.loads(row["principals"])]
-        return judge(claim, _key_row(row["key"]), rows, row["now"])
+        return verify_claim(claim, _key_row(row["key"]), rows, row["now"])
 
 
 def _registered(row: Any) -> Registered:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from activities.identity.signatures import verify
 from activities.identity.statements import in_utc, instant
-from activities.policy.values.canonical_names import plain, visible
+from activities.policy.values.canonical_names import fold_text, show_hidden_characters
 
 EVERY_TENANT = "*"
 SKEW = timedelta(minutes=2)  # how far clocks of people's machines are believed to be off; NTP keeps them far closer
@@ -78,12 +78,12 @@ class Claim:
 
 def canonical_name(name: str) -> str:
     """A name as it is compared and stored: one spelling of its characters, in lower case, no blanks around it."""
-    return plain(name).strip()
+    return fold_text(name).strip()
 
 
 def why_hidden(name: str) -> str | None:
     """Why nobody may go by this name: something in it does not show, so it would pass for another one."""
-    hidden = next((char for char in name.strip() if visible(char) != char), None)
+    hidden = next((char for char in name.strip() if show_hidden_characters(char) != char), None)
     return None if hidden is None else f"a name contains the character U+{ord(hidden):04X}, which does not show"
 
 
@@ -92,7 +92,7 @@ def covers(tenant: str, wanted: str) -> bool:
     return tenant in (wanted, EVERY_TENANT)
 
 
-def merged(tenant: str, rows: Iterable[PrincipalRow]) -> Principal | None:
+def merge_registrations(tenant: str, rows: Iterable[PrincipalRow]) -> Principal | None:
     """The person that these registrations of one name make in a tenant: the roles of all, revoked as soon as one is."""
     held = [row for row in rows if covers(row.principal.tenant, tenant)]
     if not held or any(row.revoked for row in held):
@@ -103,7 +103,7 @@ def merged(tenant: str, rows: Iterable[PrincipalRow]) -> Principal | None:
     return Principal(own_first[0].name, own_first[0].tenant, roles, slack_user)
 
 
-def judge(claim: Claim, key: KeyRow | None, rows: Sequence[PrincipalRow], now: datetime) -> Proven | Unproven:
+def verify_claim(claim: Claim, key: KeyRow | None, rows: Sequence[PrincipalRow], now: datetime) -> Proven | Unproven:
     """Whether the claim is proved by what is registered."""
     if not claim.key or not claim.signature:
         return Unproven(
@@ -116,7 +116,7 @@ def judge(claim: Claim, key: KeyRow | None, rows: Sequence[PrincipalRow], now: d
         )
     if reason := _why_not_this_key(claim, key) or _why_not_this_statement(claim, key):
         return Unproven(reason)
-    principal = merged(claim.tenant, rows)
+    principal = merge_registrations(claim.tenant, rows)
     if principal is None:
         return Unproven(_why_not_this_person(claim, rows))
     if reason := _why_not_then(claim, now):

@@ -17,7 +17,7 @@ DELEGATED = "tool:delegate"  # class of minutes: the run's own are all reserved 
 
 
 @dataclass(frozen=True)
-class Purse:
+class BudgetShare:
     """The run's own windows, as far as one can be carved from, by unit; each with what is used and reserved of it."""
 
     windows: Mapping[str, Window]
@@ -26,7 +26,7 @@ class Purse:
     @classmethod
     def of(
         cls, spender: Spender, rules: Iterable[Rule], used: Mapping[tuple[str, str], int], seconds: float
-    ) -> "Purse":
+    ) -> "BudgetShare":
         """From the rules in force and what is used, by (unit, class). `seconds`: active time of the run itself."""
         found = windows_for(spender, Use(dict.fromkeys(UNITS.values(), 1)), rules)
         windows = {window.unit: window for window in found if window.scope == "run" and window.period == "run"}
@@ -53,7 +53,7 @@ class Purse:
         return carved
 
 
-def carve(purse: Purse, allowed: Budget, asked: BudgetRequest) -> Budget:
+def share_budget(purse: BudgetShare, allowed: Budget, asked: BudgetRequest) -> Budget:
     """The budget of a sub-agent that may use `allowed` at most. What is not asked for is half of what is left, or all
     that it may use where that is less. Raises CapReached: more was asked for than is left, or too little is left.
     """
@@ -72,12 +72,12 @@ def _half(left: int) -> int:
     return max(left // 2, min(left, 1))
 
 
-def is_carved(rule: Rule) -> bool:
+def is_reserved_by_share(rule: Rule) -> bool:
     """Whether what a sub-agent uses against this rule was reserved when its budget was carved."""
     return rule.period == "run" and rule.call_class == EVERY and rule.unit in UNITS.values()
 
 
-def allowed_by(own: Budget, most: BudgetRequest) -> Budget:
+def allowed_budget(own: Budget, most: BudgetRequest) -> Budget:
     """What an agent may use by its own definition and by that of the agent that delegates to it."""
     caps = requested_caps(most)
     return own.model_copy(update={name: min(getattr(own, name), cap) for name, cap in caps.items()})

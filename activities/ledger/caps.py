@@ -59,7 +59,7 @@ class Rule:
         return self.unit.partition(":")[0]
 
 
-def class_of(effect: Effect, tier: Tier) -> CallClass:
+def call_class(effect: Effect, tier: Tier) -> CallClass:
     """The class a call counts in. A read that reaches a place nobody listed is no read; a T2 write can be undone."""
     dangerous = tier in ("T3", "T4")
     match effect:
@@ -226,7 +226,7 @@ def rank(rule: Rule) -> int:
 _CLASS = re.compile(rf"\*|{'|'.join(get_args(CallClass))}|tool:[A-Za-z_]\w*")
 
 
-def checked(rule: Rule) -> Rule:
+def checked_rule(rule: Rule) -> Rule:
     """The rule, if it limits something. Raises CapInvalid."""
     if not _CLASS.fullmatch(rule.call_class):
         known = ", ".join(get_args(CallClass))

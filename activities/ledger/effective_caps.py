@@ -15,7 +15,7 @@ BUDGET_FIELDS = {unit: field for field, unit in UNITS.items()}
 
 
 @dataclass(frozen=True)
-class InForce:
+class EffectiveCap:
     """The cap that counts in one place, and those that were said and do not. `unit` is that of the place: what is said
     of each currency may be what counts for one of them.
     """
@@ -25,7 +25,7 @@ class InForce:
     others: tuple[Rule, ...] = ()
 
 
-def in_force(rules: Iterable[Rule], agent: str) -> list[InForce]:
+def effective_caps(rules: Iterable[Rule], agent: str) -> list[EffectiveCap]:
     """For each place that one of these rules has for this agent, the one that counts there."""
     heard = [rule for rule in rules if rule.scope != "agent" or rule.key in (EVERY, agent)]
     places = dict.fromkeys(_place(rule) for rule in heard)
@@ -46,13 +46,13 @@ def rules_of_agent(budget: BudgetRequest, caps: Iterable[AgentCap], grants: Gran
 
 def default_budget(rules: Iterable[Rule]) -> Budget:
     """What a run gets whose agent says nothing: the platform's default, or what its operator put in the place of it."""
-    said = {each.rule.unit: each.rule.cap for each in in_force(filter(_is_operators, _of_runs(rules)), "")}
+    said = {each.rule.unit: each.rule.cap for each in effective_caps(filter(_is_operators, _of_runs(rules)), "")}
     return Budget().model_copy(update={field: said[unit] for unit, field in BUDGET_FIELDS.items() if unit in said})
 
 
 def budget_within(budget: Budget, rules: Iterable[Rule]) -> Budget:
     """The budget of a run, with what platform, tenant and agent allow of any run: never more than it was."""
-    caps = {each.rule.unit: each.rule.cap for each in in_force([*_of_runs(rules), *budget_rules(budget)], "")}
+    caps = {each.rule.unit: each.rule.cap for each in effective_caps([*_of_runs(rules), *budget_rules(budget)], "")}
     return budget.model_copy(update={field: caps[unit] for unit, field in BUDGET_FIELDS.items()})
 
 
@@ -80,7 +80,7 @@ def _speaks_about(rule: Rule, place: tuple[str, ...]) -> bool:
     return about_key and rule.unit in (unit, unit.partition(":")[0])
 
 
-def _chosen(unit: str, rules: list[Rule]) -> InForce:
+def _chosen(unit: str, rules: list[Rule]) -> EffectiveCap:
     highest = max(map(rank, rules))
     chosen = min((rule for rule in rules if rank(rule) in (-1, highest)), key=lambda rule: rule.cap)
-    return InForce(unit, chosen, tuple(rule for rule in rules if rule is not chosen))
+    return EffectiveCap(unit, chosen, tuple(rule for rule in rules if rule is not chosen))

@@ -37,7 +37,7 @@ class Ledger:
         """
         with naming_breaches(windows):
             row = await SQL["reserve"].row(
-                self.database, hold=hold, run_id=run_id, wanted=wanted(windows), seconds=seconds
+                self.database, hold=hold, run_id=run_id, wanted=window_arguments(windows), seconds=seconds
             )
         return json.loads(row["held"]) if row and row["held"] else None
 
@@ -64,7 +64,7 @@ class Ledger:
         return count
 
 
-def wanted(windows: Sequence[Window]) -> str | None:
+def window_arguments(windows: Sequence[Window]) -> str | None:
     """Windows as the functions take them; None where nothing is to be reserved."""
     if not windows:
         return None

@@ -11,7 +11,7 @@ from typing import Any
 from activities.errors import Permanent
 from activities.ledger.caps import EVERY, MOST, Rule, rank
 from activities.ledger.currencies import CURRENCIES, NO_CURRENCY
-from activities.policy.values.canonical_names import addresses_in, place_of, plain, visible
+from activities.policy.values.canonical_names import addresses_in, fold_text, place_of, show_hidden_characters
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.tools.facts import Facts
 from workflows.contracts.budgets import micros_to_usd
@@ -150,7 +150,7 @@ def _keys(spender: Spender, use: Use, rule: Rule) -> Iterator[str]:
 
 def _name(name: str) -> str:
     """One spelling of a name: another one is no other budget."""
-    return plain(name).strip(" .")
+    return fold_text(name).strip(" .")
 
 
 def _amounts(use: Use, rule: Rule) -> Iterator[tuple[str, int, tuple[str, ...] | None]]:
@@ -180,15 +180,15 @@ def _money(use: Use) -> int | None:
     names = [name for name, kind in use.facts.sensitive.items() if kind == "amount"]
     if not names:
         return None
-    total = sum(_whole(name, value) for name in names for value in _each(_given(use, name)))
+    total = sum(_whole_number(name, value) for name in names for value in _each(_given(use, name)))
     if total > MOST:
         raise CapReached("budget.amount", f"an amount of {total} is more than can be counted; nothing was done")
     return total
 
 
-def _whole(name: str, value: Any) -> int:
+def _whole_number(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        shown = visible(str(value)[:SHOWN])
+        shown = show_hidden_characters(str(value)[:SHOWN])
         raise CapReached("budget.amount", f"{name} is a whole number of minor units, 0 or more, not {shown!r}")
     return value
 
@@ -201,7 +201,7 @@ def _currency(use: Use) -> str:
     if value is None:
         return NO_CURRENCY
     if not isinstance(value, str) or value not in CURRENCIES:
-        shown = visible(str(value)[:SHOWN])
+        shown = show_hidden_characters(str(value)[:SHOWN])
         raise CapReached("budget.currency", f"currency is a code of ISO 4217 such as EUR, not {shown!r}")
     return value
 
@@ -234,7 +234,7 @@ def _addresses(value: Any) -> Iterable[str]:
     try:
         return addresses_in(text)
     except ValueError:  # no mail address: a channel, a person's name, a number; or several that nobody reads alike
-        apart = r"[,;]|\s+" if "@" in plain(text) else r"[,;]|[^\S ]+"
+        apart = r"[,;]|\s+" if "@" in fold_text(text) else r"[,;]|[^\S ]+"
         return [part for each in re.split(apart, text) if (part := _name(each))]
 
 
@@ -260,7 +260,7 @@ def destinations(use: Use) -> list[str]:
 
 def _account(value: str) -> str:
     """An account by its letters and digits: people write it with blanks, hyphens or neither."""
-    return re.sub(r"[\s.-]", "", plain(value)).upper()
+    return re.sub(r"[\s.-]", "", fold_text(value)).upper()
 
 
 def _host(value: str, kind: str) -> str:

@@ -6,7 +6,7 @@ not known is charged as it was reserved: never less than it can have cost.
 
 from dataclasses import dataclass
 
-from activities.model.cost_ceiling import Ceiling
+from activities.model.cost_ceiling import CostCeiling
 from activities.model.pricing import Prices, UnknownPrice
 from activities.model.provider import Completion, Usage
 
@@ -20,7 +20,7 @@ class Bill:
     estimated: str = ""
 
 
-def bill_for(completion: Completion, ceiling: Ceiling, output: int, prices: Prices) -> Bill:
+def bill_for(completion: Completion, ceiling: CostCeiling, output: int, prices: Prices) -> Bill:
     """The bill. `output`: the most tokens that the answer was allowed. Raises UnknownPrice for the model asked."""
     usage, unknown = _counted(completion.usage, ceiling, output), []
     if completion.usage.missing:
@@ -35,7 +35,7 @@ def bill_for(completion: Completion, ceiling: Ceiling, output: int, prices: Pric
         return Bill(usage, most, "; ".join(unknown))
 
 
-def _counted(usage: Usage, ceiling: Ceiling, output: int) -> Usage:
+def _counted(usage: Usage, ceiling: CostCeiling, output: int) -> Usage:
     """The usage, with what was reserved in place of the counts that are missing."""
     reserved: dict[str, int] = {}
     if "prompt" in usage.missing:

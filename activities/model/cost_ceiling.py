@@ -17,7 +17,7 @@ LEAST_OUTPUT = 256  # tokens; an answer with less room than that is cut in the m
 
 
 @dataclass(frozen=True)
-class Ceiling:
+class CostCeiling:
     """What a call may use at most, by how many tokens it may answer with."""
 
     prices: Prices

@@ -86,7 +86,7 @@ def error_for(status: int, headers: Mapping[str, str], message: str) -> Stanchio
     Statuses without a row: 5xx is `ModelUnavailable`, everything else `ModelRequestRejected`.
     """
     kind = ERRORS_BY_STATUS.get(status, ModelUnavailable if status >= 500 else ModelRequestRejected)
-    return build(kind, message, retry_after(headers))
+    return model_error(kind, message, retry_after(headers))
 
 
 # How vendors and gateways say that a filter stopped an answer: by type or code, and Anthropic in words only.
@@ -100,7 +100,7 @@ def is_content_filter(kind: object, code: object, message: object) -> bool:
     return kind in _CONTENT_FILTERS or code in _CONTENT_FILTERS or any(words in said for words in _CONTENT_FILTER_WORDS)
 
 
-def build(kind: type[StanchionError], message: str, after: timedelta | None = None) -> StanchionError:
+def model_error(kind: type[StanchionError], message: str, after: timedelta | None = None) -> StanchionError:
     """An error of `kind`, led by the sentence that says what to do; `after` is kept where a retry makes sense."""
     text = f"{(kind.__doc__ or '').strip()} [{message}]"
     return kind(text, retry_after=after) if issubclass(kind, Transient) else kind(text)

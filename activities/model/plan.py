@@ -16,30 +16,30 @@ from activities.approvals.authority import Authority
 from activities.boundary import attempt, beats, heartbeating
 from activities.budgets.alarms import Alarms
 from activities.errors import Permanent, clip
-from activities.halts.in_flight import Flight, Stopped, Watch
+from activities.halts.in_flight import HaltWatch, InFlightCall, StoppedByHalt
 from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached
 from activities.model.billing import Bill, bill_for
-from activities.model.cost_ceiling import Ceiling, prompt_bound
-from activities.model.errors import ModelAnswerGarbled, ModelSpeaksOtherwise, build
+from activities.model.cost_ceiling import CostCeiling, prompt_bound
+from activities.model.errors import ModelAnswerGarbled, ModelSpeaksOtherwise, model_error
 from activities.model.last_steps import CallPlanned, PlannedSteps, RunFacts, StepPlanned
 from activities.model.pricing import Prices
 from activities.model.provider import Completion, Message, OfferedTool, Prompt, Provider, Text, ToolCall, Usage
 from activities.model.providers import Providers
-from activities.model.reservations import NextStep, Purse, Room, Spending
-from activities.model.transcript_messages import Said, Written
+from activities.model.reservations import ModelBudget, ModelReservation, ModelReservations, NextStep
+from activities.model.transcript_messages import TranscriptMessages, WrittenMessages
 from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
 from activities.storage.transcript import Stored, Transcripts, decode, row_of, stored
 from activities.undo.orders import is_rollback
-from activities.undo.planner import Undoing
+from activities.undo.planner import RollbackPlanner
 from workflows.contracts.halts import HaltNotice
 from workflows.contracts.model import Plan, PlannedCall, PlanRequest
 from workflows.endings import BUDGET_REACHED
 from workflows.ports import ModelPort
-from workflows.similarity import meant, sketch_of
+from workflows.similarity import significant_arguments, sketch_of
 
 SQL = Queries(__file__, "model.sql")
 
@@ -64,20 +64,20 @@ class Models(ModelPort):
         *,
         authority: Authority | None = None,
         transcripts: Transcripts | None = None,
-        watch: Watch | None = None,
+        watch: HaltWatch | None = None,
         steps: PlannedSteps | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._providers = providers
         self._prices = Prices(prices)
-        self._spending = Spending(Ledger(database))
-        self._watch = watch or Watch(database)
+        self._spending = ModelReservations(Ledger(database))
+        self._watch = watch or HaltWatch(database)
         self._alarms = Alarms(database)
         self._transcripts = transcripts or Transcripts(database)
         self._steps = steps or PlannedSteps()
-        self._said = Said(database, authority or Authority(database), self._transcripts)
-        self._undoing = Undoing(database, agents)
+        self._said = TranscriptMessages(database, authority or Authority(database), self._transcripts)
+        self._undoing = RollbackPlanner(database, agents)
 
     @activity.defn(name="model.plan")
     async def plan(self, request: PlanRequest) -> Plan:
@@ -85,7 +85,7 @@ class Models(ModelPort):
         async with heartbeating():  # reading and storing included: a slow disk must not look like a dead worker
             try:
                 return await self._plan(request)
-            except Stopped as stopped:
+            except StoppedByHalt as stopped:
                 return Plan(next="halted", next_seq=request.next_seq, halt=stopped.halt)
 
     async def _plan(self, request: PlanRequest) -> Plan:
@@ -98,8 +98,8 @@ class Models(ModelPort):
         if row["plan"]:
             return Plan.model_validate_json(row["plan"])
         if row["halt"]:
-            raise Stopped(HaltNotice.model_validate_json(row["halt"]))
-        flight = Flight.of(request.run_id, row)
+            raise StoppedByHalt(HaltNotice.model_validate_json(row["halt"]))
+        flight = InFlightCall.of(request.run_id, row)
         return await self._watch.over(flight, self._planned(request, row))
 
     async def _planned(self, request: PlanRequest, row: Any) -> Plan:
@@ -107,7 +107,7 @@ class Models(ModelPort):
         agent = await self._agents.version(run.agent_version)
         unread = _unread(row)
         self._transcripts.add(request.run_id, *map(decode, unread))
-        written = Written.of(each for each in unread if each["seq"] >= request.next_seq)
+        written = WrittenMessages.of(each for each in unread if each["seq"] >= request.next_seq)
         seq = await self._said.write(request, run.tenant, written)
         if is_rollback(request.run_id):  # no model is asked, and nothing is paid for
             undo = await self._undoing.step(request.run_id, request.step)
@@ -116,7 +116,7 @@ class Models(ModelPort):
         prompt, unseen = await self._prompt(request, agent, seq, row["seq_before"])
         before = Usage.model_validate_json(row["usage_before"]) if row["usage_before"] else None
         ceiling = self._ceiling(prompt, unseen, before, agent)
-        room = await self._room(request, await Purse.of(request.run_id, row, self._agents), ceiling)
+        room = await self._room(request, await ModelBudget.of(request.run_id, row, self._agents), ceiling)
         return await self._store(request, agent, run, seq, await self._paid(room, prompt, ceiling))
 
     # ── the next step of a run whose last step was planned here ─────────────────────────────────────────────────────
@@ -131,7 +131,7 @@ class Models(ModelPort):
 
     async def _planned_next(self, request: PlanRequest, before: StepPlanned) -> Plan | None:
         """The plan, if its run is as this worker knows it; else None, and nothing was done."""
-        flight = Flight.of(request.run_id, vars(before.run))
+        flight = InFlightCall.of(request.run_id, vars(before.run))
         return await self._watch.over(flight, self._reserved_and_planned(request, before))
 
     async def _reserved_and_planned(self, request: PlanRequest, before: StepPlanned) -> Plan | None:
@@ -140,7 +140,7 @@ class Models(ModelPort):
         prompt, unseen = await self._prompt(request, agent, request.next_seq, before.response_seq)
         ceiling = self._ceiling(prompt, unseen, before.usage, agent)
         self._providers.for_model(ceiling.model)
-        purse = await Purse.of(request.run_id, vars(run), self._agents)
+        purse = await ModelBudget.of(request.run_id, vars(run), self._agents)
         step = NextStep(request.run_id, request.step, request.next_seq, run.run_digest)
         room = await self._spending.reserve_next(step, purse, ceiling)
         if room is None:
@@ -149,9 +149,11 @@ class Models(ModelPort):
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _ceiling(self, prompt: Prompt, unseen: Sequence[Message], before: Usage | None, agent: AgentVersion) -> Ceiling:
+    def _ceiling(
+        self, prompt: Prompt, unseen: Sequence[Message], before: Usage | None, agent: AgentVersion
+    ) -> CostCeiling:
         bound = prompt_bound(prompt.system, prompt.tools, unseen, before)
-        return Ceiling(self._prices, agent.definition.model, bound, prompt.max_output_tokens)
+        return CostCeiling(self._prices, agent.definition.model, bound, prompt.max_output_tokens)
 
     async def _prompt(
         self, request: PlanRequest, agent: AgentVersion, seq: int, seq_before: int | None
@@ -172,7 +174,7 @@ class Models(ModelPort):
         )
         return prompt, unseen
 
-    async def _room(self, request: PlanRequest, purse: Purse, ceiling: Ceiling) -> Room:
+    async def _room(self, request: PlanRequest, purse: ModelBudget, ceiling: CostCeiling) -> ModelReservation:
         """What is reserved for the answer. An unknown price is refused before anything is bought.
 
         A budget with no room for an answer ends the run; no model is asked.
@@ -183,7 +185,7 @@ class Models(ModelPort):
         except CapReached as reached:
             raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None
 
-    async def _paid(self, room: Room, prompt: Prompt, ceiling: Ceiling) -> "_Paid":
+    async def _paid(self, room: ModelReservation, prompt: Prompt, ceiling: CostCeiling) -> "_Paid":
         """The answer, paid from what was reserved for it."""
         provider, _ = self._providers.for_model(ceiling.model)
         async with self._spending.freed_if_refused(room):
@@ -194,7 +196,7 @@ class Models(ModelPort):
     async def _ask(self, provider: Provider, prompt: Prompt, lost: int) -> Completion:
         """The answer. `lost`: answers to this prompt that came to nothing, and may have been billed."""
         try:
-            return _sensible(await provider.complete(prompt, beats()))
+            return _checked_completion(await provider.complete(prompt, beats()))
         except ModelAnswerGarbled as error:
             if lost + 1 < GARBLED_TRIES:
                 raise
@@ -255,11 +257,11 @@ class _Paid:
     hold: str = ""
 
 
-def _sensible(completion: Completion) -> Completion:
+def _checked_completion(completion: Completion) -> Completion:
     """The completion, if the loop can act on it. Raises ModelSpeaksOtherwise, ModelAnswerGarbled."""
     calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
     if completion.stop_reason == "tool_use" and not calls:
-        raise build(ModelSpeaksOtherwise, "the model stopped to use a tool and named none")
+        raise model_error(ModelSpeaksOtherwise, "the model stopped to use a tool and named none")
     if len(calls) > CALLS_PER_TURN:
         raise ModelAnswerGarbled(f"the model asked for {len(calls)} tools in one turn, more than {CALLS_PER_TURN}")
     return completion
@@ -297,7 +299,7 @@ def _planned(agent: AgentVersion, call: ToolCall, seq: int) -> PlannedCall:
         call_id=call.call_id,
         seq=seq,
         tool=call.name[:64],
-        digest=sha256_hex([call.name, meant(call.input), call.invalid])[:16],
+        digest=sha256_hex([call.name, significant_arguments(call.input), call.invalid])[:16],
         parallel=known.parallel if known else False,
         timeout=known.timeout if known else 60,
         sketch=sketch.bits,

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from activities.agents.versions import Agents, AgentVersion
-from activities.ledger.ancestor_windows import Above, windows_above
+from activities.ledger.ancestor_windows import Ancestor, ancestor_windows
 from activities.ledger.caps import rules_of_run, stored_rules
-from activities.ledger.ledger import Ledger, naming_breaches, wanted
+from activities.ledger.ledger import Ledger, naming_breaches, window_arguments
 from activities.ledger.windows import CapReached, Spender, Use, Window, windows_for
 from activities.model import errors
-from activities.model.cost_ceiling import LEAST_OUTPUT, Ceiling
+from activities.model.cost_ceiling import LEAST_OUTPUT, CostCeiling
 from activities.storage.queries import Queries
 from workflows.contracts.budgets import micros_to_usd
 
@@ -35,22 +35,22 @@ NOT_BILLED = (
 
 
 @dataclass(frozen=True)
-class Purse:
+class ModelBudget:
     """Whose budgets a model call is paid from, as the row of its run and the run's agent say."""
 
     spender: Spender
     budget: str  # as JSON
     caps: str | None  # rows of the table, as JSON
     agent: AgentVersion
-    line: tuple[Above, ...] = ()  # the runs above: what a sub-agent's model costs, they cost
+    line: tuple[Ancestor, ...] = ()  # the runs above: what a sub-agent's model costs, they cost
 
     @classmethod
-    async def of(cls, run_id: str, row: Any, agents: Agents) -> "Purse":
+    async def of(cls, run_id: str, row: Any, agents: Agents) -> "ModelBudget":
         """From a row of its run, with budget, caps and the versions of the agents above. Raises StoreUnavailable."""
         spender = Spender(run_id, row["agent"], row["tenant"], row["requester"])
         above = [(await agents.version(version)).definition for version in row["versions_above"]]
         line = tuple(
-            Above(each, definition.name, tuple(cap.rule for cap in definition.caps))
+            Ancestor(each, definition.name, tuple(cap.rule for cap in definition.caps))
             for each, definition in zip(row["lineage"], above, strict=True)
         )
         return cls(spender, row["budget"], row["caps"], await agents.version(row["agent_version"]), line)
@@ -59,7 +59,7 @@ class Purse:
         """The windows for these amounts. Raises CapReached: one call needs more than one call may use."""
         rules = rules_of_run(self.caps, self.agent.definition.caps, self.budget)
         use, stored = Use(amounts), stored_rules(self.caps)
-        return [*windows_for(self.spender, use, rules), *windows_above(self.spender, use, stored, self.line)]
+        return [*windows_for(self.spender, use, rules), *ancestor_windows(self.spender, use, stored, self.line)]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class NextStep:
 
 
 @dataclass(frozen=True)
-class Room:
+class ModelReservation:
     """What was reserved for one attempt at an answer: the hold, and how many tokens the answer may have.
 
     `lost`: earlier attempts that may have been billed, and whose answer never arrived or could not be read.
@@ -85,12 +85,12 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Spending:
+class ModelReservations:
     """Reserves for model calls. Each attempt has a hold of its own: any of them may be billed."""
 
     ledger: Ledger
 
-    async def reserve(self, what: str, purse: Purse, ceiling: Ceiling) -> Room:
+    async def reserve(self, what: str, purse: ModelBudget, ceiling: CostCeiling) -> ModelReservation:
         """Reserve the ceiling for an attempt at `what`, and say how long the answer may be.
 
         An earlier attempt that is still held got lost: the vendor may have billed its answer, so its ceiling is spent.
@@ -103,7 +103,7 @@ class Spending:
             hold = f"{what}.{attempts}"
         return replace(room, lost=attempts - 1)
 
-    async def _reserved(self, hold: str, purse: Purse, ceiling: Ceiling) -> Room | None:
+    async def _reserved(self, hold: str, purse: ModelBudget, ceiling: CostCeiling) -> ModelReservation | None:
         """The room in this hold; None if an earlier attempt has it."""
         amounts, output = ceiling.of(ceiling.most_output), ceiling.most_output
         left: dict[str, int] = {}
@@ -121,10 +121,10 @@ class Spending:
                     raise CapReached(reached.rule, reason, left=reached.left, unit=reached.unit) from None
                 output, amounts = fitting, _clipped(ceiling.of(fitting), left)
                 continue
-            return Room(hold, output) if held is None else None
+            return ModelReservation(hold, output) if held is None else None
         raise CapReached("budget.contended", "what is left changes faster than it can be reserved; nothing was asked")
 
-    async def reserve_next(self, step: NextStep, purse: Purse, ceiling: Ceiling) -> Room | None:
+    async def reserve_next(self, step: NextStep, purse: ModelBudget, ceiling: CostCeiling) -> ModelReservation | None:
         """Reserve the whole ceiling for a step whose run is as this worker knows it; None if it is not, or has no room.
 
         Then nothing is known and nothing was done. Raises UnknownPrice, StoreUnavailable.
@@ -134,14 +134,14 @@ class Spending:
             windows = purse.windows(ceiling.of(ceiling.most_output))
             with naming_breaches(windows):
                 row = await SQL["reserve_next"].row(
-                    self.ledger.database, hold=hold, wanted=wanted(windows), seconds=SECONDS, **vars(step)
+                    self.ledger.database, hold=hold, wanted=window_arguments(windows), seconds=SECONDS, **vars(step)
                 )
             if row is not None and row["held"] is None:
-                return Room(hold, ceiling.most_output)
+                return ModelReservation(hold, ceiling.most_output)
         return None
 
     @asynccontextmanager
-    async def freed_if_refused(self, room: Room) -> AsyncIterator[None]:
+    async def freed_if_refused(self, room: ModelReservation) -> AsyncIterator[None]:
         """Frees the hold if the vendor refused to answer. Every other failure may have been billed: it stays."""
         try:
             yield

@@ -15,13 +15,13 @@ from temporalio import activity
 from activities.agents.versions import Agents, AgentUnknown, AgentVersion
 from activities.boundary import attempt, beats, heartbeating
 from activities.errors import Permanent, clip
-from activities.halts.in_flight import Flight, Stopped, Watch
+from activities.halts.in_flight import HaltWatch, InFlightCall, StoppedByHalt
 from activities.ledger.ledger import Ledger
-from activities.model.cost_ceiling import Ceiling, prompt_bound
+from activities.model.cost_ceiling import CostCeiling, prompt_bound
 from activities.model.pricing import Prices
 from activities.model.provider import Message, Prompt, Text, strict_json
 from activities.model.providers import Providers
-from activities.model.reservations import Purse, Spending
+from activities.model.reservations import ModelBudget, ModelReservations
 from activities.storage.canonical import canonical_json, clean_text
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -55,7 +55,7 @@ class Opinion(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Said:
+class _ReviewAnswer:
     opinion: Opinion
     version: str = ""
     tokens: int = 0
@@ -72,14 +72,14 @@ class Reviews(ReviewsPort):
         agents: Agents,
         providers: Providers,
         prices: Mapping[str, Mapping[str, object]] | None = None,
-        watch: Watch | None = None,
+        watch: HaltWatch | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._providers = providers
         self._prices = Prices(prices)
-        self._spending = Spending(Ledger(database))
-        self._watch = watch or Watch(database)
+        self._spending = ModelReservations(Ledger(database))
+        self._watch = watch or HaltWatch(database)
 
     @activity.defn(name="reviews.give")
     async def give(self, request: ReviewRequest) -> ReviewGiven:
@@ -92,19 +92,21 @@ class Reviews(ReviewsPort):
                 return _stored(row)
             try:
                 said = await self._asked(row)
-            except Stopped as stopped:
-                said = _Said(Opinion(verdict="none", reason=clip(f"not asked: {stopped.halt}", REASON_LIMIT)))
+            except StoppedByHalt as stopped:
+                said = _ReviewAnswer(Opinion(verdict="none", reason=clip(f"not asked: {stopped.halt}", REASON_LIMIT)))
             except Permanent as error:  # transient ones are Temporal's to retry
-                said = _Said(Opinion(verdict="none", reason=clip(f"{type(error).__name__}: {error}", REASON_LIMIT)))
+                said = _ReviewAnswer(
+                    Opinion(verdict="none", reason=clip(f"{type(error).__name__}: {error}", REASON_LIMIT))
+                )
             return await self._store(row, said)
 
-    async def _asked(self, row: Any) -> _Said:
+    async def _asked(self, row: Any) -> _ReviewAnswer:
         """What the reviewer says. Raises Stopped: no model is asked for a run that is halted."""
         if row["halt"]:
-            raise Stopped(HaltNotice.model_validate_json(row["halt"]))
-        return await self._watch.over(Flight.of(row["run_id"], row), self._ask(row))
+            raise StoppedByHalt(HaltNotice.model_validate_json(row["halt"]))
+        return await self._watch.over(InFlightCall.of(row["run_id"], row), self._ask(row))
 
-    async def _ask(self, row: Any) -> _Said:
+    async def _ask(self, row: Any) -> _ReviewAnswer:
         agent = await self._reviewer(row["reviewer"], row["agent"])
         model = agent.definition.model
         provider, name = self._providers.for_model(model)
@@ -119,16 +121,16 @@ class Reviews(ReviewsPort):
             attempt=attempt(),
             base_dir=agent.source,
         )
-        purse = await Purse.of(row["run_id"], row, self._agents)
+        purse = await ModelBudget.of(row["run_id"], row, self._agents)
         bound = prompt_bound(prompt.system, (), prompt.messages)
-        ceiling = Ceiling(self._prices, model, bound, prompt.max_output_tokens)
+        ceiling = CostCeiling(self._prices, model, bound, prompt.max_output_tokens)
         room = await self._spending.reserve(f"{row['run_id']}/review:{row['approval_id']}", purse, ceiling)
         prompt = prompt.model_copy(update={"max_output_tokens": room.output})
         async with self._spending.freed_if_refused(room):
             answer = await provider.complete(prompt, beats())
         text = "".join(block.text for block in answer.blocks if isinstance(block, Text))
         cost = self._prices.price(model, answer.usage)
-        return _Said(opinion_in(text), agent.version, answer.usage.total, cost, room.hold)
+        return _ReviewAnswer(opinion_in(text), agent.version, answer.usage.total, cost, room.hold)
 
     async def _reviewer(self, name: str, asker: str) -> AgentVersion:
         try:
@@ -141,7 +143,7 @@ class Reviews(ReviewsPort):
             raise NoReview(f"{name} has tools ({', '.join(agent.own_tools)}); a reviewer has none")
         return agent
 
-    async def _store(self, row: Any, said: _Said) -> ReviewGiven:
+    async def _store(self, row: Any, said: _ReviewAnswer) -> ReviewGiven:
         given = ReviewGiven(
             approval_id=row["approval_id"],
             agent=row["reviewer"],

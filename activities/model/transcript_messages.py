@@ -19,7 +19,7 @@ SQL = Queries(__file__, "model.sql")
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenMessages:
     """What an attempt at the same step, which came to nothing, has put into the transcript already."""
 
     messages: int = 0
@@ -27,7 +27,7 @@ class Written:
     rows: int = 0
 
     @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Written":
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "WrittenMessages":
         """From those rows, as columns."""
         found = list(rows)
         notes = [row["content"] for row in found if row["kind"] == "note"]
@@ -35,14 +35,14 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Said:
+class TranscriptMessages:
     """Messages and endorsed values in Postgres."""
 
     database: Database
     authority: Authority
     transcripts: Transcripts
 
-    async def write(self, request: PlanRequest, tenant: str, written: Written) -> int:
+    async def write(self, request: PlanRequest, tenant: str, written: WrittenMessages) -> int:
         """Put what people said, then what the run itself has to say, into the transcript; returns the seq after it.
 
         Safe to repeat, also when more was said since the attempt before: rows that are there stay, and count.

@@ -1,4 +1,4 @@
 """Tries policies and grants before they are in force: on cases and on recorded calls. Performs nothing.
 
-Every judgement here is the gateway's own (`activities.gateway.evaluation.checks.judge`); there is no second judge.
+Every evaluation here is the gateway's own (`activities.gateway.evaluation.checks.evaluate`); there is no second judge.
 """

@@ -15,7 +15,7 @@ from activities.agents.definition import AgentDefinition, parse_definition, read
 from activities.agents.strict_yaml import YamlInvalid, read_yaml
 from activities.agents.versions import AgentVersion, resolve
 from activities.errors import Permanent
-from activities.gateway.evaluation.checks import Candidate, Judged, Surroundings, judge
+from activities.gateway.evaluation.checks import Candidate, EvaluatedCall, PolicyContext, evaluate
 from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.gateway.execution.results import from_value
 from activities.gateway.facts import CallFacts
@@ -43,7 +43,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Told(_Strict):
+class PriorMessage(_Strict):
     """One thing that the run had said or read before: a person's words, or what a tool returned."""
 
     user: str | None = Field(default=None, description="A person's words; the first are the goal")
@@ -72,7 +72,7 @@ class Case(_Strict):
     agent: str | dict[str, Any] | None = Field(default=None, description="Another agent than the file's")
     tool: str
     arguments: dict[str, JsonValue] = {}
-    before: tuple[Told, ...] = Field(default=(), description="What was said and read before, in order")
+    before: tuple[PriorMessage, ...] = Field(default=(), description="What was said and read before, in order")
     mode: Mode | None = Field(default=None, description="Of the run; the agent's own, if not given")
     tenant: str | None = None
     requester: str | None = None
@@ -108,7 +108,7 @@ class Rehearsed:
     """What became of a case."""
 
     case: Case
-    judged: Judged
+    judged: EvaluatedCall
 
     @property
     def word(self) -> Word:
@@ -121,7 +121,7 @@ class Rehearsed:
         return self.word == self.case.expect and self.case.rule in (None, self.judged.verdict.rule)
 
 
-def word_of(judged: Judged) -> Word:
+def word_of(judged: EvaluatedCall) -> Word:
     """The verdict in one word."""
     return WORDS[type(judged.verdict)]
 
@@ -186,7 +186,7 @@ class Rehearsal:
             for case, agent in zip(self.cases.cases, self.agents, strict=True)
         ]
 
-    async def _judged(self, case: Case, agent: AgentVersion, policies: Effective) -> Judged:
+    async def _judged(self, case: Case, agent: AgentVersion, policies: Effective) -> EvaluatedCall:
         rows = _transcript(case, agent)
         facts = as_planned(
             run_id=f"case/{case.name}",
@@ -202,9 +202,9 @@ class Rehearsal:
             tool=case.tool,
             arguments=canonical_json(case.arguments),
         )
-        evidence = await EvidenceReader(_Written(rows)).read(facts, agent)
+        evidence = await EvidenceReader(_CaseTranscript(rows)).read(facts, agent)
         candidate = Candidate(facts, agent, agent.by_name.get(case.tool), _spec(agent, case.tool))
-        return judge(candidate, Surroundings(evidence, policies))
+        return evaluate(candidate, PolicyContext(evidence, policies))
 
 
 def as_planned(**known: Any) -> CallFacts:
@@ -214,7 +214,7 @@ def as_planned(**known: Any) -> CallFacts:
     return CallFacts(**nothing | {"step": 0, "seq": 0, "digest": ""} | known)
 
 
-class _Written(Transcripts):
+class _CaseTranscript(Transcripts):
     """A transcript that was never stored."""
 
     def __init__(self, rows: list[Row]) -> None:
@@ -242,7 +242,7 @@ def _transcript(case: Case, agent: AgentVersion) -> list[Row]:
     return rows
 
 
-def _returned(case: Case, told: Told, agent: AgentVersion) -> tuple[Origin, Any]:
+def _returned(case: Case, told: PriorMessage, agent: AgentVersion) -> tuple[Origin, Any]:
     """Of which origin, and what."""
     if "trusted" in told.model_fields_set:
         return "trusted", told.trusted

@@ -28,7 +28,7 @@ class NotProposable(Permanent):
 
 
 @dataclass(frozen=True)
-class Decided:
+class RecordedDecision:
     """One person's, agent's or code's decision about an approval; `seconds` after it was asked."""
 
     by: str
@@ -38,7 +38,7 @@ class Decided:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ClosedApproval:
     """An approval that is closed. `edited`: it shows arguments that someone put in place of the model's."""
 
     approval_id: str
@@ -51,16 +51,16 @@ class Asked:
     edited: bool
     needed: int
     closed_at: str
-    decided: tuple[Decided, ...]
+    decided: tuple[RecordedDecision, ...]
 
 
 @dataclass
-class Streak:
+class ApprovedClass:
     """A class of calls: what people said yes to since the last time that anyone did not."""
 
     like: str
     tool: str
-    approved: list[Asked] = field(default_factory=list)
+    approved: list[ClosedApproval] = field(default_factory=list)
     yes: int = 0  # ever
     not_yes: int = 0  # ever: refused, edited, answered, or left until it was over
     never: str | None = None  # why this class is never proposed, however often it was approved
@@ -106,17 +106,17 @@ def refusal_bound(asked: int, refused: int = 0) -> float:
     return float(high)
 
 
-def streaks(asked: Iterable[Asked], *, unsigned_count: bool) -> list[Streak]:
+def approved_classes(asked: Iterable[ClosedApproval], *, unsigned_count: bool) -> list[ApprovedClass]:
     """Every class with its streak, from approvals in the order in which they were closed.
 
     A yes of people counts. Anything else but a yes ends the streak: a no, an edit, an answer, silence. A yes that no
     person gave (a standing approval, an agent, a code), or that is not signed where it has to be, does neither.
     """
-    found: dict[str, Streak] = {}
+    found: dict[str, ApprovedClass] = {}
     for each in asked:
         if each.like is None:
             continue
-        streak = found.setdefault(each.like, Streak(each.like, each.tool))
+        streak = found.setdefault(each.like, ApprovedClass(each.like, each.tool))
         streak.never = streak.never or _never(each, streak)
         if each.state != "approve" or each.edited:
             streak.not_yes += 1
@@ -127,13 +127,13 @@ def streaks(asked: Iterable[Asked], *, unsigned_count: bool) -> list[Streak]:
     return sorted(found.values(), key=lambda streak: (-len(streak.approved), streak.tool, streak.like))
 
 
-def _never(asked: Asked, streak: Streak) -> str | None:
+def _never(asked: ClosedApproval, streak: ApprovedClass) -> str | None:
     if asked.tier in (None, "T4"):
         return "a call of tier T4 is always asked about"
     return "the class mixes several tools" if asked.tool != streak.tool else None
 
 
-def _is_by_people(asked: Asked, unsigned_count: bool) -> bool:
+def _is_by_people(asked: ClosedApproval, unsigned_count: bool) -> bool:
     proofs = {"signature", "unsigned"} if unsigned_count else {"signature"}
     yes = {each.by.casefold() for each in asked.decided if each.verdict == "approve" and each.proof in proofs}
     everyone = all(each.proof in proofs for each in asked.decided)
@@ -189,7 +189,7 @@ def _pinned(name: str, value: Any, kind: str | None, bound: Constraint | None) -
 # ── the definition ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def widened(
+def with_grants(
     definition: AgentDefinition, granted: Mapping[str, Sequence[Grant]], specs: Mapping[str, ToolSpec]
 ) -> AgentDefinition:
     """The definition with these grants, each before the tool's own. `specs`: the tools the definition names.
@@ -219,7 +219,7 @@ def _always(tools: Sequence[str], approvals: ApprovalRules) -> ApprovalRules:
     return approvals.model_copy(update={"tools": {**approvals.tools, **rules}})
 
 
-def written(definition: AgentDefinition) -> dict[str, Any]:
+def definition_changes(definition: AgentDefinition) -> dict[str, Any]:
     """What a graduation may change of a definition, as it stands in YAML."""
     grants = {
         tool: [_plain(grant) for grant in alternatives] if len(alternatives) > 1 else _plain(alternatives[0])

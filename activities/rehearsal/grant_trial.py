@@ -7,12 +7,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from activities.agents.versions import AgentVersion, resolve
-from activities.gateway.evaluation.checks import Judged
+from activities.gateway.evaluation.checks import EvaluatedCall
 from activities.policy.cedar.store import Effective, Policies
 from activities.policy.engine.verdicts import Allow, Ask, strictness
 from activities.policy.grants.grants import Grant
-from activities.rehearsal.graduation import Asked, NotProposable, Streak, grant_for, streaks, widened
-from activities.rehearsal.recorded_calls import Archive, CannotBeJudged, Chosen, Prepared, recorded
+from activities.rehearsal.graduation import (
+    ApprovedClass,
+    ClosedApproval,
+    NotProposable,
+    approved_classes,
+    grant_for,
+    with_grants,
+)
+from activities.rehearsal.recorded_calls import (
+    CallArchive,
+    CallSelection,
+    CannotBeEvaluated,
+    PreparedCall,
+    recorded_calls,
+)
 from activities.storage.database import Database
 from activities.tools.registry import find_tool
 from activities.tools.spec import ToolSpec
@@ -21,20 +34,20 @@ LOOKED_BACK = 5_000  # recorded calls on which a change is tried as a whole: sec
 
 
 @dataclass(frozen=True)
-class Graduated:
+class GraduatedClass:
     """A class whose calls would pass unasked, and the grant for it."""
 
-    streak: Streak
+    streak: ApprovedClass
     grant: Grant
 
 
 @dataclass
-class Found:
+class GraduationResult:
     """What the recorded approvals give: the classes to graduate, the new version, and why not the others."""
 
     agent: AgentVersion
-    graduated: list[Graduated] = field(default_factory=list)
-    passed_over: list[tuple[Streak, str]] = field(default_factory=list)
+    graduated: list[GraduatedClass] = field(default_factory=list)
+    passed_over: list[tuple[ApprovedClass, str]] = field(default_factory=list)
     new: AgentVersion | None = None
     looked_at: int = 0
     effects: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # tool, was, would be
@@ -63,15 +76,21 @@ class NotExact(NotProposable):
 
 
 async def graduate(
-    database: Database, agent: AgentVersion, tenant: str, asked: Sequence[Asked], *, least: int, unsigned_count: bool
-) -> Found:
+    database: Database,
+    agent: AgentVersion,
+    tenant: str,
+    asked: Sequence[ClosedApproval],
+    *,
+    least: int,
+    unsigned_count: bool,
+) -> GraduationResult:
     """The change that the recorded approvals give, tried call by call. Raises StoreUnavailable, DefinitionInvalid."""
-    found = Found(agent)
+    found = GraduationResult(agent)
     trial = _Trial(database, agent, tenant, await Policies(database).effective(tenant))
-    for streak in streaks(asked, unsigned_count=unsigned_count):
+    for streak in approved_classes(asked, unsigned_count=unsigned_count):
         try:
-            found.graduated.append(Graduated(streak, await trial.grant(streak, least)))
-        except (NotProposable, CannotBeJudged) as error:
+            found.graduated.append(GraduatedClass(streak, await trial.grant(streak, least)))
+        except (NotProposable, CannotBeEvaluated) as error:
             found.passed_over.append((streak, str(error)))
     try:
         await trial.whole(found)
@@ -88,7 +107,7 @@ class _Trial:
     tenant: str
     policies: Effective
 
-    async def grant(self, streak: Streak, least: int) -> Grant:
+    async def grant(self, streak: ApprovedClass, least: int) -> Grant:
         """The grant for a class, under which each of its calls would have passed. Raises NotProposable."""
         if streak.never:
             raise NotProposable(streak.never)
@@ -99,7 +118,7 @@ class _Trial:
         judged = [call.judged(self.policies) for call in calls]
         _check_class(streak, spec, judged)
         arguments = [json.loads(call.candidate.facts.arguments) for call in calls]
-        grant = grant_for(arguments, spec, judged[0].judgement.grant)
+        grant = grant_for(arguments, spec, judged[0].evaluation.grant)
         new = self._with({streak.tool: [grant]})
         for call in calls:
             verdict = _under(new, call).judged(self.policies).verdict
@@ -107,7 +126,7 @@ class _Trial:
                 raise NotProposable(f"no grant would change it: {verdict.rule}, {verdict.reason}")
         return grant
 
-    async def whole(self, found: Found) -> None:
+    async def whole(self, found: GraduationResult) -> None:
         """Try all grants together on what was recorded lately. Raises NotExact."""
         if not found.graduated:
             return
@@ -115,29 +134,30 @@ class _Trial:
         for each in found.graduated:
             granted[each.streak.tool].append(each.grant)
         new, likes = self._with(granted), {each.streak.like for each in found.graduated}
-        archive = Archive(self.database)
-        async for call in recorded(self.database, self._chosen(most=LOOKED_BACK)):
+        archive = CallArchive(self.database)
+        async for call in recorded_calls(self.database, self._chosen(most=LOOKED_BACK)):
             try:
                 prepared = _under(self.agent, await archive.prepared(call.facts))
-            except CannotBeJudged:
+            except CannotBeEvaluated:
                 found.not_judged += 1
                 continue
             found.looked_at += 1
             _note(found, prepared.judged(self.policies), _under(new, prepared).judged(self.policies), likes)
         found.new = new
 
-    async def _calls(self, streak: Streak) -> list[Prepared]:
-        archive = Archive(self.database)
+    async def _calls(self, streak: ApprovedClass) -> list[PreparedCall]:
+        archive = CallArchive(self.database)
         wanted = self._chosen(only=tuple(sorted(streak.calls)))
         calls = [
-            _under(self.agent, await archive.prepared(call.facts)) async for call in recorded(self.database, wanted)
+            _under(self.agent, await archive.prepared(call.facts))
+            async for call in recorded_calls(self.database, wanted)
         ]
         if len(calls) != len(streak.calls):
-            raise CannotBeJudged(f"{len(streak.calls) - len(calls)} of its calls are not recorded any more")
+            raise CannotBeEvaluated(f"{len(streak.calls) - len(calls)} of its calls are not recorded any more")
         return calls
 
-    def _chosen(self, **more: Any) -> Chosen:
-        return Chosen(tenant=self.tenant, agent=self.agent.definition.name, **more)
+    def _chosen(self, **more: Any) -> CallSelection:
+        return CallSelection(tenant=self.tenant, agent=self.agent.definition.name, **more)
 
     def _spec(self, tool: str) -> ToolSpec:
         if tool not in self._specs():
@@ -148,21 +168,21 @@ class _Trial:
         return {name: find_tool(s.module, name) for s in self.agent.definition.tools for name in s.use}
 
     def _with(self, granted: dict[str, list[Grant]]) -> AgentVersion:
-        return resolve(widened(self.agent.definition, granted, self._specs()), self.agent.source)
+        return resolve(with_grants(self.agent.definition, granted, self._specs()), self.agent.source)
 
 
-def _check_class(streak: Streak, spec: ToolSpec, judged: Sequence[Judged]) -> None:
+def _check_class(streak: ApprovedClass, spec: ToolSpec, judged: Sequence[EvaluatedCall]) -> None:
     """These calls are asked about today as well, and are of that very class. Raises NotProposable."""
     if "T4" in {spec.tier, *(each.tier for each in judged)}:
         raise NotProposable("a call of tier T4 is always asked about")
     for each in judged:
-        if each.judgement.like != streak.like:
+        if each.evaluation.like != streak.like:
             raise NotProposable("it was approved under another tool, grant or constraint than the agent has now")
         if not isinstance(each.verdict, Ask):
             raise NotProposable(f"it is not asked about today: {each.verdict.rule}")
 
 
-def _under(agent: AgentVersion, call: Prepared) -> Prepared:
+def _under(agent: AgentVersion, call: PreparedCall) -> PreparedCall:
     """The same call, of another version of its agent."""
     facts = replace(call.candidate.facts, agent_version=agent.version)
     pinned = agent.by_name.get(facts.tool)
@@ -170,10 +190,10 @@ def _under(agent: AgentVersion, call: Prepared) -> Prepared:
     return replace(call, candidate=replace(call.candidate, facts=facts, agent=agent, pinned=pinned, spec=spec))
 
 
-def _note(found: Found, now: Judged, new: Judged, likes: set[str]) -> None:
+def _note(found: GraduationResult, now: EvaluatedCall, new: EvaluatedCall, likes: set[str]) -> None:
     """Count what changes. Raises NotExact for a call that would pass though it is of no class that was approved."""
     looser = strictness(new.verdict) < strictness(now.verdict)
-    if looser and now.judgement.like not in likes:
+    if looser and now.evaluation.like not in likes:
         facts = now.call.facts
         raise NotExact(f"{facts.tool} {facts.run_id} {facts.call_id} would pass too, though nobody approved its like")
     if looser or strictness(new.verdict) > strictness(now.verdict):

@@ -26,7 +26,7 @@ class NothingObserved(Permanent):
 
 
 @dataclass(frozen=True)
-class Observed:
+class ObservedCall:
     """A call that was not performed, and what would have become of it."""
 
     run_id: str
@@ -45,7 +45,7 @@ class Report:
     runs: int
     calls: int  # of these runs in all, reads included
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    listed: list[Observed] = field(default_factory=list)
+    listed: list[ObservedCall] = field(default_factory=list)
 
     @property
     def effects(self) -> int:
@@ -59,7 +59,7 @@ def would_have(reason: str) -> tuple[str, str]:
     return (_WORDS[found[1]], found[2]) if found else (UNREADABLE, UNREADABLE)
 
 
-async def report(database: Database, *, agent: str | None = None, run_id: str | None = None) -> Report:
+async def observe_report(database: Database, *, agent: str | None = None, run_id: str | None = None) -> Report:
     """The report of an agent's runs, or of one. Raises NothingObserved, StoreUnavailable."""
     totals: Any = await SQL["observing"].row(database, agent=agent, run_id=run_id)
     if not totals["runs"]:
@@ -78,11 +78,11 @@ async def is_agent(database: Database, name: str) -> bool:
     return bool(row["known"])
 
 
-async def _observed(database: Database, agent: str | None, run_id: str | None) -> AsyncIterator[Observed]:
+async def _observed(database: Database, agent: str | None, run_id: str | None) -> AsyncIterator[ObservedCall]:
     after: dict[str, Any] = {"after_run": None, "after": None}
     while rows := await SQL["observed"].rows(database, agent=agent, run_id=run_id, rule=OBSERVED, most=PAGE, **after):
         for row in rows:
             word, rule = would_have(row["reason"])
             arguments = json.loads(row["arguments"] or "{}")
-            yield Observed(row["run_id"], row["call_id"], row["tool"], arguments, word, rule, row["reason"])
+            yield ObservedCall(row["run_id"], row["call_id"], row["tool"], arguments, word, rule, row["reason"])
         after = {"after_run": rows[-1]["run_id"], "after": rows[-1]["n"]}

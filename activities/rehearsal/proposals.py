@@ -13,7 +13,7 @@ from activities.approvals.authority import Authority, Identified
 from activities.errors import Permanent
 from activities.identity.proof import EVERY_TENANT, Unproven
 from activities.identity.statements import instant
-from activities.rehearsal.graduation import Asked, Decided
+from activities.rehearsal.graduation import ClosedApproval, RecordedDecision
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -31,7 +31,7 @@ class ProposalUnknown(Permanent):
 
 
 @dataclass(frozen=True)
-class Hand:
+class SigningPerson:
     """Who acts, and with which key; without one they only say so."""
 
     by: str
@@ -66,12 +66,12 @@ def proposal_id_for(agent: str, version: str, definition: AgentDefinition) -> st
     return "pp-" + sha256_hex([agent, version, _dumped(definition)])[:16]
 
 
-def proposal_statement(proposal_id: str, hand: Hand, at: datetime) -> Statement:
+def proposal_statement(proposal_id: str, hand: SigningPerson, at: datetime) -> Statement:
     """What somebody signs who proposes."""
     return {"kind": "proposal", "proposal_id": proposal_id, "by": hand.by, "at": instant(at), "key": hand.key}
 
 
-def acceptance_statement(proposal: Proposal, hand: Hand, at: datetime) -> Statement:
+def acceptance_statement(proposal: Proposal, hand: SigningPerson, at: datetime) -> Statement:
     """What somebody signs who accepts: the digest binds it to the very change and the figures it was made for."""
     said = {"kind": "acceptance", "proposal_id": proposal.proposal_id, "digest": proposal.digest}
     return said | {"by": hand.by, "at": instant(at), "key": hand.key}
@@ -84,11 +84,13 @@ class Proposals:
         self._database = database
         self._authority = authority
 
-    async def approvals(self, agent: str, tenant: str) -> list[Asked]:
+    async def approvals(self, agent: str, tenant: str) -> list[ClosedApproval]:
         """The closed approvals of an agent in a tenant, in order."""
         return [_asked(dict(row)) for row in await SQL["approvals"].rows(self._database, agent=agent, tenant=tenant)]
 
-    async def propose(self, agent: AgentVersion, new: AgentVersion, evidence: dict[str, Any], hand: Hand) -> Proposal:
+    async def propose(
+        self, agent: AgentVersion, new: AgentVersion, evidence: dict[str, Any], hand: SigningPerson
+    ) -> Proposal:
         """Store the change from one version to another. Raises ProposalRefused for who cannot prove who they are."""
         name = agent.definition.name
         proposal_id = proposal_id_for(name, agent.version, new.definition)
@@ -123,7 +125,7 @@ class Proposals:
         rows = [dict(row) for row in await SQL["all"].rows(self._database)]
         return [row | {"evidence": json.loads(row["evidence"])} for row in rows]
 
-    async def accept(self, proposal_id: str, hand: Hand) -> tuple[Proposal, AgentVersion]:
+    async def accept(self, proposal_id: str, hand: SigningPerson) -> tuple[Proposal, AgentVersion]:
         """Publish what is proposed. Raises ProposalUnknown, ProposalRefused, DefinitionInvalid, StoreUnavailable."""
         proposal = await self.find(proposal_id)
         _refuse_closed(proposal)
@@ -170,7 +172,7 @@ class Proposals:
         self,
         agent: str,
         tenant: str,
-        hand: Hand,
+        hand: SigningPerson,
         statement: Statement,
         at: datetime,
         not_before: datetime | None = None,
@@ -214,6 +216,6 @@ def _hashes(tools: Sequence[Any]) -> dict[str, str]:
     return {tool.name: tool.pinned_hash for tool in tools}
 
 
-def _asked(row: Mapping[str, Any]) -> Asked:
-    decided = tuple(Decided(**each) for each in json.loads(row["decided"]))
-    return Asked(**{**row, "decided": decided})
+def _asked(row: Mapping[str, Any]) -> ClosedApproval:
+    decided = tuple(RecordedDecision(**each) for each in json.loads(row["decided"]))
+    return ClosedApproval(**{**row, "decided": decided})

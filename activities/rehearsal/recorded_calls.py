@@ -10,7 +10,7 @@ from typing import Any
 
 from activities.agents.versions import Agents, AgentVersion, PinnedTool
 from activities.errors import Permanent, Transient
-from activities.gateway.evaluation.checks import Candidate, Judged, Surroundings, judge
+from activities.gateway.evaluation.checks import Candidate, EvaluatedCall, PolicyContext, evaluate
 from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts
 from activities.policy.cedar.store import Effective
@@ -30,12 +30,12 @@ PAGE = 500  # calls per query: some hundred KB
 EVERYTHING = 2**31 - 1
 
 
-class CannotBeJudged(Permanent):
+class CannotBeEvaluated(Permanent):
     """This call cannot be judged here; the message says why."""
 
 
 @dataclass(frozen=True)
-class Chosen:
+class CallSelection:
     """Which calls. `most`: no more than so many, the latest; `only`: none but these, each `run_id call_id`."""
 
     tenant: str | None = None
@@ -46,7 +46,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedCall:
     """A call as it was planned, and the first verdict in the trace, if one was given."""
 
     facts: CallFacts
@@ -54,7 +54,7 @@ class Recorded:
     rule: str | None
 
 
-async def recorded(database: Database, chosen: Chosen, page: int = PAGE) -> AsyncIterator[Recorded]:
+async def recorded_calls(database: Database, chosen: CallSelection, page: int = PAGE) -> AsyncIterator[RecordedCall]:
     """The calls, latest runs first. Raises StoreUnavailable."""
     left, after = chosen.most, _START
     while left > 0:
@@ -78,25 +78,25 @@ async def recorded(database: Database, chosen: Chosen, page: int = PAGE) -> Asyn
 _START: dict[str, Any] = {"after": None, "after_run": None, "after_seq": None}
 
 
-def _recorded(row: dict[str, Any]) -> Recorded:
+def _recorded(row: dict[str, Any]) -> RecordedCall:
     del row["opened_at"]
     verdict, rule = row.pop("recorded_verdict"), row.pop("recorded_rule")
-    return Recorded(as_planned(**row), verdict, rule)
+    return RecordedCall(as_planned(**row), verdict, rule)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedCall:
     """A recorded call with its agent, tool and evidence."""
 
     candidate: Candidate
     evidence: Evidence
 
-    def judged(self, policies: Effective) -> Judged:
-        """The judgement under these policies. Never raises: what cannot be evaluated is a Deny, as at the gateway."""
-        return judge(self.candidate, Surroundings(self.evidence, policies))
+    def judged(self, policies: Effective) -> EvaluatedCall:
+        """Evaluate the call under these policies. Never raises: what cannot be evaluated is a Deny."""
+        return evaluate(self.candidate, PolicyContext(self.evidence, policies))
 
 
-class Archive:
+class CallArchive:
     """Prepares recorded calls to be judged again, run after run."""
 
     def __init__(self, database: Database) -> None:
@@ -106,22 +106,22 @@ class Archive:
         self._reader = EvidenceReader(Transcripts(database))
         self._run_id = ""
 
-    async def prepared(self, facts: CallFacts) -> Prepared:
-        """The call, ready to be judged. Raises CannotBeJudged, StoreUnavailable."""
+    async def prepared(self, facts: CallFacts) -> PreparedCall:
+        """The call, ready to be judged. Raises CannotBeEvaluated, StoreUnavailable."""
         try:
             agent = await self._agents.version(facts.agent_version)
             pinned, spec = self._tool(agent, facts.tool)
             above = await self._above(facts)
-            return Prepared(Candidate(facts, agent, pinned, spec, above), await self._evidence(facts, agent))
-        except (Transient, CannotBeJudged):
+            return PreparedCall(Candidate(facts, agent, pinned, spec, above), await self._evidence(facts, agent))
+        except (Transient, CannotBeEvaluated):
             raise
         except Exception as error:  # such as a definition that another version wrote, or a gap in a transcript
-            raise CannotBeJudged(f"{type(error).__name__}: {error}") from error
+            raise CannotBeEvaluated(f"{type(error).__name__}: {error}") from error
 
     async def _above(self, facts: CallFacts) -> tuple[AgentVersion, ...]:
         """The agents of the runs above its run: a sub-agent may do what all of its line may."""
         if len(facts.versions_above or ()) != len(facts.lineage or ()):
-            raise CannotBeJudged("the runs above its run are not all in the database")
+            raise CannotBeEvaluated("the runs above its run are not all in the database")
         return tuple([await self._agents.version(version) for version in facts.versions_above or ()])
 
     async def _evidence(self, facts: CallFacts, agent: AgentVersion) -> Evidence:
@@ -139,7 +139,7 @@ class Archive:
             self._tools[key] = (pinned, _as_published(pinned) if pinned else None)
         pinned, spec = self._tools[key]
         if isinstance(spec, str):
-            raise CannotBeJudged(spec)
+            raise CannotBeEvaluated(spec)
         return pinned, spec
 
 

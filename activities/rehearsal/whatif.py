@@ -7,14 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from activities.agents.versions import Agents, shapes_of_all
-from activities.gateway.evaluation.checks import Judged
+from activities.gateway.evaluation.checks import EvaluatedCall
 from activities.policy.cedar.policy import Policy, PolicyInvalid, load
 from activities.policy.cedar.schema import schema_for
 from activities.policy.cedar.store import MEND, PLATFORM, Effective, Policies, PolicyMissing, version_of
 from activities.policy.cedar.store import SQL as POLICIES
 from activities.rehearsal.cases import word_of
 from activities.rehearsal.observe_report import OBSERVED, would_have
-from activities.rehearsal.recorded_calls import Archive, CannotBeJudged, Chosen, Recorded, recorded
+from activities.rehearsal.recorded_calls import (
+    CallArchive,
+    CallSelection,
+    CannotBeEvaluated,
+    RecordedCall,
+    recorded_calls,
+)
 from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 
@@ -22,7 +28,7 @@ LISTED = 1_000  # calls of each kind that an answer lists; it counts all of them
 
 
 @dataclass(frozen=True)
-class Proposed:
+class ProposedPolicy:
     """A policy to try in place of the tenant's own, or of the platform's. `money_floor` None: as it is now."""
 
     text: str
@@ -58,7 +64,7 @@ class Unjudged:
 
 
 @dataclass
-class Answer:
+class WhatIfReport:
     """What would change: all of it in numbers, and the calls up to a limit."""
 
     judged: int = 0
@@ -68,7 +74,7 @@ class Answer:
     unjudged_calls: list[Unjudged] = field(default_factory=list)
     recorded_otherwise: int = 0  # judged today, without any change, as the trace does not have it
 
-    def note(self, call: Recorded, now: Judged, new: Judged) -> None:
+    def note(self, call: RecordedCall, now: EvaluatedCall, new: EvaluatedCall) -> None:
         """Count one call."""
         self.judged += 1
         self.recorded_otherwise += call.verdict is not None and call.verdict != word_of(now)
@@ -81,7 +87,7 @@ class Answer:
         if len(self.changes) < LISTED:
             self.changes.append(_change(call, now, new, was, would_be))
 
-    def note_unjudged(self, call: Recorded, reason: str) -> None:
+    def note_unjudged(self, call: RecordedCall, reason: str) -> None:
         """Count one call that cannot be judged."""
         facts = call.facts
         self.unjudged[(facts.tool, reason)] += 1
@@ -90,15 +96,18 @@ class Answer:
 
 
 async def whatif(
-    database: Database, proposed: Proposed, chosen: Chosen, progress: Callable[[int], None] = lambda done: None
-) -> Answer:
+    database: Database,
+    proposed: ProposedPolicy,
+    chosen: CallSelection,
+    progress: Callable[[int], None] = lambda done: None,
+) -> WhatIfReport:
     """Judge the chosen calls twice. Raises PolicyInvalid for what `policy set` would refuse, StoreUnavailable."""
     await _check(database, proposed)
-    bench, archive, answer = _Both(database, proposed), Archive(database), Answer()
-    async for call in recorded(database, chosen):
+    bench, archive, answer = _PolicyPairs(database, proposed), CallArchive(database), WhatIfReport()
+    async for call in recorded_calls(database, chosen):
         try:
             prepared = await archive.prepared(call.facts)
-        except CannotBeJudged as error:
+        except CannotBeEvaluated as error:
             answer.note_unjudged(call, str(error))
             continue
         now, new = await bench.of(call.facts.tenant)
@@ -108,17 +117,17 @@ async def whatif(
     return answer
 
 
-async def _check(database: Database, proposed: Proposed) -> None:
+async def _check(database: Database, proposed: ProposedPolicy) -> None:
     tools = shapes_of_all(await Agents(database).all())
     load(proposed.text, version="", scope="it", schema=schema_for(tools))
 
 
 @dataclass
-class _Both:
+class _PolicyPairs:
     """The policies in force and those with the new one in its place, for each tenant, as of the first look."""
 
     database: Database
-    proposed: Proposed
+    proposed: ProposedPolicy
     _known: dict[str, tuple[Effective, Effective]] = field(default_factory=dict)
 
     async def of(self, tenant: str) -> tuple[Effective, Effective]:
@@ -146,13 +155,13 @@ class _Both:
         return Effective(sha256_hex([policy.version for policy in ordered]), tuple(ordered), floor)
 
 
-def _said(judged: Judged) -> str:
+def _said(judged: EvaluatedCall) -> str:
     """The verdict in a word; in a run that only observes, also what would have happened: that is what changes."""
     word = word_of(judged)
     return f"observe ({would_have(judged.verdict.reason)[0]})" if judged.verdict.rule == OBSERVED else word
 
 
-def _change(call: Recorded, now: Judged, new: Judged, was: str, would_be: str) -> Change:
+def _change(call: RecordedCall, now: EvaluatedCall, new: EvaluatedCall, was: str, would_be: str) -> Change:
     return Change(
         run_id=call.facts.run_id,
         call_id=call.facts.call_id,
@@ -168,6 +177,6 @@ def _change(call: Recorded, now: Judged, new: Judged, was: str, would_be: str) -
     )
 
 
-def _rule(judged: Judged) -> str:
+def _rule(judged: EvaluatedCall) -> str:
     verdict = judged.verdict
     return would_have(verdict.reason)[1] if verdict.rule == OBSERVED else verdict.rule

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from activities.agents.versions import AgentVersion
-from activities.budgets.typical_cost import Factors, with_alarms
+from activities.budgets.typical_cost import AlarmFactors, with_alarms
 from activities.errors import Permanent
 from activities.ledger.caps import Rule
 from activities.ledger.effective_caps import budget_within, default_budget
 from activities.policy.engine.modes import STRICTNESS
-from activities.runs.delegated_runs import NOWHERE, Delegated, Line
+from activities.runs.delegated_runs import NOWHERE, Ancestors, Delegated
 from workflows.contracts.budgets import Budget, requested_caps
 from workflows.contracts.runs import Mode, OnBudget, RunRequest
 
@@ -26,14 +26,14 @@ class ModeLoosened(Permanent):
 
 
 @dataclass(frozen=True)
-class Terms:
+class AdmissionTerms:
     """The terms of one run."""
 
     agent: AgentVersion
     budget: Budget
     mode: Mode
     on_budget: OnBudget
-    line: Line = NOWHERE
+    line: Ancestors = NOWHERE
 
     @classmethod
     def of_request(cls, agent: AgentVersion, request: RunRequest, caps: tuple[Rule, ...]) -> Self:
@@ -68,7 +68,7 @@ class Terms:
         most = {"tool_calls": calls + 1, "steps": calls + 1}
         return replace(self, budget=self.budget.model_copy(update=most))
 
-    def with_alarms(self, typical: int | None, platform: Factors) -> Self:
+    def with_alarms(self, typical: int | None, platform: AlarmFactors) -> Self:
         """The same, with alarms by what runs of this agent typically cost, in micro-USD."""
         return replace(self, budget=with_alarms(self.budget, typical, platform.of(self.agent.definition.alarms)))
 

@@ -24,12 +24,12 @@ SQL = Queries(__file__, "delegated_runs.sql")
 NOTE = "Your task stands above. What follows was said by people to the agents that work for them and gave it to you."
 
 
-class NotDelegatedSo(Permanent):
+class DelegationMismatch(Permanent):
     """This key is that of a sub-agent, and it was not delegated this way, or no longer is; use a key of your own."""
 
 
 @dataclass(frozen=True)
-class Line:
+class Ancestors:
     """Where a run stands: the runs above it and their agents, the first one first; of one that people start, none."""
 
     parent_run_id: str | None = None
@@ -44,7 +44,7 @@ class Line:
         return {**vars(self), "lineage": list(self.lineage), "agents_above": list(self.agents_above)}
 
 
-NOWHERE = Line()
+NOWHERE = Ancestors()
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Delegated:
     task: str
     budget: Budget
     mode: Mode
-    line: Line
+    line: Ancestors
     upto_seq: int
     suspect: str | None = None
     over: bool = field(default=False)
@@ -67,7 +67,7 @@ class Delegated:
         """The request with what really is to be done. Raises NotDelegatedSo: it asks for something else."""
         asked = request.request
         if (asked.agent, asked.tenant, asked.requester) != (self.agent, self.tenant, self.requester) or self.over:
-            raise NotDelegatedSo(f"{request.run_id} is the id of a sub-agent of {self.line.parent_run_id}")
+            raise DelegationMismatch(f"{request.run_id} is the id of a sub-agent of {self.line.parent_run_id}")
         real = RunRequest.model_construct(**{**vars(asked), "goal": self.task, "inputs": {}})
         return request.model_copy(update={"request": real})
 
@@ -85,7 +85,7 @@ async def find_delegated(database: Database, run_id: str) -> Delegated | None:
         task=row["task"],
         budget=Budget.model_validate_json(row["budget"]),
         mode=row["mode"],
-        line=Line(row["parent_run_id"], row["lineage"], row["agents_above"], row["tainted_by"], row["private_by"]),
+        line=Ancestors(row["parent_run_id"], row["lineage"], row["agents_above"], row["tainted_by"], row["private_by"]),
         upto_seq=row["upto_seq"],
         suspect=row["suspect"],
         over=row["over"],

@@ -6,12 +6,12 @@ from typing import Any
 from temporalio import activity
 
 from activities.agents.versions import Agents
-from activities.budgets.typical_cost import FEWEST, LOOKED_AT, Factors
+from activities.budgets.typical_cost import FEWEST, LOOKED_AT, AlarmFactors
 from activities.errors import Permanent, clip
 from activities.ledger.caps import Rule, stored_rules
-from activities.ledger.ledger import Ledger, naming_breaches, wanted
+from activities.ledger.ledger import Ledger, naming_breaches, window_arguments
 from activities.model.provider import Text, ToolResult
-from activities.runs.admission_terms import Terms
+from activities.runs.admission_terms import AdmissionTerms
 from activities.runs.delegated_runs import Delegated, find_delegated, note_never_admitted, write_task
 from activities.runs.open_run_windows import SECONDS, minutes_used, run_windows
 from activities.runs.reaper import Reaper
@@ -60,13 +60,13 @@ class Runs(RunsPort):
         agents: Agents,
         queues: QueueLayout,
         rollover: RolloverCaps | None = None,
-        alarms: Factors | None = None,
+        alarms: AlarmFactors | None = None,
     ) -> None:
         self._database = database
         self._agents = agents
         self._queues = queues
         self._rollover = rollover or RolloverCaps()
-        self._alarms = alarms or Factors()
+        self._alarms = alarms or AlarmFactors()
         self._reaper = Reaper(database)
         self._ledger = Ledger(database)
         self._rollbacks = Rollbacks(database)
@@ -146,22 +146,22 @@ class Runs(RunsPort):
         await self._ledger.reconcile()
         return report
 
-    async def _terms(self, request: OpenRequest, delegated: Delegated | None, caps: tuple[Rule, ...]) -> Terms:
+    async def _terms(self, request: OpenRequest, delegated: Delegated | None, caps: tuple[Rule, ...]) -> AdmissionTerms:
         """What the run lives by. A sub-agent goes by what was delegated; a rollback by the order for it, under the
         version that it takes back.
         """
         asked = request.request
         if delegated:
-            return Terms.of_delegated(await self._agents.version(delegated.agent_version), delegated, caps)
+            return AdmissionTerms.of_delegated(await self._agents.version(delegated.agent_version), delegated, caps)
         if not is_rollback(request.run_id):
-            return Terms.of_request(await self._agents.current(asked.agent), asked, caps)
+            return AdmissionTerms.of_request(await self._agents.current(asked.agent), asked, caps)
         rollback = await self._rollbacks.find(request.run_id)
         if asked != rollback.request:
             raise KeyInUse(f"{request.run_id} is a rollback, and starts as it was ordered: `stanchion rollback`")
-        terms = Terms.of_request(await self._agents.version(rollback.agent_version), asked, caps)
+        terms = AdmissionTerms.of_request(await self._agents.version(rollback.agent_version), asked, caps)
         return terms.with_calls(rollback.calls)
 
-    async def _admit(self, request: OpenRequest, terms: Terms, caps: str | None) -> Any:
+    async def _admit(self, request: OpenRequest, terms: AdmissionTerms, caps: str | None) -> Any:
         asked, goal = request.request, text_digest(_goal_text(request.request))
         windows = run_windows(request, terms.agent, terms.budget, caps)
         with naming_breaches(windows):
@@ -178,7 +178,7 @@ class Runs(RunsPort):
                 on_budget=terms.on_budget,
                 budget=terms.budget.model_dump_json(),
                 policy_version=sha256_hex([POLICY, terms.mode, terms.budget.model_dump(mode="json")])[:16],
-                wanted=wanted(windows),
+                wanted=window_arguments(windows),
                 hold_seconds=float(SECONDS),
                 **terms.line.columns,
             )

@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.halts.halts import Halts
-from activities.halts.notify_runs import ENDING_SECONDS, catch_up, end_late
+from activities.halts.notify_runs import ENDING_SECONDS, end_missed_halts, notify_missed_lifts
 from activities.storage.database import Database, StoreUnavailable
 from activities.storage.queries import Queries
 from workflows.contracts.budgets import Spent
@@ -48,9 +48,9 @@ class Reaper:
         suspects = [row["run_id"] for row in await SQL["to_check"].rows(self._database, most=self._batch)]
         suspects += [run_id for run_id in await self._closed_since(client, since) if run_id not in suspects]
         closed = [run_id for run_id in suspects if await self._closed(client, run_id, close)]
-        ended = await end_late(client, self._database)
+        ended = await end_missed_halts(client, self._database)
         await Halts(self._database).retire(ENDING_SECONDS)
-        resumed = await catch_up(client, self._database)
+        resumed = await notify_missed_lifts(client, self._database)
         return ReapReport(checked=len(suspects), closed=tuple(closed), resumed=resumed, ended=ended)
 
     async def _closed_since(self, client: Client, since: datetime) -> list[str]:

@@ -30,7 +30,7 @@ class Arguments(Protocol):
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedResult:
     """What a tool returned, as JSON data of the declared type. `suspect`: why it cannot be right, says its check."""
 
     data: Any
@@ -87,7 +87,7 @@ class ToolSpec:
             return await self.function(ctx, **arguments)
         return await asyncio.to_thread(self.function, ctx, **arguments)
 
-    def checked(self, result: Any) -> Checked:
+    def checked(self, result: Any) -> CheckedResult:
         """`result` as JSON data of the declared type, and what the check says. Raises ValueError for another type."""
         if isinstance(result, bytes):
             result = result.decode("utf-8", "replace")
@@ -96,7 +96,7 @@ class ToolSpec:
         except ValidationError as error:
             raise ValueError(f"the tool returned a value of another type than it declares: {explain(error)}") from None
         suspect = self._implausible(value)
-        return Checked(self.result.dump_python(value, mode="json"), suspect)
+        return CheckedResult(self.result.dump_python(value, mode="json"), suspect)
 
     def _implausible(self, value: Any) -> str | None:
         try:

@@ -128,7 +128,7 @@ def _leaves_open(schema: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedForUndo:
     """What was recorded of a call: arguments, their schema, and the result's text, None where no reply came."""
 
     arguments: Mapping[str, Any]
@@ -137,21 +137,21 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Taken:
+class UndoArguments:
     """The arguments of an undo, and which of them say what the result said."""
 
     arguments: dict[str, Any]
     from_result: tuple[str, ...] = ()
 
 
-class Missing(Exception):
+class SourceMissing(Exception):
     """A source does not have what it should; the text says what."""
 
 
 _NOTHING = object()
 
 
-def arguments_of(sources: Mapping[str, str], required: frozenset[str], recorded: Recorded) -> Taken:
+def arguments_of(sources: Mapping[str, str], required: frozenset[str], recorded: RecordedForUndo) -> UndoArguments:
     """The undo's arguments. Raises Missing if one that is required cannot be known for sure."""
     taken: dict[str, Any] = {}
     for name, source in sources.items():
@@ -159,38 +159,40 @@ def arguments_of(sources: Mapping[str, str], required: frozenset[str], recorded:
         if value is not _NOTHING:
             taken[name] = value
         elif name in required:
-            raise Missing(f"{name!r} of its undo should come from {source}, and that is not there")
-    return Taken(taken, tuple(name for name in taken if _says_the_result(sources[name], recorded)))
+            raise SourceMissing(f"{name!r} of its undo should come from {source}, and that is not there")
+    return UndoArguments(taken, tuple(name for name in taken if _says_the_result(sources[name], recorded)))
 
 
-def _says_the_result(source: str, recorded: Recorded) -> bool:
+def _says_the_result(source: str, recorded: RecordedForUndo) -> bool:
     """Whether a value is the result's word: of `either`, if the call was given none and has no default."""
     where, _, name = source.partition(".")
     return where != "arguments" and not (where == "either" and _given(name, recorded) is not _NOTHING)
 
 
-def _value(source: str, recorded: Recorded) -> Any:
+def _value(source: str, recorded: RecordedForUndo) -> Any:
     where, *path = source.split(".")
     if where == "arguments":
         return _given(path[0], recorded)
     if recorded.text is None:
-        raise Missing("its reply was lost, so what its undo needs of it is not known")
+        raise SourceMissing("its reply was lost, so what its undo needs of it is not known")
     if where == "text":
         return recorded.text
     try:
         result = json.loads(recorded.text)
     except ValueError:
-        raise Missing("its result is no JSON, so what its undo needs of it is not known") from None
+        raise SourceMissing("its result is no JSON, so what its undo needs of it is not known") from None
     found = _at(result, path)
     if where != "either":
         return found
     given = _given(path[0], recorded)
     if _NOTHING not in (found, given) and json.dumps(found, sort_keys=True) != json.dumps(given, sort_keys=True):
-        raise Missing(f"its arguments and its result differ in {path[0]!r}, and its undo does not say which to use")
+        raise SourceMissing(
+            f"its arguments and its result differ in {path[0]!r}, and its undo does not say which to use"
+        )
     return given if found is _NOTHING else found
 
 
-def _given(name: str, recorded: Recorded) -> Any:
+def _given(name: str, recorded: RecordedForUndo) -> Any:
     default = recorded.schema.get("properties", {}).get(name, {}).get("default", _NOTHING)
     return recorded.arguments.get(name, default)
 

@@ -21,7 +21,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Made:
+class CallMade:
     """A call that a run made, what became of its effect, and the latest attempt at taking that back."""
 
     call_id: str
@@ -50,14 +50,14 @@ class Undone:
 
 
 @dataclass(frozen=True)
-class Never:
+class NothingToUndo:
     """There is nothing to take back."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Left:
+class LeftAsIs:
     """It stays as it is. `again`: another rollback may do better; `under_way`: one is at it."""
 
     reason: str
@@ -66,47 +66,49 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Handed:
+class HandedOver:
     """It was handed to a sub-agent: what that did is taken back by a rollback of its own run."""
 
     run_id: str
 
 
-Outlook = Undoable | Undone | Never | Left | Handed
+Outlook = Undoable | Undone | NothingToUndo | LeftAsIs | HandedOver
 
 
-def outlook_of(made: Made, tools: Mapping[str, PinnedTool], rollback: str | None = None) -> Outlook | None:
+def outlook_of(made: CallMade, tools: Mapping[str, PinnedTool], rollback: str | None = None) -> Outlook | None:
     """What is to be said of a call, to this rollback or to whoever asks; None for one that could change nothing."""
     if made.sub_agent is not None:
-        return Handed(made.sub_agent)
+        return HandedOver(made.sub_agent)
     pinned = tools.get(made.tool)
     if pinned is None or pinned.effect == "read":
         return None
     if why := _not_done(made):
         return why
     if pinned.undo is None:
-        return Left(f"{made.tool} declares no undo")
+        return LeftAsIs(f"{made.tool} declares no undo")
     if pinned.undo not in tools:
-        return Left(f"the agent does not have {pinned.undo!r}, which takes {made.tool} back: name it among its tools")
+        return LeftAsIs(
+            f"the agent does not have {pinned.undo!r}, which takes {made.tool} back: name it among its tools"
+        )
     if made.attempt is None:
         return Undoable(pinned.undo)
     return _tried(made.attempt, pinned.undo, rollback)
 
 
-def _not_done(made: Made) -> Never | Left | None:
+def _not_done(made: CallMade) -> NothingToUndo | LeftAsIs | None:
     match made.state:
         case None:
-            return Never("it was never begun")
+            return NothingToUndo("it was never begun")
         case "refused":
-            return Never("it was refused")
+            return NothingToUndo("it was refused")
         case "settled" if not made.is_error:
             return None
         case "settled" if not made.happened:
-            return Never("it failed without doing anything")
+            return NothingToUndo("it failed without doing anything")
         case "settled":
-            return Left("it ended with an error, and whether anything of it happened is not known")
+            return LeftAsIs("it ended with an error, and whether anything of it happened is not known")
         case _:
-            return Left("its outcome is unknown")
+            return LeftAsIs("its outcome is unknown")
 
 
 def _tried(attempt: Attempt, undo: str, rollback: str | None) -> Outlook:
@@ -118,21 +120,21 @@ def _tried(attempt: Attempt, undo: str, rollback: str | None) -> Outlook:
     return failure
 
 
-def _failure(attempt: Attempt) -> Left | None:
+def _failure(attempt: Attempt) -> LeftAsIs | None:
     """Why an attempt took nothing back, or may not have. It may be made again only if it certainly did nothing."""
     by = f"{attempt.tool} ({attempt.run_id} {attempt.call_id})"
     match attempt.state:
         case "settled" if not attempt.is_error:
             return None
         case "settled" if not attempt.happened:
-            return Left(f"{by} failed without doing anything", again=attempt.run_over)
+            return LeftAsIs(f"{by} failed without doing anything", again=attempt.run_over)
         case "settled":
-            return Left(f"{by} ended with an error, and whether it took anything back is not known")
+            return LeftAsIs(f"{by} ended with an error, and whether it took anything back is not known")
         case "refused":
-            return Left(f"{by} was refused: {attempt.rule or 'no reason is known'}", again=attempt.run_over)
+            return LeftAsIs(f"{by} was refused: {attempt.rule or 'no reason is known'}", again=attempt.run_over)
         case None if attempt.run_over:
-            return Left(f"{by} was never begun: its run ended first", again=True)
+            return LeftAsIs(f"{by} was never begun: its run ended first", again=True)
         case "unknown" if attempt.run_over:
-            return Left(f"the outcome of {by} is unknown")
+            return LeftAsIs(f"the outcome of {by} is unknown")
         case _:
-            return Left(f"{by} is under way", under_way=True)
+            return LeftAsIs(f"{by} is under way", under_way=True)

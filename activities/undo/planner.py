@@ -14,24 +14,24 @@ from activities.model.provider import Completion, Text, ToolCall, ToolResult, Us
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from activities.storage.transcript import blocks_of
-from activities.tools.undo import Missing, Recorded, Taken, arguments_of
-from activities.undo.call_outlook import Attempt, Handed, Left, Made, Outlook, Undoable, outlook_of
+from activities.tools.undo import RecordedForUndo, SourceMissing, UndoArguments, arguments_of
+from activities.undo.call_outlook import Attempt, CallMade, HandedOver, LeftAsIs, Outlook, Undoable, outlook_of
 from activities.undo.orders import SQL, Rollback, Rollbacks
-from activities.undo.report import Report, in_words, item_of, outlook_on
+from activities.undo.report import RollbackReport, in_words, item_of, outlook_on
 
 PLANNER = "scripted:rollback"  # in the place of a model's name: it costs nothing
 
 
 @dataclass(frozen=True)
-class _Found:
+class _RecordedCall:
     """What was recorded of a call, and where it came from."""
 
-    recorded: Recorded
+    recorded: RecordedForUndo
     origin: str
     suspect: str | None
 
 
-class Undoing:
+class RollbackPlanner:
     """Plans rollbacks, and says how they stand."""
 
     def __init__(self, database: Database, agents: Agents) -> None:
@@ -56,7 +56,7 @@ class Undoing:
         report = in_words(await self.report(rollback.of_run, rollback.to_step, rollback_id))
         return Completion(blocks=(Text(text=report),), stop_reason="end_turn", usage=Usage(), model=PLANNER)
 
-    async def report(self, of_run: str, to_step: int = 0, rollback_id: str | None = None) -> Report:
+    async def report(self, of_run: str, to_step: int = 0, rollback_id: str | None = None) -> RollbackReport:
         """How it stands with what a run did after a step. Raises RollbackRefused, StoreUnavailable."""
         agent = await self._agents.version((await self._rollbacks.target(of_run)).agent_version)
         items = []
@@ -64,16 +64,16 @@ class Undoing:
             if isinstance(outlook, Undoable):
                 try:
                     await self._arguments(of_run, made, agent)
-                except Missing as missing:
-                    outlook = Left(str(missing))
-            if isinstance(outlook, Handed):
+                except SourceMissing as missing:
+                    outlook = LeftAsIs(str(missing))
+            if isinstance(outlook, HandedOver):
                 outlook = outlook_on(await self.report(outlook.run_id))
             items.append(item_of(made, outlook))
-        return Report(of_run, to_step, rollback_id, tuple(items))
+        return RollbackReport(of_run, to_step, rollback_id, tuple(items))
 
     async def _outlooks(
         self, of_run: str, to_step: int, agent: AgentVersion, rollback_id: str | None
-    ) -> list[tuple[Made, Outlook]]:
+    ) -> list[tuple[CallMade, Outlook]]:
         """Every call that could change something, the last one first."""
         rows = await SQL["calls"].rows(self._database, run_id=of_run, to_step=to_step)
         calls = [_made(row) for row in rows]
@@ -88,14 +88,14 @@ class Undoing:
         said = Text(text=f"{row['tool']} takes back {row['call_id']} of {row['run_id']}.")
         return Completion(blocks=(said, call), stop_reason="tool_use", usage=Usage(), model=PLANNER)
 
-    async def _taken(self, rollback: Rollback, by_call: str, made: Made, agent: AgentVersion) -> bool:
+    async def _taken(self, rollback: Rollback, by_call: str, made: CallMade, agent: AgentVersion) -> bool:
         """Make this call the one that takes an effect back. False if its arguments cannot be known.
 
         A value of the result is as trustworthy as the result was; the arguments were allowed, and performed.
         """
         try:
             found, taken = await self._arguments(rollback.of_run, made, agent)
-        except Missing:
+        except SourceMissing:
             return False
         pinned = agent.by_name[made.tool]
         origins = {name: found.origin if name in taken.from_result else "trusted" for name in taken.arguments}
@@ -113,7 +113,7 @@ class Undoing:
         )
         return True
 
-    async def _arguments(self, of_run: str, made: Made, agent: AgentVersion) -> tuple[_Found, Taken]:
+    async def _arguments(self, of_run: str, made: CallMade, agent: AgentVersion) -> tuple[_RecordedCall, UndoArguments]:
         """Raises Missing."""
         pinned = agent.by_name[made.tool]
         assert pinned.undo
@@ -121,18 +121,18 @@ class Undoing:
         required = agent.by_name[pinned.undo].input_schema.get("required", ())
         return found, arguments_of(pinned.undo_from, frozenset(required), found.recorded)
 
-    async def _recorded(self, of_run: str, call_id: str, pinned: PinnedTool) -> _Found:
+    async def _recorded(self, of_run: str, call_id: str, pinned: PinnedTool) -> _RecordedCall:
         row: Any = await SQL["recorded"].row(self._database, run_id=of_run, call_id=call_id)
         text = row["output"]
         if text is None:
             [result] = (block for block in blocks_of(row["content"]) if isinstance(block, ToolResult))
             text = unmarked(result.text, row["suspect"])
         replied = row["settled_by"] in ("result", "probe")  # else these are a person's words, or ours
-        recorded = Recorded(json.loads(row["arguments"]), pinned.input_schema, text if replied else None)
-        return _Found(recorded, row["origin"], row["suspect"])
+        recorded = RecordedForUndo(json.loads(row["arguments"]), pinned.input_schema, text if replied else None)
+        return _RecordedCall(recorded, row["origin"], row["suspect"])
 
 
-def _made(row: Any) -> Made:
+def _made(row: Any) -> CallMade:
     attempt = None
     if row["by_run"] is not None:
         attempt = Attempt(
@@ -146,4 +146,4 @@ def _made(row: Any) -> Made:
             rule=row["by_rule"],
         )
     names = ("call_id", "step", "tool", "state", "is_error", "happened", "sub_agent")
-    return Made(**{name: row[name] for name in names}, attempt=attempt)
+    return CallMade(**{name: row[name] for name in names}, attempt=attempt)

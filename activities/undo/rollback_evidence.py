@@ -7,7 +7,7 @@ trustworthy as that result was. An argument that an approver edited is the appro
 import json
 
 from activities.gateway.facts import CallFacts
-from activities.policy.values.provenance import Evidence, OnRecord, Passage
+from activities.policy.values.provenance import Evidence, Passage, RecordedArgument
 from activities.storage.database import Database
 from activities.undo.orders import SQL
 
@@ -25,5 +25,5 @@ async def evidence_on_record(database: Database, facts: CallFacts) -> Evidence:
         endorsed=(*facts.endorsed, *facts.typed_by_approver),
         tainted_by=source if untrusted else None,
         private=row["private"],
-        on_record={name: OnRecord(value, origins[name]) for name, value in arguments.items()},
+        on_record={name: RecordedArgument(value, origins[name]) for name, value in arguments.items()},
     )

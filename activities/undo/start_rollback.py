@@ -8,7 +8,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.storage.database import Database
 from activities.undo.orders import SQL, Rollback, RollbackOrder, Rollbacks
-from activities.undo.planner import Undoing
+from activities.undo.planner import RollbackPlanner
 from workflows.contracts.rollbacks import UndoRequest, UndoStarted
 from workflows.contracts.runs import WORKFLOW_TYPE
 from workflows.ports import UndoPort
@@ -17,7 +17,7 @@ from workflows.ports import UndoPort
 class Undo(UndoPort):
     """Rollbacks that definitions order."""
 
-    def __init__(self, database: Database, undoing: Undoing) -> None:
+    def __init__(self, database: Database, undoing: RollbackPlanner) -> None:
         self._database = database
         self._rollbacks = Rollbacks(database)
         self._undoing = undoing
@@ -35,11 +35,11 @@ class Undo(UndoPort):
             reason="its agent's definition says on_failure: undo",
         )
         rollback = await self._rollbacks.order(order, again=False, by_definition=True)
-        await started(activity.client(), rollback, activity.info().task_queue)
+        await start_rollback(activity.client(), rollback, activity.info().task_queue)
         return UndoStarted(rollback_id=rollback.rollback_id)
 
 
-async def started(client: Client, rollback: Rollback, task_queue: str) -> WorkflowHandle[Any, Any]:
+async def start_rollback(client: Client, rollback: Rollback, task_queue: str) -> WorkflowHandle[Any, Any]:
     """The run of a rollback, started if it was not. Raises RPCError."""
     return await client.start_workflow(
         WORKFLOW_TYPE,

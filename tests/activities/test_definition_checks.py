@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from activities.agents.definition import AgentDefinition, DefinitionInvalid
-from activities.agents.definition_checks import check_fit
+from activities.agents.definition_checks import check_definition
 from tests.fakes.anthropic_api import problem_of
 from tests.harness.door import Door
 from tests.harness.people import DELIVER
@@ -77,7 +77,7 @@ def test_what_a_model_vendor_would_refuse_is_refused_with_its_name(
 ) -> None:
     definition = AgentDefinition.model_validate({"name": "a", "instructions": "i", "model": "scripted:x.yaml"})
     with pytest.raises(DefinitionInvalid, match=re.escape(said)):
-        check_fit(definition, {name: Shown(schema)}, [])
+        check_definition(definition, {name: Shown(schema)}, [])
     offered = {"name": name, "input_schema": schema, "description": ""}
     body = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}
     assert problem_of({**body, "tools": [offered]}) or ("." not in said and len(name) == 65)
@@ -86,4 +86,4 @@ def test_what_a_model_vendor_would_refuse_is_refused_with_its_name(
 def test_names_that_vendors_take_are_taken() -> None:
     definition = AgentDefinition.model_validate({"name": "a", "instructions": "i", "model": "scripted:x.yaml"})
     schema = {"type": "object", "properties": {"from-date.utc_1": {"enum": [{"properties": {"ß": 1}}]}}}
-    check_fit(definition, {"look-Up_2": Shown(schema)}, [])
+    check_definition(definition, {"look-Up_2": Shown(schema)}, [])

@@ -170,9 +170,9 @@ def throws(*given: Any, **named: Any) -> Any:
 THROWING: dict[str, tuple[Any, str]] = {
     "Cedar": (policy, "is_authorized"),
     "the policies": (Effective, "decide"),
-    "the tier table": (evaluation, "decide"),
+    "the tier table": (evaluation, "tier_verdict"),
     "provenance": (evaluation, "trace"),
-    "the engine": (evaluation, "judge"),
+    "the engine": (evaluation, "evaluate"),
 }
 
 
@@ -190,7 +190,7 @@ async def test_not_being_able_to_look_for_secrets_denies_what_leaves(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = await approved(door)
-    monkeypatch.setattr(evaluation, "labels_in", throws)
+    monkeypatch.setattr(evaluation, "secret_labels_in", throws)
     await assert_denied(door, call, "policy.error")
 
 

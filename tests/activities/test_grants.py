@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from activities.approvals.authority import Authority
 from activities.budgets.alarms import Alarms
-from activities.budgets.grants import BY_REQUESTER, MOST, Given, Grant, GrantRefused, Grants
-from activities.budgets.typical_cost import Factors
+from activities.budgets.grants import BY_REQUESTER, MOST, Grant, GrantGiven, GrantRefused, Grants
+from activities.budgets.typical_cost import AlarmFactors
 from activities.ledger.ledger import SQL
 from tests.activities.spending import Crowd, assert_held, kinds
 from tests.harness.budgets import budget_of, completed
@@ -38,12 +38,12 @@ async def run_id(system: Stanchion) -> AsyncIterator[str]:
     yield await Crowd([system]).open(agent, tenant="acme", requester="ana", budget={"tool_calls": 3, "usd": "0.10"})
 
 
-async def give(system: Stanchion, run_id: str, by: str = "lee", **more: Any) -> Given:
+async def give(system: Stanchion, run_id: str, by: str = "lee", **more: Any) -> GrantGiven:
     """An unsigned grant, where those count."""
     return await Grants(system.parts.database, system.parts.authority).give(Grant(run_id=run_id, by=by, **more))
 
 
-async def strict(system: Stanchion, grant: Grant) -> Given:
+async def strict(system: Stanchion, grant: Grant) -> GrantGiven:
     """A grant where only signatures count."""
     return await Grants(system.parts.database, Authority(system.parts.database)).give(grant)
 
@@ -222,7 +222,7 @@ async def test_a_requester_that_gives_many_at_once_gets_no_more(system: Stanchio
     gifts = await asyncio.gather(
         *(give(system, run_id, by="ana", tool_calls=half) for _ in range(8)), return_exceptions=True
     )
-    assert sum(isinstance(each, Given) for each in gifts) == 2
+    assert sum(isinstance(each, GrantGiven) for each in gifts) == 2
     assert (await budget_of(system, run_id))["tool_calls"] == 3 + 2 * half
 
 
@@ -311,7 +311,7 @@ async def test_what_a_run_of_an_agent_costs_is_the_median_of_its_last_completed_
 
 
 async def test_the_multiples_are_the_platforms_unless_the_agent_names_its_own(systems: Systems) -> None:
-    system = systems(alarms=Factors(3, 4))
+    system = systems(alarms=AlarmFactors(3, 4))
     for rules, wanted in (({}, (30_000, 40_000)), ({"warn": 2}, (20_000, 40_000)), ({"warn": 6}, (60_000, 60_000))):
         agent = await system.publish([], "look", alarms=rules)
         await completed(system, agent.definition.name, *["0.01"] * 5)

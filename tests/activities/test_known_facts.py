@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from activities.gateway.execution.effects import ClaimLost, Effects
-from activities.gateway.facts import SQL, CallFacts, remembered
+from activities.gateway.facts import SQL, CallFacts, known_facts
 from activities.model.reservations import SQL as MODEL
 from activities.policy.engine.verdicts import Allow
 from activities.storage.migrate import FOLDER
@@ -139,14 +139,14 @@ async def planned(door: Door) -> Call:
 
 def facts_of(door: Door, call: Call) -> CallFacts:
     """What this worker remembers of it."""
-    facts = remembered(door.parts.gateway._steps, call.run_id, call.call_id)
+    facts = known_facts(door.parts.gateway._steps, call.run_id, call.call_id)
     assert facts
     return facts
 
 
 async def claim(door: Door, facts: CallFacts) -> None:
     """The claim alone. Raises ClaimLost."""
-    call = await door.parts.gateway._bench.candidate(facts)
+    call = await door.parts.gateway._evaluator.candidate(facts)
     assert call.spec
     await Effects(door.parts.database).claim(facts, call.spec, call.given(Allow("test", "allowed")))
 

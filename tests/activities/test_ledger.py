@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from activities.ledger.caps import MOST
-from activities.ledger.ledger import Ledger, wanted
+from activities.ledger.ledger import Ledger, window_arguments
 from activities.ledger.windows import CapReached, Window
 from activities.storage.database import Database
 
@@ -159,7 +159,7 @@ async def test_what_is_no_amount_reserves_nothing_even_if_the_windows_were_made_
     ledger: Ledger, amount: str
 ) -> None:
     """Python refuses these before (tests/unit/test_windows.py); the functions would take no such thing either."""
-    text = wanted([window("a", amount=7), window("b")])
+    text = window_arguments([window("a", amount=7), window("b")])
     assert text
     with pytest.raises(asyncpg.PostgresError):
         await run(ledger, "SELECT ledger_reserve('r/1', 'r', $1::jsonb, 60)", text.replace("7", amount))
@@ -242,7 +242,7 @@ async def test_windows_roll_by_the_databases_clock_in_utc_wherever_it_stands(
     last, first = (datetime.fromisoformat(moment).astimezone(UTC) for moment in MOMENTS[period])
     for number, moment in enumerate((last, first, first)):
         sql = "SELECT ledger_reserve($1, 'r', $2::jsonb, 60, $3)"
-        await connection.execute(sql, f"r/{number}", wanted([window(period=period)]), moment)
+        await connection.execute(sql, f"r/{number}", window_arguments([window(period=period)]), moment)
     rows = await connection.fetch("SELECT starts_at, reserved FROM windows ORDER BY starts_at")
     assert [row["reserved"] for row in rows] == [1, 2] and rows[1]["starts_at"] == first
     await connection.close()
@@ -253,7 +253,7 @@ async def test_what_never_rolls_has_one_window(ledger: Ledger, period: str) -> N
     for year in (1999, 2026):
         sql = "SELECT ledger_reserve($1, 'r', $2::jsonb, 60, $3)"
         moment = datetime(year, 1, 1, tzinfo=UTC)
-        await run(ledger, sql, f"r/{year}", wanted([window(period=period)]), moment)
+        await run(ledger, sql, f"r/{year}", window_arguments([window(period=period)]), moment)
     assert await used(ledger) == (0, 2, 0)
 
 

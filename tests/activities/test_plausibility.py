@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from activities.gateway.execution import plausibility
 from activities.gateway.execution.perform import perform, probe
-from activities.gateway.execution.plausibility import APART, Asked, weighed
+from activities.gateway.execution.plausibility import APART, AnsweredCall, with_plausibility
 from activities.gateway.execution.results import REASON_LIMIT, SHOWN_LIMIT, Result, from_error, from_value
 from activities.policy.data_checks.drift import RUN
 from activities.policy.data_checks.uniform_values import ENOUGH
@@ -96,7 +96,9 @@ class Feed:
         self.calls += 1
         result = await read(list(stock))
         call = call or f"{self.calls}.0"
-        return await weighed(self.database, SPEC_OF_WAREHOUSE, Asked(tenant, run, call), result.data, result)
+        return await with_plausibility(
+            self.database, SPEC_OF_WAREHOUSE, AnsweredCall(tenant, run, call), result.data, result
+        )
 
     async def answers(self, asked: str, *stock: float, run: str = CTX.run_id, call: str = "") -> Result:
         """The weighed result of a question to a tool whose articles are never all alike."""
@@ -108,7 +110,9 @@ class Feed:
             "VALUES ($1, $2, 1, 1, 'shelves', '{}', $3) ON CONFLICT DO NOTHING",
             run, call, asked,
         )  # fmt: skip
-        return await weighed(self.database, SPEC_OF_SHELVES, Asked("acme", run, call, asked), result.data, result)
+        return await with_plausibility(
+            self.database, SPEC_OF_SHELVES, AnsweredCall("acme", run, call, asked), result.data, result
+        )
 
     async def has_given(self, history: list[float], run: str = "agent/a/0", tenant: str = "acme") -> None:
         """A history, as earlier calls left it."""
@@ -261,7 +265,9 @@ async def test_nothing_found_is_no_sample(feed: Feed) -> None:
 async def test_what_is_no_number_is_suspect_and_not_stored(feed: Feed) -> None:
     result = from_value("shown", "trusted", "1.0")
     data = {"items": [{"stock": "none"}, {"stock": 3, "price": 1}]}
-    result = await weighed(feed.database, SPEC_OF_WAREHOUSE, Asked("acme", "agent/a/1", "1.0"), data, result)
+    result = await with_plausibility(
+        feed.database, SPEC_OF_WAREHOUSE, AnsweredCall("acme", "agent/a/1", "1.0"), data, result
+    )
     assert result.suspect == "items.stock is text where a number belongs"
     assert await feed.stored() == await feed.stored("items.stock" + APART) == []
     assert await feed.stored("items.price" + APART) == [1]
@@ -374,12 +380,14 @@ async def test_a_store_that_is_away_is_said_and_not_taken_for_plausible() -> Non
     database = Database(NOWHERE)
     result = await read([1])
     with pytest.raises(StoreUnavailable):
-        await weighed(database, SPEC_OF_WAREHOUSE, Asked("acme", "agent/a/1", "1.0"), result.data, result)
+        await with_plausibility(
+            database, SPEC_OF_WAREHOUSE, AnsweredCall("acme", "agent/a/1", "1.0"), result.data, result
+        )
 
 
 async def test_a_tool_without_watched_fields_and_an_error_cost_no_round_trip() -> None:
     database = Database(NOWHERE)
     result, error = await read([-1], spec_of(unwatched)), from_error("it broke")
-    asked = Asked("acme", "r", "1.0")
-    assert await weighed(database, spec_of(unwatched), asked, result.data, result) is result
-    assert await weighed(database, SPEC_OF_WAREHOUSE, asked, error.data, error) is error
+    asked = AnsweredCall("acme", "r", "1.0")
+    assert await with_plausibility(database, spec_of(unwatched), asked, result.data, result) is result
+    assert await with_plausibility(database, SPEC_OF_WAREHOUSE, asked, error.data, error) is error

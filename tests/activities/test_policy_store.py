@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from activities.policy.cedar import store
-from activities.policy.cedar.policy import PolicyInvalid, Question, ToolShape
+from activities.policy.cedar.policy import PolicyInvalid, PolicyRequest, ToolShape
 from activities.policy.cedar.store import DEFAULT, Policies, PolicyMissing, install_default, version_of
 from activities.policy.engine.verdicts import Allow, Ask, Deny
 from activities.storage.database import Database, StoreUnavailable
@@ -18,7 +18,7 @@ PERMIT = "permit (principal, action, resource);"
 STOP = f'{PERMIT} @id("stop") forbid (principal, action, resource);'
 ASK = f'{PERMIT} @id("look") @ask forbid (principal, action, resource);'
 TOOLS = [ToolShape("look", "T0", "read", {"type": "object", "properties": {"what": {"type": "string"}}})]
-QUESTION = Question("helper", "acme", "look", {"what": "x"}, "T0", "read", "tiered", "ana", False, False)
+QUESTION = PolicyRequest("helper", "acme", "look", {"what": "x"}, "T0", "read", "tiered", "ana", False, False)
 
 
 @pytest_asyncio.fixture

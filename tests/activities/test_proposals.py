@@ -9,9 +9,9 @@ from activities.agents.versions import AgentVersion
 from activities.approvals.authority import Authority
 from activities.identity.principals import Principals
 from activities.identity.signatures import new_key, sign
-from activities.rehearsal.graduation import written
-from activities.rehearsal.grant_trial import Found, graduate
-from activities.rehearsal.proposals import Hand, Proposal, ProposalRefused, Proposals
+from activities.rehearsal.graduation import definition_changes
+from activities.rehearsal.grant_trial import GraduationResult, graduate
+from activities.rehearsal.proposals import Proposal, ProposalRefused, Proposals, SigningPerson
 from tests.harness.door import Call, Door
 from workers.keys import Signer
 from workflows.contracts.calls import CallResult, NeedsApproval, Observed, Refused
@@ -32,7 +32,9 @@ async def sends(
     return call
 
 
-async def found(door: Door, agent: str, *, least: int = 3, unsigned_count: bool = True, tenant: str = "acme") -> Found:
+async def found(
+    door: Door, agent: str, *, least: int = 3, unsigned_count: bool = True, tenant: str = "acme"
+) -> GraduationResult:
     """What the recorded approvals give."""
     asked = await proposals(door).approvals(agent, tenant)
     current = await door.version_of(agent)
@@ -46,12 +48,12 @@ def proposals(door: Door, *, unsigned: bool = True) -> Proposals:
     )
 
 
-async def proposed(door: Door, agent: str, by: Hand | None = None, *, unsigned: bool = True) -> Proposal:
+async def proposed(door: Door, agent: str, by: SigningPerson | None = None, *, unsigned: bool = True) -> Proposal:
     """A proposal from what is recorded."""
     what = await found(door, agent)
     assert what.new, what.passed_over
     return await proposals(door, unsigned=unsigned).propose(
-        what.agent, what.new, what.evidence("acme", 3), by or Hand("ann")
+        what.agent, what.new, what.evidence("acme", 3), by or SigningPerson("ann")
     )
 
 
@@ -60,15 +62,15 @@ async def attempt(door: Door, agent: str, tool: str = "send", **arguments: Any) 
     return await door.call(await door.one(agent, tool, goal=GOAL, **arguments))
 
 
-async def person(door: Door, name: str, tenant: str = "acme") -> Hand:
+async def person(door: Door, name: str, tenant: str = "acme") -> SigningPerson:
     """A registered person with a key."""
     principals, signer = Principals(door.parts.database), Signer.of(new_key())
     await principals.add(tenant, name, None, None, "the test")
     await principals.add_key(signer.public, "person", tenant, name, "the test")
-    return Hand(name, signer.key_id, lambda statement: sign(signer.private, statement))
+    return SigningPerson(name, signer.key_id, lambda statement: sign(signer.private, statement))
 
 
-def reasons(what: Found) -> list[str]:
+def reasons(what: GraduationResult) -> list[str]:
     """Why classes were passed over."""
     return [why for _, why in what.passed_over]
 
@@ -81,7 +83,7 @@ async def test_what_people_always_approved_passes_unasked_once_accepted_and_noth
     for text in ("one", "two", "three"):
         await sends(door, agent, text=text)
     proposal = await proposed(door, agent)
-    _, new = await proposals(door).accept(proposal.proposal_id, Hand("lee"))
+    _, new = await proposals(door).accept(proposal.proposal_id, SigningPerson("lee"))
     assert (await door.version_of(agent)).version == new.version
     assert isinstance(await attempt(door, agent, to=BO, text="four"), Observed)
     assert isinstance(await attempt(door, agent, to=MO, text="four"), Refused)  # no grant is for Mo
@@ -210,10 +212,10 @@ async def unchanged(door: Door, agent: str, before: AgentVersion) -> bool:
 async def test_the_proposer_cannot_accept(door: Door, spelling: str, signed: bool) -> None:
     agent = await ready(door)
     before = await door.version_of(agent)
-    ann = await person(door, "ann@acme.example") if signed else Hand("ann@acme.example")
+    ann = await person(door, "ann@acme.example") if signed else SigningPerson("ann@acme.example")
     proposal = await proposed(door, agent, ann)
     with pytest.raises(ProposalRefused, match="a second person has to accept it"):
-        await proposals(door).accept(proposal.proposal_id, Hand(spelling, ann.key, ann.sign))
+        await proposals(door).accept(proposal.proposal_id, SigningPerson(spelling, ann.key, ann.sign))
     assert await unchanged(door, agent, before)
 
 
@@ -221,11 +223,11 @@ async def test_unsigned_words_count_only_under_the_switch_for_both(door: Door) -
     agent = await ready(door)
     before = await door.version_of(agent)
     with pytest.raises(ProposalRefused, match="not signed"):
-        await proposed(door, agent, Hand("ann"), unsigned=False)
+        await proposed(door, agent, SigningPerson("ann"), unsigned=False)
     assert await door.value("SELECT count(*) FROM proposals") == 0
     proposal = await proposed(door, agent, await person(door, "ann@acme.example"), unsigned=False)
     with pytest.raises(ProposalRefused, match="not signed"):
-        await proposals(door, unsigned=False).accept(proposal.proposal_id, Hand("lee@acme.example"))
+        await proposals(door, unsigned=False).accept(proposal.proposal_id, SigningPerson("lee@acme.example"))
     assert await unchanged(door, agent, before)
     lee = await person(door, "lee@acme.example")
     accepted, _ = await proposals(door, unsigned=False).accept(proposal.proposal_id, lee)
@@ -240,10 +242,12 @@ async def test_somebody_elses_key_a_strangers_and_a_revoked_one_prove_nothing(do
     lee, kim = await person(door, "lee@acme.example"), await person(door, "kim@acme.example", tenant="other")
     stranger = Signer.of(new_key())
     for hand in (
-        Hand("max@acme.example", lee.key, lee.sign),
+        SigningPerson("max@acme.example", lee.key, lee.sign),
         kim,
-        Hand("lee@acme.example", stranger.key_id, lambda statement: sign(stranger.private, statement)),
-        Hand("lee@acme.example", lee.key, lambda statement: lee.sign(statement | {"digest": "x"}) if lee.sign else ""),
+        SigningPerson("lee@acme.example", stranger.key_id, lambda statement: sign(stranger.private, statement)),
+        SigningPerson(
+            "lee@acme.example", lee.key, lambda statement: lee.sign(statement | {"digest": "x"}) if lee.sign else ""
+        ),
     ):
         with pytest.raises(ProposalRefused):
             await proposals(door).accept(proposal.proposal_id, hand)
@@ -268,7 +272,7 @@ async def test_a_stale_proposal_is_refused(door: Door) -> None:
     await door.publish("send", name=agent, instructions="Do something else.")
     newer = await door.version_of(agent)
     with pytest.raises(ProposalRefused, match="stale"):
-        await proposals(door).accept(proposal.proposal_id, Hand("lee"))
+        await proposals(door).accept(proposal.proposal_id, SigningPerson("lee"))
     assert await unchanged(door, agent, newer)
     assert [row["state"] for row in await proposals(door).all()] == ["stale"]
 
@@ -276,9 +280,9 @@ async def test_a_stale_proposal_is_refused(door: Door) -> None:
 async def test_a_proposal_is_accepted_once(door: Door) -> None:
     agent = await ready(door)
     proposal = await proposed(door, agent)
-    await proposals(door).accept(proposal.proposal_id, Hand("lee"))
+    await proposals(door).accept(proposal.proposal_id, SigningPerson("lee"))
     with pytest.raises(ProposalRefused, match="was accepted by lee"):
-        await proposals(door).accept(proposal.proposal_id, Hand("kim"))
+        await proposals(door).accept(proposal.proposal_id, SigningPerson("kim"))
 
 
 async def test_a_proposal_that_was_changed_in_the_table_is_refused(door: Door) -> None:
@@ -287,7 +291,7 @@ async def test_a_proposal_that_was_changed_in_the_table_is_refused(door: Door) -
     proposal = await proposed(door, agent)
     await door.execute(f"UPDATE proposals SET definition = replace(definition::text, '{BO}', '{MO}')::json")
     with pytest.raises(ProposalRefused, match="changed in the database"):
-        await proposals(door).accept(proposal.proposal_id, Hand("lee"))
+        await proposals(door).accept(proposal.proposal_id, SigningPerson("lee"))
     assert await unchanged(door, agent, before)
 
 
@@ -295,6 +299,6 @@ async def test_the_same_change_proposed_again_is_the_same_proposal(door: Door) -
     agent = await ready(door)
     first = await proposed(door, agent)
     await sends(door, agent)
-    again = await proposed(door, agent, Hand("mo"))
+    again = await proposed(door, agent, SigningPerson("mo"))
     assert (again.proposal_id, again.proposed_by) == (first.proposal_id, "ann")
-    assert written(again.definition) == written(first.definition)
+    assert definition_changes(again.definition) == definition_changes(first.definition)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from activities.policy.cedar.policy import PolicyInvalid
-from activities.policy.engine.tiers import observed
+from activities.policy.engine.tiers import deny_in_observe_mode
 from activities.policy.engine.verdicts import Allow, Ask, Deny
-from activities.rehearsal.observe_report import NothingObserved, report, would_have
-from activities.rehearsal.recorded_calls import Chosen, recorded
-from activities.rehearsal.whatif import Answer, Proposed, whatif
+from activities.rehearsal.observe_report import NothingObserved, observe_report, would_have
+from activities.rehearsal.recorded_calls import CallSelection, recorded_calls
+from activities.rehearsal.whatif import ProposedPolicy, WhatIfReport, whatif
 from activities.storage.database import Database
 from tests.harness.door import Call, Door
 
@@ -25,9 +25,11 @@ BO = {"to": "bo@acme.example", "text": "hello"}
 EVE = "eve@evil.example"
 
 
-async def ask(door: Door, text: str, *, floor: int | None = None, platform: bool = False, **chosen: Any) -> Answer:
+async def ask(
+    door: Door, text: str, *, floor: int | None = None, platform: bool = False, **chosen: Any
+) -> WhatIfReport:
     """The answer for this policy in place of the tenant's."""
-    return await whatif(door.parts.database, Proposed(text, floor, platform), Chosen(**chosen))
+    return await whatif(door.parts.database, ProposedPolicy(text, floor, platform), CallSelection(**chosen))
 
 
 async def performed(door: Door, run_id: str, *calls: tuple[str, dict[str, Any]]) -> list[Call]:
@@ -68,7 +70,7 @@ async def test_nothing_is_written(door: Door, database_url: str) -> None:
     name = await door.value("SELECT current_database()")
     await door.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     reader = Database(database_url)  # whose connections can write nothing
-    assert (await whatif(reader, Proposed(NO_NOTE), Chosen())).changed.total() == 2
+    assert (await whatif(reader, ProposedPolicy(NO_NOTE), CallSelection())).changed.total() == 2
     await reader.close()
 
 
@@ -101,8 +103,8 @@ async def test_a_value_that_was_restated_later_does_not_whitewash_an_earlier_cal
     )
     answer = await ask(door, PERMIT)
     assert (answer.judged, answer.recorded_otherwise) == (2, 0)
-    before = Chosen(since=datetime.now(UTC) - timedelta(days=1))
-    verdicts = {call.facts.tool: call.verdict async for call in recorded(door.parts.database, before)}
+    before = CallSelection(since=datetime.now(UTC) - timedelta(days=1))
+    verdicts = {call.facts.tool: call.verdict async for call in recorded_calls(door.parts.database, before)}
     assert verdicts == {"fetch": "allow", "send": "deny"}
     await performed(door, run_id, ("send", {"to": EVE, "text": "x"}))  # by now it counts
     assert (await ask(door, PERMIT)).recorded_otherwise == 0
@@ -152,9 +154,14 @@ async def test_pages_give_each_call_once_and_a_limit_gives_the_latest(door: Door
     agent = await door.publish("look")
     for _ in range(3):
         await performed(door, await door.open(agent), ("look", {}), ("look", {"what": "x"}))
-    whole = [(c.facts.run_id, c.facts.call_id) async for c in recorded(door.parts.database, Chosen())]
-    paged = [(c.facts.run_id, c.facts.call_id) async for c in recorded(door.parts.database, Chosen(), page=4)]
-    least = [(c.facts.run_id, c.facts.call_id) async for c in recorded(door.parts.database, Chosen(most=5), page=2)]
+    whole = [(c.facts.run_id, c.facts.call_id) async for c in recorded_calls(door.parts.database, CallSelection())]
+    paged = [
+        (c.facts.run_id, c.facts.call_id) async for c in recorded_calls(door.parts.database, CallSelection(), page=4)
+    ]
+    least = [
+        (c.facts.run_id, c.facts.call_id)
+        async for c in recorded_calls(door.parts.database, CallSelection(most=5), page=2)
+    ]
     assert len(set(whole)) == 6
     assert paged == whole
     assert least == whole[:5]
@@ -206,8 +213,8 @@ async def test_the_report_says_what_would_have_been_allowed_asked_and_denied(doo
     await door.put_policy("acme", NO_NOTE)
     agent, run_id = await watched(door)
     for found in (
-        await report(door.parts.database, agent=agent),
-        await report(door.parts.database, run_id=run_id),
+        await observe_report(door.parts.database, agent=agent),
+        await observe_report(door.parts.database, run_id=run_id),
     ):
         assert found.counts == {("note", "deny", "policy.no-note"): 1, ("send", "ask", "tier.T3"): 1}
         assert (found.runs, found.calls, found.effects) == (1, 3, 2)
@@ -223,7 +230,7 @@ async def test_a_run_that_observed_nothing_has_no_report(door: Door) -> None:
     agent = await door.publish("look")
     await performed(door, await door.open(agent), ("look", {}))
     with pytest.raises(NothingObserved):
-        await report(door.parts.database, agent=agent)
+        await observe_report(door.parts.database, agent=agent)
 
 
 @pytest.mark.parametrize(
@@ -231,5 +238,5 @@ async def test_a_run_that_observed_nothing_has_no_report(door: Door) -> None:
     [(Allow("tier.T2", "fine"), "allow"), (Ask("a.b-c", "x (y: z)"), "ask"), (Deny("d", ""), "deny")],
 )
 def test_the_report_reads_what_the_engine_writes(verdict: Allow | Ask | Deny, word: str) -> None:
-    assert would_have(observed(verdict).reason) == (word, verdict.rule)
+    assert would_have(deny_in_observe_mode(verdict).reason) == (word, verdict.rule)
     assert would_have("something else") == ("?", "?")

@@ -8,7 +8,7 @@ import pytest
 
 from activities.agents.definition import DefinitionInvalid
 from activities.agents.versions import AgentVersion, from_file, resolve
-from activities.policy.cedar.policy import Policy, Question, load
+from activities.policy.cedar.policy import Policy, PolicyRequest, load
 from activities.policy.engine.verdicts import Allow, Deny
 from tests.agents.desk import AGENT
 
@@ -33,7 +33,7 @@ def without(agent: AgentVersion, rule: str) -> Policy:
     return load("@id(".join(kept), version="", scope="agent")
 
 
-def question(tool: str = "reset_password", account: str | None = "ana@acme.example", **changes: Any) -> Question:
+def question(tool: str = "reset_password", account: str | None = "ana@acme.example", **changes: Any) -> PolicyRequest:
     """A call as benign as can be: a tainted run, an account that the registry gave."""
     arguments = {"account": account} if account else {"ticket": 1, "text": "Hello"}
     usual: dict[str, Any] = {
@@ -41,10 +41,10 @@ def question(tool: str = "reset_password", account: str | None = "ana@acme.examp
         "tier": "T3", "effect": "write", "mode": "tiered", "tainted": True, "suspect": False,
         "origins": {"account": "trusted"} if account else {"ticket": "user"},
     }  # fmt: skip
-    return Question(**(usual | changes))
+    return PolicyRequest(**(usual | changes))
 
 
-def comment(**origins: str) -> Question:
+def comment(**origins: str) -> PolicyRequest:
     return question("add_comment", None, tier="T2", origins={"ticket": "user", **origins})
 
 
@@ -99,7 +99,7 @@ def test_a_missing_policy_file_is_refused(tmp_path: Path) -> None:
         question("install_software"),
     ],
 )
-def test_what_the_desk_is_for_is_permitted(agent: AgentVersion, asked: Question) -> None:
+def test_what_the_desk_is_for_is_permitted(agent: AgentVersion, asked: PolicyRequest) -> None:
     assert agent.policy
     assert isinstance(agent.policy.decide(asked), Allow)
 
@@ -120,7 +120,9 @@ def test_what_the_desk_is_for_is_permitted(agent: AgentVersion, asked: Question)
         ("never-autonomous", question("install_software", mode="autonomous")),
     ],
 )
-def test_each_rule_denies_and_without_it_the_call_is_permitted(agent: AgentVersion, rule: str, asked: Question) -> None:
+def test_each_rule_denies_and_without_it_the_call_is_permitted(
+    agent: AgentVersion, rule: str, asked: PolicyRequest
+) -> None:
     assert agent.policy
     verdict = agent.policy.decide(asked)
     assert isinstance(verdict, Deny)

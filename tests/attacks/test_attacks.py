@@ -100,7 +100,7 @@ async def test_with_provenance_switched_off_most_attacks_succeed(
         return tuple(replace(item, origin="user") for item in provenance.trace(arguments, kinds, evidence))
 
     monkeypatch.setattr(evaluation, "trace", believing)
-    monkeypatch.setattr(evaluation, "anchored", lambda arguments, evidence: True)
+    monkeypatch.setattr(evaluation, "has_anchor", lambda arguments, evidence: True)
     done = await bounded(lambda attack: refuse(trials, attack), EVERY_FIFTH)
     assert sum(one.succeeded for one in done) >= len(done) / 2
 

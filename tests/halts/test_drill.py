@@ -7,13 +7,13 @@ import pytest
 
 from activities.drills import drill
 from activities.drills.decoy import Hit
-from activities.drills.decoy_client import NoDecoy, place_of
+from activities.drills.decoy_client import NoDecoy, decoy_address
 from activities.drills.decoy_model import SUB_AGENT
-from activities.drills.figures import in_words, is_of, measured, quantile
+from activities.drills.figures import figures_of, in_words, is_of, quantile
 from activities.gateway.delegation.delegations import child_run_id
 from activities.gateway.facts import CallFacts
 from activities.halts.halts import Halts
-from activities.halts.in_flight import Watch
+from activities.halts.in_flight import HaltWatch
 from activities.identity.principals import Principals
 from tests.halts.test_order import BLIND
 from tests.harness.stanchion import Stanchion, unique
@@ -57,8 +57,8 @@ async def test_a_drill_counts_the_effects_of_a_halt_that_nobody_sees(
     async def untold(*_: Any) -> int:
         return 0
 
-    monkeypatch.setattr(Watch, "_see", lambda *_: None)
-    monkeypatch.setattr(drill, "tell_halted", untold)
+    monkeypatch.setattr(HaltWatch, "_see", lambda *_: None)
+    monkeypatch.setattr(drill, "notify_halted", untold)
     await stanchion.rows(NOBODY_SEES)
     report = await drilled(stanchion, runs=7)
     assert not report.passed and report.late_effects > 10 and report.max_seconds > HARD_SECONDS
@@ -67,7 +67,7 @@ async def test_a_drill_counts_the_effects_of_a_halt_that_nobody_sees(
 async def test_a_drill_goes_red_where_nobody_cuts_short_what_is_in_flight(
     stanchion: Stanchion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Watch, "_stop", lambda *_: None)
+    monkeypatch.setattr(HaltWatch, "_stop", lambda *_: None)
     report = await drilled(stanchion, runs=6)
     assert not report.passed and report.late_effects > 0
 
@@ -95,14 +95,14 @@ RETURNS SETOF halts LANGUAGE sql STABLE AS 'SELECT * FROM halts WHERE false'"""
 def test_figures_are_of_those_who_acted_before_the_order_and_count_what_came_late() -> None:
     begun = [("a", "1.0")]
     hits = [Hit("a", "1.0", 9.0), Hit("a", "1.0", 10.3), Hit("b", "1.0", 9.5), Hit("m", "model", 9.0)]
-    clean = measured(hits, 10.0, 10.1, begun)
+    clean = figures_of(hits, 10.0, 10.1, begun)
     assert (clean.acting, clean.late, round(clean.longest, 3), clean.p50) == (3, 0, 0.3, 0.0)
     fresh = Hit("b", "2.0", 10.2)  # claimed after the halt had committed
     between = Hit("b", "2.0", 10.05)  # before it had
     asked = Hit("m", "model", 10.2)
-    assert [measured([*hits, more], 10.0, 10.1, begun).late for more in (fresh, between, asked)] == [1, 0, 0]
+    assert [figures_of([*hits, more], 10.0, 10.1, begun).late for more in (fresh, between, asked)] == [1, 0, 0]
     for hit in (Hit("a", "1.0", 15.1), Hit("m", "model", 15.1)):
-        assert measured([*hits, hit], 10.0, 10.1, begun).late == 1
+        assert figures_of([*hits, hit], 10.0, 10.1, begun).late == 1
 
 
 def test_what_a_sub_agent_does_counts_for_the_decoy_that_it_works_for() -> None:
@@ -112,7 +112,7 @@ def test_what_a_sub_agent_does_counts_for_the_decoy_that_it_works_for() -> None:
     decoys, child = ("agent/boss/drill-1-1", "agent/boss/drill-1-10"), child_run_id(facts, "helper")
     assert [is_of(child, decoy) for decoy in decoys] == [True, False]
     hits = [Hit(decoys[0], "1.0", 9.0), Hit(child, "1.0", 9.5), Hit(child, "2.0", 10.4), Hit(decoys[1], "1.0", 9.0)]
-    found = measured(hits, 10.0, 10.1, [], decoys)
+    found = figures_of(hits, 10.0, 10.1, [], decoys)
     assert (found.acting, found.late, round(found.longest, 3)) == (2, 1, 0.4)
 
 
@@ -133,8 +133,8 @@ def test_no_figure_is_said_to_be_finer_than_it_was_measured() -> None:
 @pytest.mark.parametrize("url", ["http://10.0.0.1:80", "http://acme.example:80", "http://127.0.0.1", "nonsense"])
 def test_a_decoy_run_reaches_nothing_but_the_decoy(url: str) -> None:
     with pytest.raises(NoDecoy):
-        place_of(url, {})
-    assert place_of("http://10.0.0.1:80", {"decoy_host": "10.0.0.1"}) == ("10.0.0.1", 80)
+        decoy_address(url, {})
+    assert decoy_address("http://10.0.0.1:80", {"decoy_host": "10.0.0.1"}) == ("10.0.0.1", 80)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
-from activities.halts.in_flight import Flight
+from activities.halts.in_flight import InFlightCall
 from activities.identity.principals import Principals
 from activities.identity.signatures import new_key, sign
 from tests.harness.checks import assert_no_task_failed, assert_sound, facts
@@ -247,12 +247,12 @@ async def test_two_halts_and_a_lift_at_once_leave_the_halt_that_nobody_lifted(st
 
 
 async def test_whoever_holds_something_is_told_at_once_what_was_stopped(stanchion: Stanchion) -> None:
-    told: list[tuple[Flight, HaltNotice]] = []
+    told: list[tuple[InFlightCall, HaltNotice]] = []
 
-    async def hook(flight: Flight, notice: HaltNotice) -> None:
+    async def hook(flight: InFlightCall, notice: HaltNotice) -> None:
         told.append((flight, notice))
 
-    def broken(flight: Flight, notice: HaltNotice) -> None:
+    def broken(flight: InFlightCall, notice: HaltNotice) -> None:
         raise RuntimeError("a hook that fails")
 
     stanchion.parts.watch.on_stop(broken)

@@ -8,7 +8,7 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from activities.halts.halts import HaltOrder, Halts
-from activities.halts.in_flight import Flight, Stopped, Watch
+from activities.halts.in_flight import HaltWatch, InFlightCall, StoppedByHalt
 from activities.storage.database import Database
 from tests.harness.proxy import Proxy
 from tests.harness.stanchion import Stanchion, eventually, unique
@@ -17,7 +17,7 @@ from workers.services import Services
 from workflows.contracts.drills import HARD_SECONDS, DrillRequest
 
 Systems = Callable[..., Stanchion]
-FLIGHT = Flight("agent/a/1", "a", "acme", "send", "1.0")
+FLIGHT = InFlightCall("agent/a/1", "a", "acme", "send", "1.0")
 
 
 @pytest_asyncio.fixture
@@ -28,36 +28,36 @@ async def proxy(database_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest_asyncio.fixture
-async def watch(database_url: str, proxy: Proxy) -> AsyncIterator[Watch]:
+async def watch(database_url: str, proxy: Proxy) -> AsyncIterator[HaltWatch]:
     """A watch that listens through the proxy, and looks past it."""
     database = Database(database_url)
-    made = Watch(database, listen_url=proxy.url)
+    made = HaltWatch(database, listen_url=proxy.url)
     yield made
     await made.close()
     await database.close()
 
 
-async def listening(watch: Watch, wanted: bool = True) -> None:
+async def listening(watch: HaltWatch, wanted: bool = True) -> None:
     async def so() -> bool:
         return watch.listens is wanted
 
     await eventually(so, f"listens: {wanted}")
 
 
-async def cut_short(flight: "asyncio.Task[Any]") -> Stopped:
+async def cut_short(flight: "asyncio.Task[Any]") -> StoppedByHalt:
     """What stopped it, within the time that a stop may take at most."""
     done, _ = await asyncio.wait([flight], timeout=HARD_SECONDS)
     assert done, "it was not cut short"
     error = flight.exception()
-    assert isinstance(error, Stopped)
+    assert isinstance(error, StoppedByHalt)
     return error
 
 
-async def order(watch: Watch, scope: Any, target: str = "") -> None:
+async def order(watch: HaltWatch, scope: Any, target: str = "") -> None:
     await Halts(watch.database).order(HaltOrder(scope=scope, target=target, by="lee"))
 
 
-async def test_a_notification_cuts_short_what_is_in_flight(watch: Watch) -> None:
+async def test_a_notification_cuts_short_what_is_in_flight(watch: HaltWatch) -> None:
     flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
     await listening(watch)
     await order(watch, "fleet")
@@ -65,7 +65,7 @@ async def test_a_notification_cuts_short_what_is_in_flight(watch: Watch) -> None
     assert watch.in_flight == ()
 
 
-async def test_a_halt_of_something_else_leaves_it_alone(watch: Watch) -> None:
+async def test_a_halt_of_something_else_leaves_it_alone(watch: HaltWatch) -> None:
     flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
     others = (("run", "agent/a/2"), ("agent", "b"), ("tool", "look"), ("tenant", "other"))
     for scope, target in others:
@@ -79,7 +79,7 @@ async def test_a_halt_of_something_else_leaves_it_alone(watch: Watch) -> None:
     flight.cancel()
 
 
-async def test_a_watch_that_hears_nothing_sees_a_halt_all_the_same(watch: Watch, proxy: Proxy) -> None:
+async def test_a_watch_that_hears_nothing_sees_a_halt_all_the_same(watch: HaltWatch, proxy: Proxy) -> None:
     proxy.cut()
     flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
     await order(watch, "tenant", "acme")
@@ -87,7 +87,7 @@ async def test_a_watch_that_hears_nothing_sees_a_halt_all_the_same(watch: Watch,
     assert not watch.listens and proxy.turned_away > 0
 
 
-async def test_a_watch_listens_again_once_it_can(watch: Watch, proxy: Proxy) -> None:
+async def test_a_watch_listens_again_once_it_can(watch: HaltWatch, proxy: Proxy) -> None:
     flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
     await listening(watch)
     proxy.cut()
@@ -98,7 +98,7 @@ async def test_a_watch_listens_again_once_it_can(watch: Watch, proxy: Proxy) -> 
     assert (await cut_short(flight)).halt.scope == "run"
 
 
-async def test_a_connection_that_has_gone_silent_is_given_up_and_replaced(watch: Watch, proxy: Proxy) -> None:
+async def test_a_connection_that_has_gone_silent_is_given_up_and_replaced(watch: HaltWatch, proxy: Proxy) -> None:
     """No end of it is ever seen: a cable that was pulled, a firewall that forgot."""
     flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
     await listening(watch)
@@ -116,7 +116,7 @@ async def test_a_connection_that_has_gone_silent_is_given_up_and_replaced(watch:
     assert (await cut_short(flight)).halt.scope == "tenant"
 
 
-async def test_what_takes_off_under_a_halt_that_was_seen_is_stopped_at_once(watch: Watch) -> None:
+async def test_what_takes_off_under_a_halt_that_was_seen_is_stopped_at_once(watch: HaltWatch) -> None:
     await order(watch, "tool", "send")
     watch.start()
 
@@ -133,7 +133,7 @@ async def test_what_takes_off_under_a_halt_that_was_seen_is_stopped_at_once(watc
     assert not begun.is_set()
 
 
-async def test_a_cancel_from_outside_is_no_halt(watch: Watch) -> None:
+async def test_a_cancel_from_outside_is_no_halt(watch: HaltWatch) -> None:
     flight = asyncio.create_task(watch.over(FLIGHT, asyncio.sleep(60)))
     await asyncio.sleep(0)
     flight.cancel()
@@ -158,7 +158,7 @@ async def test_a_drill_passes_with_half_of_the_workers_cut_off_from_notification
 
 async def test_a_watch_that_is_called_in_the_moment_it_is_closed_is_closed(database_url: str) -> None:
     database, called = Database(database_url), asyncio.Event()
-    watch = Watch(database, _called=called)
+    watch = HaltWatch(database, _called=called)
 
     async def waits() -> bool:
         return bool(called._waiters)  # type: ignore[attr-defined]

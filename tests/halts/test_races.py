@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from activities.halts.halts import Halt, HaltOrder, Halts
-from activities.halts.notify_runs import tell_halted
+from activities.halts.notify_runs import notify_halted
 from tests.halts.test_halts import halts
 from tests.harness.checks import assert_sound
 from tests.harness.proxy import Proxy
@@ -40,7 +40,7 @@ async def test_an_approval_and_a_halt_at_once_perform_before_the_halt_or_not_at_
     deciding = [asyncio.create_task(approved(handle)) for handle in handles]
     ordered = await asyncio.gather(*(halted(handle.id) for handle in handles))
     for handle, halt in zip(handles, ordered, strict=True):
-        await tell_halted(stanchion.client, halt.notice)
+        await notify_halted(stanchion.client, halt.notice)
         assert (await stanchion.outcome(handle))["status"] in ("stopped", "completed", "cancelled")
     await asyncio.gather(*deciding, return_exceptions=True)  # some runs had ended before their answer came
     for handle, halt in zip(handles, ordered, strict=True):

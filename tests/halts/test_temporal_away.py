@@ -78,7 +78,7 @@ async def test_a_drill_of_every_kind_of_work_passes_though_temporal_freezes_befo
     home, client = own_temporal
     record = home.living("temporal")
     assert record
-    ordered, tell = Halts.order, drill.tell_halted
+    ordered, tell = Halts.order, drill.notify_halted
 
     async def order_once_frozen(self: Halts, order: HaltOrder) -> Halt:
         os.kill(record.pid, signal.SIGSTOP)
@@ -90,7 +90,7 @@ async def test_a_drill_of_every_kind_of_work_passes_though_temporal_freezes_befo
         return await tell(of, notice)
 
     monkeypatch.setattr(Halts, "order", order_once_frozen)
-    monkeypatch.setattr(drill, "tell_halted", tell_once_thawed)
+    monkeypatch.setattr(drill, "notify_halted", tell_once_thawed)
     stanchion = await Stanchion.make(client, database_url).up()
     try:
         request = DrillRequest(runs=12, watch_seconds=HARD_SECONDS + FROZEN_SECONDS)

@@ -5,7 +5,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
-from activities.budgets.grants import Given, Grant, Grants
+from activities.budgets.grants import Grant, GrantGiven, Grants
 from tests.harness.stanchion import Stanchion, eventually
 
 Handle = WorkflowHandle[Any, Any]
@@ -23,7 +23,7 @@ async def paused(handle: Handle, because: str = "") -> dict[str, Any]:
     return found
 
 
-async def give(system: Stanchion, run_id: str, by: str = "lee", **added: Any) -> Given:
+async def give(system: Stanchion, run_id: str, by: str = "lee", **added: Any) -> GrantGiven:
     """Somebody adds to the budget of a run, unsigned as a test's system allows it."""
     return await Grants(system.parts.database, system.parts.authority).give(Grant(run_id=run_id, by=by, **added))
 

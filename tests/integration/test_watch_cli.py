@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
-from activities.halts.notify_runs import tell_halted, tell_lifted
+from activities.halts.notify_runs import notify_halted, notify_lifted
 from tests.harness.stanchion import Stanchion, eventually
 from workers.cli.runs.runs import follow
 from workers.cli_connection import Session
@@ -77,10 +77,10 @@ async def test_whoever_follows_a_run_is_told_once_why_it_is_paused_and_what_lets
         await handle.signal("resume", {"by": "lee"})
         halts = Halts(stanchion.parts.database, stanchion.parts.authority)
         notice = (await halts.order(HaltOrder(scope="tenant", target="acme", by="lee"))).notice
-        await eventually(lambda: tell_halted(stanchion.client, notice), "it was told")  # the list of runs lags behind
+        await eventually(lambda: notify_halted(stanchion.client, notice), "it was told")  # the list of runs lags behind
         await heard(f"{notice.halt_id} still halts it: `stanchion resume --tenant acme` lifts that")
         await halts.lift(LiftOrder(halt_id=notice.halt_id, by="kim"))
-        await tell_lifted(stanchion.client, notice, "kim")
+        await notify_lifted(stanchion.client, notice, "kim")
         await stanchion.decide(handle, "approve")
     assert said[0].count("paused\n  `") == 1 and said[0].count("let me look") == 1
     assert said[0].count("still halts it") == 1

@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 from activities.budgets.grants import Grant, Grants
 from activities.halts.halts import HaltOrder, Halts, LiftOrder
 from activities.undo.orders import RollbackOrder, Rollbacks
-from activities.undo.start_rollback import started
+from activities.undo.start_rollback import start_rollback
 from tests.harness.checks import events
 from tests.harness.stanchion import Stanchion, eventually
 from tests.harness.toolbox import RELEASE
@@ -203,7 +203,7 @@ async def rollback(system: Stanchion) -> Handle:
     undone = await system.start(await system.publish(turns, "note", "take_back", name="rollback"))
     await system.outcome(undone)
     order = await Rollbacks(system.parts.database).order(RollbackOrder(run_id=undone.id, by="lee"), again=False)
-    return await started(system.client, order, system.settings.task_queue)
+    return await start_rollback(system.client, order, system.settings.task_queue)
 
 
 async def failure(system: Stanchion) -> Handle:

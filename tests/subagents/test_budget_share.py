@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.ledger.budget_share import Purse, allowed_by, carve
+from activities.ledger.budget_share import BudgetShare, allowed_budget, share_budget
 from activities.ledger.caps import UNITS, budget_rules
 from activities.ledger.windows import CapReached, Spender
 from workflows.contracts.budgets import Budget, BudgetRequest
@@ -15,19 +15,19 @@ BOSS = Budget(usd_micros=1_000_000, tokens=10_000, tool_calls=20, minutes=30)
 SMALL = st.integers(0, 50)
 
 
-def purse_of(budget: Budget, used: dict[tuple[str, str], int] | None = None, seconds: float = 0) -> Purse:
-    return Purse.of(Spender("agent/boss/1", "boss", "acme"), budget_rules(budget), used or {}, seconds)
+def purse_of(budget: Budget, used: dict[tuple[str, str], int] | None = None, seconds: float = 0) -> BudgetShare:
+    return BudgetShare.of(Spender("agent/boss/1", "boss", "acme"), budget_rules(budget), used or {}, seconds)
 
 
 def test_half_of_what_is_left_if_nothing_is_asked_for() -> None:
     purse = purse_of(BOSS, {("micro-usd", "*"): 400_000, ("calls", "*"): 5}, seconds=601)
-    got = carve(purse, Budget(usd_micros=10**9, tokens=10**9, tool_calls=100, minutes=100), BudgetRequest())
+    got = share_budget(purse, Budget(usd_micros=10**9, tokens=10**9, tool_calls=100, minutes=100), BudgetRequest())
     assert (got.usd_micros, got.tokens, got.tool_calls, got.minutes) == (300_000, 5_000, 7, 9)
 
 
 def test_never_more_than_the_agents_own_budget_nor_than_its_task_may_use() -> None:
-    allowed = allowed_by(Budget(usd_micros=50_000, tokens=900), BudgetRequest(usd="0.02", tool_calls=3))
-    got = carve(purse_of(BOSS), allowed, BudgetRequest(usd="0.90"))
+    allowed = allowed_budget(Budget(usd_micros=50_000, tokens=900), BudgetRequest(usd="0.02", tool_calls=3))
+    got = share_budget(purse_of(BOSS), allowed, BudgetRequest(usd="0.90"))
     assert (got.usd_micros, got.tokens, got.tool_calls) == (20_000, 900, 3)
 
 
@@ -46,7 +46,7 @@ def test_more_than_is_left_is_refused_with_what_is_left(
 ) -> None:
     wide = Budget(usd_micros=10**9, tokens=10**9, tool_calls=10**6, minutes=10**6)
     with pytest.raises(CapReached) as refusal:
-        carve(purse_of(BOSS, used, seconds), wide, BudgetRequest(**asked))
+        share_budget(purse_of(BOSS, used, seconds), wide, BudgetRequest(**asked))
     assert refusal.value.rule == rule
 
 
@@ -62,7 +62,7 @@ def test_what_is_carved_fits_into_what_is_left_of_every_unit(
 ) -> None:
     purse = purse_of(own, used, seconds)
     try:
-        got = carve(purse, allowed, asked)
+        got = share_budget(purse, allowed, asked)
     except CapReached:
         return
     for name, unit in UNITS.items():

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from activities.undo.call_outlook import Left, Never
-from activities.undo.report import Item, Report, Standing, outlook_on
+from activities.undo.call_outlook import LeftAsIs, NothingToUndo
+from activities.undo.report import ReportItem, RollbackReport, Standing, outlook_on
 from tests.harness.delegating import ask, boss, child_of, delegate, worker
 from tests.harness.stanchion import Stanchion
 from tests.harness.typed import Terminal
@@ -92,19 +92,19 @@ async def test_a_sub_agent_that_did_nothing_leaves_nothing(stanchion: Stanchion,
 @pytest.mark.parametrize(
     ("standings", "said"),
     [
-        ((), Never("child did nothing that could be taken back")),
-        (("never",), Never("child did nothing that could be taken back")),
-        (("undone", "never"), Never("what child did is taken back already")),
-        (("undoable", "undone"), Left("child did the work; `stanchion rollback child` takes back that")),
-        (("undoable", "left"), Left("child did the work; `stanchion rollback child` takes back what of it can be")),
-        (("under way",), Left("child did the work; `stanchion rollback child` takes back what of it can be")),
+        ((), NothingToUndo("child did nothing that could be taken back")),
+        (("never",), NothingToUndo("child did nothing that could be taken back")),
+        (("undone", "never"), NothingToUndo("what child did is taken back already")),
+        (("undoable", "undone"), LeftAsIs("child did the work; `stanchion rollback child` takes back that")),
+        (("undoable", "left"), LeftAsIs("child did the work; `stanchion rollback child` takes back what of it can be")),
+        (("under way",), LeftAsIs("child did the work; `stanchion rollback child` takes back what of it can be")),
     ],
 )
 def test_what_is_said_of_a_call_that_delegated_follows_from_what_became_of_the_sub_agents_own(
-    standings: tuple[Standing, ...], said: Never | Left
+    standings: tuple[Standing, ...], said: NothingToUndo | LeftAsIs
 ) -> None:
-    items = tuple(Item(f"{n}.0", n, "put", standing) for n, standing in enumerate(standings))
-    assert outlook_on(Report("child", 0, None, items)) == said
+    items = tuple(ReportItem(f"{n}.0", n, "put", standing) for n, standing in enumerate(standings))
+    assert outlook_on(RollbackReport("child", 0, None, items)) == said
 
 
 def row(run_id: str, parent: str | None = None) -> dict[str, Any]:

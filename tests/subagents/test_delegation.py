@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from activities.halts.halts import HaltOrder, LiftOrder
-from activities.halts.notify_runs import tell_lifted
+from activities.halts.notify_runs import notify_lifted
 from tests.harness.checks import assert_no_task_failed, assert_sound
 from tests.harness.delegating import DONE, ask, at_work, boss, child_of, delegate, halts, release, word, worker
 from tests.harness.stanchion import Stanchion, eventually, unique
@@ -174,7 +174,7 @@ async def test_a_halt_of_an_agent_pauses_its_sub_agents_and_its_lifting_lets_the
     assert lifting.lifted
 
     async def told() -> bool:
-        return await tell_lifted(stanchion.client, halt.notice, "lee") == 2
+        return await notify_lifted(stanchion.client, halt.notice, "lee") == 2
 
     await eventually(told, "the server's list has both")
     assert (await stanchion.outcome(handle))["status"] == "completed"

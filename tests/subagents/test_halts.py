@@ -6,7 +6,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.halts.halts import HaltOrder, Halts
-from activities.halts.in_flight import Flight
+from activities.halts.in_flight import InFlightCall
 from tests.harness.door import Door
 from tests.harness.outcomes import done
 from tests.harness.stanchion import eventually
@@ -48,7 +48,7 @@ async def test_it_would_only_if_claim_and_watch_were_both_blind_to_the_line(
     if "claim" in blind:
         await door.execute(f"{BLIND} AS 'SELECT false'")
     if "watch" in blind:
-        monkeypatch.setattr(Flight, "covered_by", lambda self, halt: False)
+        monkeypatch.setattr(InFlightCall, "covered_by", lambda self, halt: False)
     answer = await halted_above(door, scope, helper, boss)
     assert done(answer) == (len(blind) == 2)  # cut short after its claim, a read is told as not done
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from activities.rehearsal.recorded_calls import Archive, Chosen
-from activities.rehearsal.whatif import Answer, Proposed, whatif
+from activities.rehearsal.recorded_calls import CallArchive, CallSelection
+from activities.rehearsal.whatif import ProposedPolicy, WhatIfReport, whatif
 from tests.harness.door import Door
 from tests.harness.outcomes import done
 from tests.subagents.test_line import NARROW, WIDE, the_child_sends
@@ -12,8 +12,8 @@ from workflows.contracts.calls import Refused
 PERMIT = "permit (principal, action, resource);"
 
 
-async def again(door: Door) -> Answer:
-    return await whatif(door.parts.database, Proposed(PERMIT), Chosen())
+async def again(door: Door) -> WhatIfReport:
+    return await whatif(door.parts.database, ProposedPolicy(PERMIT), CallSelection())
 
 
 async def test_what_the_line_forbade_is_forbidden_again_and_what_it_allowed_is_allowed_again(door: Door) -> None:
@@ -31,7 +31,7 @@ async def test_judged_without_its_line_it_would_be_said_to_be_allowed(
     async def nobody(*_: object) -> tuple[()]:
         return ()
 
-    monkeypatch.setattr(Archive, "_above", nobody)
+    monkeypatch.setattr(CallArchive, "_above", nobody)
     assert (await again(door)).recorded_otherwise == 1
 
 

@@ -5,9 +5,9 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 
 from activities.undo.orders import RollbackOrder, Rollbacks
-from activities.undo.planner import Undoing
-from activities.undo.report import Report
-from activities.undo.start_rollback import started
+from activities.undo.planner import RollbackPlanner
+from activities.undo.report import RollbackReport
+from activities.undo.start_rollback import start_rollback
 from tests.harness.stanchion import Stanchion
 from tests.undo import tools
 
@@ -40,10 +40,10 @@ async def ordered(system: Stanchion, run_id: str, to_step: int = 0, by: str = "l
     """The rollback of a run, started."""
     order = RollbackOrder(run_id=run_id, to_step=to_step, by=by)
     rollback = await Rollbacks(system.parts.database).order(order, again=again)
-    return await started(system.client, rollback, system.settings.task_queue)
+    return await start_rollback(system.client, rollback, system.settings.task_queue)
 
 
-async def rolled_back(system: Stanchion, run_id: str, to_step: int = 0, again: bool = False) -> Report:
+async def rolled_back(system: Stanchion, run_id: str, to_step: int = 0, again: bool = False) -> RollbackReport:
     """The report of a rollback, once it is over."""
     handle = await ordered(system, run_id, to_step, again=again)
     outcome = await system.outcome(handle)
@@ -51,11 +51,11 @@ async def rolled_back(system: Stanchion, run_id: str, to_step: int = 0, again: b
     return await report(system, run_id, to_step, handle.id)
 
 
-async def report(system: Stanchion, run_id: str, to_step: int = 0, rollback: str | None = None) -> Report:
+async def report(system: Stanchion, run_id: str, to_step: int = 0, rollback: str | None = None) -> RollbackReport:
     """How it stands with a run: to this rollback, or to whoever would order another."""
-    return await Undoing(system.parts.database, system.parts.agents).report(run_id, to_step, rollback)
+    return await RollbackPlanner(system.parts.database, system.parts.agents).report(run_id, to_step, rollback)
 
 
-def standings(found: Report) -> dict[str, str]:
+def standings(found: RollbackReport) -> dict[str, str]:
     """Call -> how it stands."""
     return {item.call_id: item.standing for item in found.items}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from activities.policy.cedar.policy import Policy, PolicyInvalid, Question, load
+from activities.policy.cedar.policy import Policy, PolicyInvalid, PolicyRequest, load
 from activities.policy.cedar.schema import ToolShape, schema_for
 
 PERMIT = "permit (principal, action, resource);"
@@ -27,13 +27,13 @@ TOOLS = [
 SCHEMA = schema_for(TOOLS)
 
 
-def ask(**changes: Any) -> Question:
+def ask(**changes: Any) -> PolicyRequest:
     """A question, as benign as can be."""
     usual: dict[str, Any] = {
         "agent": "helper", "tenant": "acme", "tool": "send", "arguments": {"to": "ana@acme.example", "amount": 5},
         "tier": "T3", "effect": "send", "mode": "tiered", "tainted": False, "suspect": False,
     }  # fmt: skip
-    return Question(**(usual | changes))
+    return PolicyRequest(**(usual | changes))
 
 
 def policy(text: str, scope: str = "*") -> Policy:

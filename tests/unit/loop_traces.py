@@ -17,7 +17,7 @@ from workflows.contracts.messages import MessageReceived, ResumeOrdered
 from workflows.contracts.model import Plan, PlannedCall
 from workflows.contracts.runs import RunOpened
 from workflows.governance import Intervene, govern, notes_for, refusal_of
-from workflows.similarity import meant, sketch_of
+from workflows.similarity import significant_arguments, sketch_of
 from workflows.state import RunState, apply
 
 ENOUGH = Budget(usd_micros=10**9, tokens=10**9, tool_calls=10**6, minutes=10**6, steps=10**6)
@@ -129,7 +129,7 @@ def planned_call(call: Call, call_id: str, seq: int) -> PlannedCall:
         call_id=call_id,
         seq=seq,
         tool=call.tool,
-        digest=sha256_hex([call.tool, meant(call.arguments), None])[:16],
+        digest=sha256_hex([call.tool, significant_arguments(call.arguments), None])[:16],
         parallel=not call.writes,
         sketch=sketch.bits,
         shape=sketch.shape,

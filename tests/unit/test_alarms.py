@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState, TimeoutError, TimeoutType
 
-from activities.budgets.typical_cost import FLOOR, Factors, with_alarms
+from activities.budgets.typical_cost import FLOOR, AlarmFactors, with_alarms
 from activities.ledger.caps import budget_rules
 from tests.harness.values import EPOCH, contract, instants
-from workflows.alarms import NAMES, PERCENTS, breach_of, due, keys_of, note_on
+from workflows.alarms import NAMES, PERCENTS, breach_of, due_notices, keys_of, note_on
 from workflows.contracts.alarms import OWN_RULES, AlarmsTold, BudgetBreached, BudgetMarked, BudgetWeighed, CostAlarm
 from workflows.contracts.budgets import Budget, Spent
 from workflows.contracts.events import StepEvent
@@ -20,7 +20,7 @@ from workflows.contracts.model import PlannedCall
 from workflows.contracts.runs import RunOpened
 from workflows.display import details
 from workflows.endings import BUDGET_REACHED, breach_in
-from workflows.governance import Go, Pause, Stop, Weigh, govern
+from workflows.governance import AssessBreach, Go, Pause, Stop, govern
 from workflows.state import RunState, apply
 
 BUDGET = Budget(usd_micros=1_000, tokens=100, tool_calls=10, minutes=10, steps=10)
@@ -45,7 +45,7 @@ def run(budget: Budget = BUDGET, on_budget: Any = "pause", **state: Any) -> RunS
 def weighed(state: RunState, budget: Budget) -> RunState:
     """The state after its budget was looked up."""
     verdict = govern(state, EPOCH)
-    assert isinstance(verdict, Weigh)
+    assert isinstance(verdict, AssessBreach)
     return apply(state, BudgetWeighed(breach=verdict.breach, budget=budget))
 
 
@@ -77,7 +77,7 @@ def test_let_go_on_it_is_weighed_again_whatever_the_order_says(name: str) -> Non
     paused = weighed(run(**SHORT[name]), BUDGET)
     for order in (ResumeOrdered(), ResumeOrdered(by="lee", grant="grant-1")):
         resumed = apply(paused, order)
-        assert isinstance(govern(resumed, EPOCH), Weigh)
+        assert isinstance(govern(resumed, EPOCH), AssessBreach)
         assert govern(weighed(resumed, BUDGET), EPOCH) == govern(paused, EPOCH)
     more = BUDGET.model_copy(update={{"usd": "usd_micros"}.get(name, name): 5_000})
     assert govern(weighed(apply(paused, ResumeOrdered()), more), EPOCH) == Go()
@@ -118,7 +118,7 @@ def test_no_interleaving_of_weighing_and_resuming_lets_a_run_past_a_budget(
     state = state.model_copy(update={"opened": opened.model_copy(update={"on_budget": "pause"})})
     for budget in (opened.budget, more, more):
         verdict = govern(state, now)
-        if isinstance(verdict, Weigh):
+        if isinstance(verdict, AssessBreach):
             state = apply(state, BudgetWeighed(breach=verdict.breach, budget=budget))
         state = apply(state, ResumeOrdered())
         if isinstance(govern(state, now), Go):
@@ -168,7 +168,9 @@ def test_any_other_failure_ends_the_run_as_before(cause: Any) -> None:
 def test_a_mark_is_told_from_its_percent_on_and_not_before(used: int, cap: int) -> None:
     state = run(BUDGET.model_copy(update={"tokens": cap}), spent=Spent(tokens=used))
     wanted = next((percent for percent in PERCENTS if used * 100 >= percent * cap), None)
-    assert [alarm.percent for alarm in due(state, EPOCH) if isinstance(alarm, BudgetMarked)] == [wanted] * bool(wanted)
+    assert [alarm.percent for alarm in due_notices(state, EPOCH) if isinstance(alarm, BudgetMarked)] == [wanted] * bool(
+        wanted
+    )
 
 
 @given(steps=st.lists(st.integers(0, 30), max_size=12))
@@ -177,10 +179,10 @@ def test_each_mark_is_told_once_however_a_run_spends(steps: list[int]) -> None:
     for tokens in steps:
         spent = state.spent.model_copy(update={"tokens": state.spent.tokens + tokens})
         state = state.model_copy(update={"spent": spent})
-        alarms = due(state, EPOCH)
+        alarms = due_notices(state, EPOCH)
         told += [alarm.key for alarm in alarms]
         state = apply(state, AlarmsTold(keys=keys_of(alarms)))
-        assert due(state, EPOCH) == ()
+        assert due_notices(state, EPOCH) == ()
     used = sum(steps)
     assert len(told) == len(set(told)) <= 2
     assert ("tokens:90:100" in told) == (used >= 90) and (bool(told)) == (used >= 70)
@@ -188,21 +190,21 @@ def test_each_mark_is_told_once_however_a_run_spends(steps: list[int]) -> None:
 
 def test_active_time_that_is_running_counts_and_a_budget_of_nothing_has_no_marks() -> None:
     state = run(active_since=EPOCH)
-    assert due(state, EPOCH + timedelta(minutes=6.9)) == ()
-    [mark] = due(state, EPOCH + timedelta(minutes=7.1))
+    assert due_notices(state, EPOCH + timedelta(minutes=6.9)) == ()
+    [mark] = due_notices(state, EPOCH + timedelta(minutes=7.1))
     assert (mark.key, mark.used) == ("minutes:70:10", 7)
     nothing = Budget(usd_micros=0, tokens=0, tool_calls=0, minutes=0, steps=0)
-    assert due(run(nothing, spent=Spent(usd_micros=5, tokens=5, seconds=9)), EPOCH) == ()
+    assert due_notices(run(nothing, spent=Spent(usd_micros=5, tokens=5, seconds=9)), EPOCH) == ()
 
 
 def test_of_a_budget_that_was_raised_it_is_told_anew_and_of_no_other() -> None:
     state = run(spent=Spent(tokens=75, tool_calls=7, usd_micros=5))
-    state = apply(state, AlarmsTold(keys=(*keys_of(due(state, EPOCH)), "cost")))
+    state = apply(state, AlarmsTold(keys=(*keys_of(due_notices(state, EPOCH)), "cost")))
     assert set(state.told) == {"tokens:70:100", "tool_calls:70:10", "cost"}
     breach = BudgetBreached(rule="budget.tokens", used=100, cap=100, reason="")
     state = apply(state, BudgetWeighed(breach=breach, budget=BUDGET.model_copy(update={"tokens": 105})))
     assert set(state.told) == {"tool_calls:70:10", "cost"}
-    assert [alarm.key for alarm in due(state, EPOCH)] == ["tokens:70:105"]
+    assert [alarm.key for alarm in due_notices(state, EPOCH)] == ["tokens:70:105"]
 
 
 @given(alarm=contract(BudgetMarked))
@@ -214,10 +216,10 @@ def test_a_note_names_the_budget_and_the_cost_alarm_is_none_of_the_models_busine
 
 def test_the_cost_alarm_is_told_once_from_its_number_on() -> None:
     budget = BUDGET.model_copy(update={"usd_micros": 10**9, "alarm_usd_micros": 100, "typical_usd_micros": 10})
-    assert due(run(budget, spent=Spent(usd_micros=99)), EPOCH) == ()
+    assert due_notices(run(budget, spent=Spent(usd_micros=99)), EPOCH) == ()
     state = run(budget, spent=Spent(usd_micros=100))
-    assert due(state, EPOCH) == (CostAlarm(used=100, typical=10, cap=100),)
-    assert due(apply(state, AlarmsTold(keys=("cost",))), EPOCH) == ()
+    assert due_notices(state, EPOCH) == (CostAlarm(used=100, typical=10, cap=100),)
+    assert due_notices(apply(state, AlarmsTold(keys=("cost",))), EPOCH) == ()
 
 
 # ── typical cost ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -227,7 +229,7 @@ def test_the_cost_alarm_is_told_once_from_its_number_on() -> None:
 def test_alarms_stand_at_their_multiples_and_an_agent_that_costs_nothing_has_a_floor(
     typical: int | None, warn: int, more: int
 ) -> None:
-    budget = with_alarms(BUDGET, typical, Factors(warn, warn + more))
+    budget = with_alarms(BUDGET, typical, AlarmFactors(warn, warn + more))
     if typical is None:
         assert budget == BUDGET
         return
@@ -247,6 +249,6 @@ def test_a_breach_that_the_model_call_found_is_weighed_though_the_run_itself_see
     breach = breach_in(failed(reached("budget.usd")), state, EPOCH)
     assert breach
     state = apply(state, breach)
-    assert govern(state, EPOCH) == Weigh(breach)
+    assert govern(state, EPOCH) == AssessBreach(breach)
     assert isinstance(govern(weighed(state, BUDGET), EPOCH), Pause)
     assert govern(weighed(state, BUDGET.model_copy(update={"usd_micros": 1_001})), EPOCH) == Go()

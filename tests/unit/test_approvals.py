@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.harness.values import EPOCH, contract, instants
-from workflows.approvals import CALL_VERDICTS, UNKNOWN_VERDICTS, expiry, judge, opened_by
+from workflows.approvals import CALL_VERDICTS, UNKNOWN_VERDICTS, answer_without_tables, expiry, opened_by
 from workflows.contracts.approvals import CallVerdict, Decision, DecisionReceipt, OpenApproval, UnknownVerdict
 from workflows.contracts.calls import NeedsApproval, Unknown
 from workflows.contracts.events import DecisionNoted
@@ -32,7 +32,7 @@ def test_the_verdicts_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("approval", [CALL, UNKNOWN], ids=["call", "unknown"])
 @pytest.mark.parametrize("verdict", sorted(CALL_VERDICTS | UNKNOWN_VERDICTS))
 def test_a_verdict_goes_on_only_to_the_question_it_answers(approval: OpenApproval, verdict: str) -> None:
-    receipt = judge(RunState(approvals=(approval,)), decided(verdict), EPOCH)
+    receipt = answer_without_tables(RunState(approvals=(approval,)), decided(verdict), EPOCH)
     fits = verdict in (CALL_VERDICTS if approval.about == "call" else UNKNOWN_VERDICTS)
     assert (receipt is None) is fits
     if receipt:
@@ -44,39 +44,43 @@ def test_a_verdict_goes_on_only_to_the_question_it_answers(approval: OpenApprova
     [(timedelta(minutes=59), None), (timedelta(hours=1), "expired"), (timedelta(days=9), "expired")],
 )
 def test_silence_becomes_no_at_the_very_instant(after: timedelta, answer: str | None) -> None:
-    receipt = judge(RunState(approvals=(CALL,)), decided("approve"), EPOCH + after)
+    receipt = answer_without_tables(RunState(approvals=(CALL,)), decided("approve"), EPOCH + after)
     assert (receipt.answer if receipt else None) == answer
 
 
 def test_an_unknown_never_expires() -> None:
-    assert judge(RunState(approvals=(UNKNOWN,)), decided("happened"), EPOCH + timedelta(days=3650)) is None
+    assert (
+        answer_without_tables(RunState(approvals=(UNKNOWN,)), decided("happened"), EPOCH + timedelta(days=3650)) is None
+    )
     assert expiry(UNKNOWN, EPOCH) is None
 
 
 def test_a_second_answer_is_told_so_and_a_wrong_id_is_not_allowed() -> None:
     state = RunState(decided=("old",))
-    assert (r := judge(state, decided("approve", "old"), EPOCH)) and r.answer == "already decided"
-    assert (r := judge(state, decided("approve", "never"), EPOCH)) and r.answer == "not allowed"
+    assert (r := answer_without_tables(state, decided("approve", "old"), EPOCH)) and r.answer == "already decided"
+    assert (r := answer_without_tables(state, decided("approve", "never"), EPOCH)) and r.answer == "not allowed"
 
 
 def test_an_answer_that_overtakes_the_question_is_kept() -> None:
     call = PlannedCall(call_id="1.0", seq=2, tool="send", digest="d")
-    assert judge(RunState(pending=(call,)), decided("approve"), EPOCH) is None
+    assert answer_without_tables(RunState(pending=(call,)), decided("approve"), EPOCH) is None
     other = CALL.model_copy(update={"approval_id": "other"})
     asked = RunState(pending=(call,), approvals=(other,))
-    assert (receipt := judge(asked, decided("approve"), EPOCH)) and receipt.answer == "not allowed"
+    assert (receipt := answer_without_tables(asked, decided("approve"), EPOCH)) and receipt.answer == "not allowed"
 
 
 def test_an_answer_after_the_expiry_is_told_so() -> None:
-    assert (receipt := judge(RunState(lapsed=("ap",)), decided("approve"), EPOCH)) and receipt.answer == "expired"
+    assert (
+        receipt := answer_without_tables(RunState(lapsed=("ap",)), decided("approve"), EPOCH)
+    ) and receipt.answer == "expired"
 
 
 def test_a_flood_of_decisions_is_bounded() -> None:
     noted = DecisionNoted(decision=decided("approve"))
     state = RunState(approvals=(CALL,), inbox=(noted,) * (INBOX_LIMIT - 1))
-    assert judge(state, decided("approve"), EPOCH) is None
+    assert answer_without_tables(state, decided("approve"), EPOCH) is None
     full = state.model_copy(update={"inbox": (noted,) * INBOX_LIMIT})
-    assert (receipt := judge(full, decided("approve"), EPOCH)) and receipt.answer == "not allowed"
+    assert (receipt := answer_without_tables(full, decided("approve"), EPOCH)) and receipt.answer == "not allowed"
 
 
 @settings(max_examples=30)
@@ -84,7 +88,7 @@ def test_a_flood_of_decisions_is_bounded() -> None:
 def test_no_answer_of_the_loop_itself_ever_approves_or_closes(
     state: RunState, decision: Decision, now: datetime
 ) -> None:
-    receipt = judge(state, decision, now)
+    receipt = answer_without_tables(state, decision, now)
     if receipt is None:
         with_the_gateway = {call.call_id for call in state.pending} - {a.call_id for a in state.approvals}
         assert with_the_gateway or any(a.approval_id == decision.approval_id for a in state.approvals)
@@ -111,6 +115,6 @@ def test_while_a_run_sleeps_a_decision_about_nothing_is_answered_at_once() -> No
     waits = PlannedCall(call_id="1.0", seq=2, tool="wait", digest="d")
     awake = RunState(pending=(waits,))
     asleep = RunState(pending=(waits,), timer=OpenTimer(call_id="1.0", until=LATER))
-    receipt = judge(asleep, decided("approve"), EPOCH)
+    receipt = answer_without_tables(asleep, decided("approve"), EPOCH)
     assert receipt is not None and receipt.answer == "not allowed"
-    assert judge(awake, decided("approve"), EPOCH) is None  # its approval may be in the table already
+    assert answer_without_tables(awake, decided("approve"), EPOCH) is None  # its approval may be in the table already

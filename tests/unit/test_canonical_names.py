@@ -11,11 +11,11 @@ from activities.policy.values.canonical_names import (
     Unreadable,
     addresses_in,
     domain_of,
+    fold_text,
     host,
     path_under,
     place_of,
-    plain,
-    visible,
+    show_hidden_characters,
 )
 
 RIGHT_TO_LEFT = "\u202e"
@@ -296,19 +296,19 @@ def test_a_root_that_is_not_absolute_is_no_root() -> None:
 
 def test_text_is_compared_without_what_does_not_show() -> None:
     assert (
-        plain(f"Pa\u00adss{ZERO_WIDTH}word{RIGHT_TO_LEFT} \uff21\uff22\uff23 \ufb01 Straße\ufe0f")
+        fold_text(f"Pa\u00adss{ZERO_WIDTH}word{RIGHT_TO_LEFT} \uff21\uff22\uff23 \ufb01 Straße\ufe0f")
         == "password abc fi strasse"
     )
-    assert plain("K") == plain("\u212a") == "k"  # the Kelvin sign
+    assert fold_text("K") == fold_text("\u212a") == "k"  # the Kelvin sign
 
 
 def test_people_are_shown_what_is_there() -> None:
     assert (
-        visible(f"a{RIGHT_TO_LEFT}b{ZERO_WIDTH}c\x1b[31m\u00a0\ufeff")
+        show_hidden_characters(f"a{RIGHT_TO_LEFT}b{ZERO_WIDTH}c\x1b[31m\u00a0\ufeff")
         == "a<U+202E>b<U+200B>c<U+001B>[31m<U+00A0><U+FEFF>"
     )
-    assert visible("\U000e0041\u2028\r\ud800\u3164") == "<U+E0041><U+2028><U+000D><U+D800><U+3164>"
-    assert visible("two lines\n\tJosé 日本 €") == "two lines\n\tJosé 日本 €"
+    assert show_hidden_characters("\U000e0041\u2028\r\ud800\u3164") == "<U+E0041><U+2028><U+000D><U+D800><U+3164>"
+    assert show_hidden_characters("two lines\n\tJosé 日本 €") == "two lines\n\tJosé 日本 €"
 
 
 # ── properties ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -371,6 +371,6 @@ def test_no_url_text_leads_to_a_host_that_another_reader_does_not_see(user: str,
 
 @given(TEXT)
 def test_comparing_text_is_stable_and_showing_it_hides_nothing(text: str) -> None:
-    assert plain(plain(text)) == plain(text)
-    assert visible(visible(text)) == visible(text)
-    assert RIGHT_TO_LEFT not in visible(text) and ZERO_WIDTH not in plain(text)
+    assert fold_text(fold_text(text)) == fold_text(text)
+    assert show_hidden_characters(show_hidden_characters(text)) == show_hidden_characters(text)
+    assert RIGHT_TO_LEFT not in show_hidden_characters(text) and ZERO_WIDTH not in fold_text(text)

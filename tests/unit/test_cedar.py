@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.policy.cedar import policy as cedar_policy
-from activities.policy.cedar.policy import Question, load
+from activities.policy.cedar.policy import PolicyRequest, load
 from activities.policy.engine.verdicts import Allow, Ask, Deny, strictness
 from tests.unit.cedar_rules import MAIL, PERMIT, SCHEMA, ask, policy
 
@@ -71,7 +71,7 @@ ERRING = f'{PERMIT} @id("broken") forbid (principal, action, resource) when {{ c
 
 def cedar_alone(text: str) -> AuthzResult:
     """Cedar's own answer to `ask()`."""
-    return is_authorized(policy.request_of(ask()), PolicySet.from_str(text), Entities.from_json_str("[]"))
+    return is_authorized(cedar_policy.cedar_request(ask()), PolicySet.from_str(text), Entities.from_json_str("[]"))
 
 
 def test_a_forbid_that_cannot_be_evaluated_denies_though_cedar_alone_would_allow() -> None:
@@ -199,7 +199,7 @@ FORBIDS = st.builds(lambda asks, rule: f"{asks} forbid {rule}", st.sampled_from(
 PERMITS = RULES.map(lambda rule: f"permit {rule}")
 
 
-def questions() -> Iterator[Question]:
+def questions() -> Iterator[PolicyRequest]:
     """Some of each kind."""
     for tool in ("send", "wait", "other"):
         for tainted in (True, False):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.policy.cedar import policy as cedar_policy
-from activities.policy.cedar.combined import decide_all
-from activities.policy.cedar.policy import Policy, Question, load
+from activities.policy.cedar.combined import strictest_decision
+from activities.policy.cedar.policy import Policy, PolicyRequest, load
 from activities.policy.engine.verdicts import Deny, strictest, strictness
 
 RULES = [
@@ -31,7 +31,7 @@ POLICIES = st.lists(
     st.builds(_text, st.lists(st.sampled_from(RULES), max_size=3, unique=True), st.booleans()), min_size=1, max_size=3
 )
 QUESTIONS = st.builds(
-    Question,
+    PolicyRequest,
     agent=st.just("a"),
     tenant=st.just("t"),
     tool=st.sampled_from(["mail", "pay"]),
@@ -48,23 +48,23 @@ def loaded(texts: list[str]) -> list[Policy]:
 
 
 @given(texts=POLICIES, question=QUESTIONS)
-def test_together_they_say_what_the_strictest_of_them_says(texts: list[str], question: Question) -> None:
+def test_together_they_say_what_the_strictest_of_them_says(texts: list[str], question: PolicyRequest) -> None:
     policies = loaded(texts)
-    together, alone = decide_all(policies, question), strictest(policy.decide(question) for policy in policies)
+    together, alone = strictest_decision(policies, question), strictest(policy.decide(question) for policy in policies)
     assert strictness(together) == strictness(alone)
     assert strictness(alone) == 0 or together == alone
 
 
 def test_the_permit_of_one_policy_is_no_permit_of_another() -> None:
-    question = Question("a", "t", "mail", {}, "T3", "send", "tiered")
+    question = PolicyRequest("a", "t", "mail", {}, "T3", "send", "tiered")
     lax, strict = PERMIT * 3, 'permit (principal, action, resource) when { context.tier == "T1" };'
     for texts in ([lax, strict], [strict, lax], [lax, strict, lax]):
-        assert decide_all(loaded(texts), question).rule == "policy.default-deny"
-    assert decide_all(loaded([lax, strict]), replace(question, tier="T1")).rule == "policy.permit"
+        assert strictest_decision(loaded(texts), question).rule == "policy.default-deny"
+    assert strictest_decision(loaded([lax, strict]), replace(question, tier="T1")).rule == "policy.permit"
 
 
 def test_no_policy_at_all_and_an_evaluation_that_fails_are_a_no() -> None:
-    question = Question("a", "t", "mail", {}, "T3", "send", "tiered")
-    assert isinstance(decide_all([], question), Deny)
+    question = PolicyRequest("a", "t", "mail", {}, "T3", "send", "tiered")
+    assert isinstance(strictest_decision([], question), Deny)
     with patch.object(cedar_policy, "is_authorized", lambda *_: 1 / 0):
-        assert decide_all(loaded([PERMIT, PERMIT]), question).rule == "policy.error"
+        assert strictest_decision(loaded([PERMIT, PERMIT]), question).rule == "policy.error"

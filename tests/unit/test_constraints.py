@@ -4,20 +4,22 @@ from typing import Any
 
 import pytest
 
-from activities.policy.grants.constraints import Misfit
-from activities.policy.grants.grants import Fits, fit, parse_grants
+from activities.policy.grants.constraints import Violation
+from activities.policy.grants.grants import GrantMatch, match_grants, parse_grants
 
 
-def check(constraint: dict[str, Any], value: Any, kind: str | None = None, origin: str | None = None) -> Fits | Misfit:
+def check(
+    constraint: dict[str, Any], value: Any, kind: str | None = None, origin: str | None = None
+) -> GrantMatch | Violation:
     """Whether one value of one argument fits one constraint."""
     kinds, origins = {"it": kind} if kind else {}, {"it": origin} if origin else {}
-    return fit(parse_grants({"tool": {"it": constraint}})["tool"], {"it": value}, kinds, origins)
+    return match_grants(parse_grants({"tool": {"it": constraint}})["tool"], {"it": value}, kinds, origins)
 
 
 def rule(constraint: dict[str, Any], value: Any, kind: str | None = None, origin: str | None = None) -> str:
     """The rule a value violates; empty if it fits."""
     found = check(constraint, value, kind, origin)
-    if isinstance(found, Fits):
+    if isinstance(found, GrantMatch):
         return ""
     assert "it" in found.reason
     return found.rule
@@ -57,13 +59,13 @@ def test_recipients_of_the_granted_domains_fit(value: Any) -> None:
 )
 def test_one_recipient_elsewhere_is_one_too_many(value: Any) -> None:
     found = check(DOMAINS, value, "recipient")
-    assert isinstance(found, Misfit) and found.rule == "grant.domains"
+    assert isinstance(found, Violation) and found.rule == "grant.domains"
     assert "acme.example, *.partner.example" in found.reason
 
 
 def test_the_reason_names_the_argument_what_it_is_and_what_is_allowed() -> None:
     found = check(DOMAINS, "a@acme.example" + ", b@acme.example" * 40 + ", x@evil.example", "recipient")
-    assert found == Misfit(
+    assert found == Violation(
         "grant.domains", "it is 'x@evil.example'; the grant allows domains acme.example, *.partner.example"
     )
 
@@ -222,7 +224,7 @@ def test_a_value_that_raises_while_it_is_checked_does_not_fit() -> None:
 
 def test_a_reason_shows_hidden_characters_and_no_secrets() -> None:
     hidden = check({"one_of": ["a"]}, "a\u202e")
-    assert isinstance(hidden, Misfit) and "<U+202E>" in hidden.reason
+    assert isinstance(hidden, Violation) and "<U+202E>" in hidden.reason
     for constraint in ({"one_of": ["a"]}, DOMAINS, {"max": 4}):
         secret = check(constraint, "hunter2 hunter2", "secret")
-        assert isinstance(secret, Misfit) and "hunter2" not in secret.reason
+        assert isinstance(secret, Violation) and "hunter2" not in secret.reason

@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.ledger.caps import DEFAULTS, EVERY, AgentCap, Rule, budget_rules
-from activities.ledger.effective_caps import BUDGET_FIELDS, budget_within, default_budget, in_force, rules_of_agent
+from activities.ledger.effective_caps import (
+    BUDGET_FIELDS,
+    budget_within,
+    default_budget,
+    effective_caps,
+    rules_of_agent,
+)
 from activities.ledger.windows import Spender, Use, call_use, windows_for
 from activities.policy.grants.grants import parse_grants
 from activities.tools.facts import Facts
@@ -49,7 +55,7 @@ def of_one_call(said: list[Rule], currency: str = "EUR") -> dict[tuple[str, ...]
 def listed(said: list[Rule], currency: str) -> dict[tuple[str, ...], int]:
     """The same, as it is listed for people: of a currency that nobody named, what is said of each counts."""
     caps: dict[tuple[str, ...], int] = {}
-    for each in sorted(in_force(said, "buyer"), key=lambda each: ":" in each.unit):
+    for each in sorted(effective_caps(said, "buyer"), key=lambda each: ":" in each.unit):
         unit = f"minor:{currency}" if each.unit == "minor" else each.unit
         if unit in ("calls", f"minor:{currency}"):
             caps[(each.rule.scope, unit, each.rule.call_class, each.rule.period)] = each.rule.cap
@@ -72,7 +78,7 @@ def test_one_more_cap_of_anyone_but_the_platform_tightens_or_changes_nothing(sai
 
 @given(said=many)
 def test_the_cap_that_counts_is_no_higher_than_any_that_only_tightens(said: list[Rule]) -> None:
-    for each in in_force(said, "buyer"):
+    for each in effective_caps(said, "buyer"):
         assert all(each.rule.cap <= o.cap for o in each.others if o.level not in ("platform", "operator"))
 
 
@@ -147,7 +153,8 @@ def test_each_cap_is_listed_with_who_said_it_and_what_it_is_instead_of() -> None
         parse_grants({"pay": [{"per_day": 3}, {"per_day": 5}], "look": {}}),
     )
     found = {
-        (e.rule.scope, e.rule.unit, e.rule.call_class, e.rule.period): e for e in in_force([*said, tenant], "buyer")
+        (e.rule.scope, e.rule.unit, e.rule.call_class, e.rule.period): e
+        for e in effective_caps([*said, tenant], "buyer")
     }
     daily = found[("agent", "minor", "money", "day")]
     assert (daily.rule.cap, daily.rule.level) == (400, "agent")

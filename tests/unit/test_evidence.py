@@ -123,8 +123,8 @@ async def test_a_decision_about_a_tainted_run_finds_its_secrets_looked_for_alrea
     secret = answered(2, "the password is: correct4horse")
     store = Shelved(goal("x"), asked(1, "look"), secret, asked(3, "look"), answered(4, "hello", "untrusted"))
     reader = EvidenceReader(store)  # type: ignore[arg-type]
-    with patch.object(provenance, "labels_in", side_effect=AssertionError):  # as long as it is clean, nobody asks
+    with patch.object(provenance, "secret_labels_in", side_effect=AssertionError):  # a clean run: nobody asks
         clean = await reader.read(call(3), AGENT)
     tainted = await reader.read(call(5), AGENT)
-    with patch.object(provenance, "labels_in", side_effect=AssertionError):
+    with patch.object(provenance, "secret_labels_in", side_effect=AssertionError):
         assert tainted.tainted and tainted.sensitive and not clean.tainted

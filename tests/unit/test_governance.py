@@ -16,12 +16,12 @@ from workflows.display import details
 from workflows.governance import (
     MISTAKES_BEFORE_STOP,
     REPEATS_BEFORE_STOP,
+    AssessBreach,
     Go,
     Intervene,
     Pause,
     Stop,
     Verdict,
-    Weigh,
     final_ending,
     govern,
     refusal_of,
@@ -187,7 +187,7 @@ def test_a_run_that_may_pause_has_its_spent_budget_weighed_unless_it_is_paused_a
         opened = run().opened.model_copy(update={"on_budget": on_budget})
         return govern(run(spent=Spent(tokens=100)).model_copy(update={"opened": opened, **state}), EPOCH)
 
-    assert isinstance(spent("pause"), Weigh) and spent("pause").breach.rule == "budget.tokens"
+    assert isinstance(spent("pause"), AssessBreach) and spent("pause").breach.rule == "budget.tokens"
     assert isinstance(spent("stop"), Stop)
     assert isinstance(spent("pause", pause=PauseOrdered()), Pause)
 
@@ -199,7 +199,7 @@ def test_every_open_run_gets_a_verdict_and_at_least_a_second(state: RunState, op
     verdict = govern(state, now)
     assert isinstance(verdict, Verdict)
     assert (state.halt is None) or isinstance(verdict, Stop)
-    assert not isinstance(verdict, Weigh) or (opened.on_budget == "pause" and state.pause is None)
+    assert not isinstance(verdict, AssessBreach) or (opened.on_budget == "pause" and state.pause is None)
     assert time_left(state, now) >= timedelta(seconds=1)
 
 

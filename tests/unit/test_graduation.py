@@ -9,16 +9,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from activities.agents.definition import AgentDefinition
-from activities.policy.grants.grants import Fits, Grant, class_of, fit, parse_grants
+from activities.policy.grants.grants import Grant, GrantMatch, match_grants, parse_grants, similar_calls_digest
 from activities.rehearsal.graduation import (
-    Asked,
-    Decided,
+    ClosedApproval,
     NotProposable,
+    RecordedDecision,
+    approved_classes,
+    definition_changes,
     grant_for,
     refusal_bound,
-    streaks,
-    widened,
-    written,
+    with_grants,
 )
 from activities.tools.registry import find_tool
 from activities.tools.spec import ToolSpec
@@ -26,23 +26,23 @@ from activities.tools.spec import ToolSpec
 BOX = "tests.harness.toolbox"
 SEND, NOTE, PAY, LOOK = (find_tool(BOX, name) for name in ("send", "note", "pay", "look"))
 numbers = itertools.count()
-LEE = Decided("lee@acme.example", "approve", "signature", 30.0)
-MO = Decided("mo@acme.example", "approve", "signature", 30.0)
+LEE = RecordedDecision("lee@acme.example", "approve", "signature", 30.0)
+MO = RecordedDecision("mo@acme.example", "approve", "signature", 30.0)
 
 
-def asked(state: str = "approve", *decided: Decided, like: str = "a", **more: Any) -> Asked:
+def asked(state: str = "approve", *decided: RecordedDecision, like: str = "a", **more: Any) -> ClosedApproval:
     """A closed approval; approved by Lee unless told otherwise."""
     number = next(numbers)
     known: dict[str, Any] = {
         "approval_id": f"ap-{number}", "run_id": "agent/x/1", "call_id": f"{number}.0", "tool": "send", "tier": "T3",
         "edited": False, "needed": 1, "closed_at": f"2026-01-01T00:00:{number % 60:02}Z",
     }  # fmt: skip
-    return Asked(state=state, like=like, decided=decided or (LEE,), **(known | more))
+    return ClosedApproval(state=state, like=like, decided=decided or (LEE,), **(known | more))
 
 
-def length(*approvals: Asked, unsigned_count: bool = False) -> int:
+def length(*approvals: ClosedApproval, unsigned_count: bool = False) -> int:
     """How long the streak of the only class is."""
-    (streak,) = streaks(approvals, unsigned_count=unsigned_count)
+    (streak,) = approved_classes(approvals, unsigned_count=unsigned_count)
     return len(streak.approved)
 
 
@@ -65,38 +65,40 @@ def test_a_yes_to_arguments_that_someone_put_in_place_of_the_models_ends_the_str
 
 @pytest.mark.parametrize("proof", ["standing", "agent", "code"])
 def test_a_yes_that_no_person_gave_neither_counts_nor_ends_the_streak(proof: str) -> None:
-    other = Decided("x", "approve", proof, 0.1)
+    other = RecordedDecision("x", "approve", proof, 0.1)
     assert length(asked(), asked("approve", other), asked()) == 2
     assert length(asked(), asked("approve", LEE, other, needed=2)) == 1
 
 
 def test_unsigned_yeses_count_only_where_they_are_taken() -> None:
-    unsigned = Decided("lee", "approve", "unsigned", 9.0)
+    unsigned = RecordedDecision("lee", "approve", "unsigned", 9.0)
     assert length(asked("approve", unsigned), asked()) == 1
     assert length(asked("approve", unsigned), asked(), unsigned_count=True) == 2
 
 
 def test_where_two_people_are_needed_two_have_to_have_said_yes() -> None:
     assert length(asked("approve", LEE, MO, needed=2)) == 1
-    assert length(asked("approve", LEE, Decided("LEE@acme.example", "approve", "signature", 1.0), needed=2)) == 0
+    assert (
+        length(asked("approve", LEE, RecordedDecision("LEE@acme.example", "approve", "signature", 1.0), needed=2)) == 0
+    )
 
 
 def test_classes_are_never_mixed() -> None:
-    found = streaks([asked(like=name) for name in "ababab"], unsigned_count=False)
+    found = approved_classes([asked(like=name) for name in "ababab"], unsigned_count=False)
     assert {streak.like: len(streak.approved) for streak in found} == {"a": 3, "b": 3}
-    mixed = streaks([asked(), asked(tool="note")], unsigned_count=False)
+    mixed = approved_classes([asked(), asked(tool="note")], unsigned_count=False)
     assert mixed[0].never == "the class mixes several tools"
 
 
 @pytest.mark.parametrize("tier", ["T4", None])
 def test_a_class_with_one_call_of_tier_4_or_of_an_unknown_tier_is_never_proposed(tier: str | None) -> None:
-    (streak,) = streaks([asked(), asked(tier=tier), asked()], unsigned_count=False)
+    (streak,) = approved_classes([asked(), asked(tier=tier), asked()], unsigned_count=False)
     assert streak.never
 
 
 def test_the_figures_name_who_approved_and_how_fast() -> None:
-    fast = Decided("mo@acme.example", "approve", "signature", 1.0)
-    (streak,) = streaks([asked("reject"), asked(), asked("approve", fast)], unsigned_count=False)
+    fast = RecordedDecision("mo@acme.example", "approve", "signature", 1.0)
+    (streak,) = approved_classes([asked("reject"), asked(), asked("approve", fast)], unsigned_count=False)
     summary = streak.summary()
     assert (summary["in_a_row"], summary["approved_ever"], summary["not_approved_ever"]) == (2, 2, 1)
     assert summary["approvers"] == ["lee@acme.example", "mo@acme.example"]
@@ -106,7 +108,7 @@ def test_the_figures_name_who_approved_and_how_fast() -> None:
 @given(st.lists(st.sampled_from(["approve", "reject", "edit", "expired"]), max_size=30))
 def test_the_streak_is_what_came_after_the_last_that_was_no_yes(states: list[str]) -> None:
     expected = len(list(itertools.takewhile(lambda state: state == "approve", reversed(states))))
-    found = streaks([asked(state) for state in states], unsigned_count=False)
+    found = approved_classes([asked(state) for state in states], unsigned_count=False)
     assert sum(len(streak.approved) for streak in found) == expected
 
 
@@ -135,7 +137,7 @@ def test_more_refusals_never_lower_the_bound_and_more_approvals_never_raise_it(a
 
 def fits(grant: Grant, arguments: dict[str, Any], spec: ToolSpec = SEND) -> bool:
     """Whether the grant covers a call with these arguments."""
-    return isinstance(fit([grant], arguments, spec.facts.sensitive, {}), Fits)
+    return isinstance(match_grants([grant], arguments, spec.facts.sensitive, {}), GrantMatch)
 
 
 def test_the_grant_pins_what_is_sensitive_and_what_never_varied() -> None:
@@ -200,7 +202,10 @@ def test_what_the_grant_covers_is_of_the_very_class_that_was_approved(said: list
     assume(len({tuple(each) for each in approved}) == 1)  # they are of one class
     grant = grant_for(approved, SEND, None)
     if fits(grant, {key: value for key, value in call.items() if value is not None}):
-        likes = {class_of("send", "h", -1, each, SEND.facts.sensitive, frozenset()) for each in (approved[0], call)}
+        likes = {
+            similar_calls_digest("send", "h", -1, each, SEND.facts.sensitive, frozenset())
+            for each in (approved[0], call)
+        }
         assert len(likes) == 1 or call.get("text") is None  # a free text may also be left out
 
 
@@ -221,7 +226,7 @@ def specs(*tools: str) -> dict[str, ToolSpec]:
 def test_an_agent_without_grants_keeps_its_other_tools_as_they_were() -> None:
     tools = ("send", "note", "pay", "look", "fetch")
     grant = grant_for([{"to": "bo@acme.example"}], SEND, None)
-    new = written(widened(definition(*tools), {"send": [grant]}, specs(*tools)))
+    new = definition_changes(with_grants(definition(*tools), {"send": [grant]}, specs(*tools)))
     assert set(new["grants"]) == {"send", "note", "pay"}  # plain reads need none
     assert new["grants"]["note"] == new["grants"]["pay"] == {}
     assert new["approvals"] == {"tools": {"pay": {"always": True}}}  # it was always asked about, and is
@@ -230,7 +235,7 @@ def test_an_agent_without_grants_keeps_its_other_tools_as_they_were() -> None:
 def test_an_agents_own_grants_stay_behind_the_new_one() -> None:
     own = {"send": {"to": {"domains": ["acme.example"]}}}
     grant = grant_for([{"to": "bo@acme.example", "text": "hello"}], SEND, None)
-    new = widened(definition("send", "note", grants=own), {"send": [grant]}, specs("send", "note"))
+    new = with_grants(definition("send", "note", grants=own), {"send": [grant]}, specs("send", "note"))
     assert new.grants and set(new.grants) == {"send"}
     assert new.grants["send"] == (grant, *parse_grants(own)["send"])
     assert new.approvals == definition("send").approvals

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from activities.policy.engine.evaluation import Call, Judgement, judge
+from activities.policy.engine.evaluation import Call, Evaluation, evaluate
 from activities.policy.engine.verdicts import Allow, Deny, strictness
-from activities.policy.grants.constraints import Misfit
-from activities.policy.grants.grants import Fits, GrantsField, fit, parse_grants
+from activities.policy.grants.constraints import Violation
+from activities.policy.grants.grants import GrantMatch, GrantsField, match_grants, parse_grants
 from activities.policy.values.provenance import Evidence, Passage
 from activities.tools.facts import Facts
 
@@ -88,8 +88,8 @@ def test_taking_an_alternative_away_never_permits_more(
     alternatives = parse_grants({"tool": written})["tool"]
     gone = data.draw(st.integers(0, len(written) - 1))
     fewer = alternatives[:gone] + alternatives[gone + 1 :]
-    if isinstance(fit(alternatives, arguments, KINDS, origins), Misfit):
-        assert isinstance(fit(fewer, arguments, KINDS, origins), Misfit)
+    if isinstance(match_grants(alternatives, arguments, KINDS, origins), Violation):
+        assert isinstance(match_grants(fewer, arguments, KINDS, origins), Violation)
 
 
 @given(st.lists(FITTING, min_size=1, max_size=4), st.sampled_from(["read", "send"]), st.data())
@@ -104,13 +104,13 @@ def test_what_an_alternative_less_is_judged_as_is_never_looser(
         assert (after.grant.per_day or 99) <= (before.grant.per_day or 99)
 
 
-def _judged(written: list[dict[str, Any]], effect: Any) -> Judgement:
+def _judged(written: list[dict[str, Any]], effect: Any) -> Evaluation:
     arguments = {"a": "ana@acme.example", "b": "https://h.example/p/a", "text": "hello", "note": "hello"}
     facts = Facts(effect=effect, contract="idempotent", output="trusted", sensitive={"a": "recipient", "b": "url"})
     said = Passage(0, "user", "tell ana@acme.example of https://h.example/p/a")
     evidence = Evidence((said, Passage(1, "untrusted", "page")))
     grants = parse_grants({"tool": written} if written else {})
-    return judge(Call("tool", facts, arguments, evidence, "tiered", grants), lambda _: Allow("policy.permit", "yes"))
+    return evaluate(Call("tool", facts, arguments, evidence, "tiered", grants), lambda _: Allow("policy.permit", "yes"))
 
 
 @settings(max_examples=200)
@@ -119,8 +119,8 @@ def test_tightening_a_constraint_never_permits_more(
     pair: tuple[Mapping[str, Any], Mapping[str, Any]], arguments: dict[str, Any], origins: dict[str, str]
 ) -> None:
     loose, tight = (parse_grants({"tool": each})["tool"] for each in pair)
-    if isinstance(fit(tight, arguments, KINDS, origins), Fits):
-        assert isinstance(fit(loose, arguments, KINDS, origins), Fits)
+    if isinstance(match_grants(tight, arguments, KINDS, origins), GrantMatch):
+        assert isinstance(match_grants(loose, arguments, KINDS, origins), GrantMatch)
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -133,11 +133,11 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @given(CONSTRAINTS, JSON, st.sampled_from([None, *KINDS.values(), "host", "sql", "secret"]))
 def test_whatever_the_model_sends_there_is_an_answer(constraint: dict[str, Any], value: Any, kind: str | None) -> None:
     grants = parse_grants({"tool": {"it": constraint}})["tool"]
-    found = fit(grants, {"it": value}, {"it": kind} if kind else {}, {})
-    assert isinstance(found, Fits) or (found.rule.startswith("grant.") and found.reason)
+    found = match_grants(grants, {"it": value}, {"it": kind} if kind else {}, {})
+    assert isinstance(found, GrantMatch) or (found.rule.startswith("grant.") and found.reason)
     if "domains" in constraint or "hosts" in constraint or "tables" in constraint:
         absent = value is None and constraint.get("optional")
-        assert absent or value == [] or isinstance(found, Misfit)  # no random text names a granted place
+        assert absent or value == [] or isinstance(found, Violation)  # no random text names a granted place
 
 
 @given(st.dictionaries(st.sampled_from(["send", "pay"]), st.lists(GRANT, min_size=1, max_size=3)))

@@ -7,8 +7,15 @@ import pytest
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from activities.policy.grants.constraints import Misfit
-from activities.policy.grants.grants import Fits, Grant, GrantsField, class_of, fit, parse_grants
+from activities.policy.grants.constraints import Violation
+from activities.policy.grants.grants import (
+    Grant,
+    GrantMatch,
+    GrantsField,
+    match_grants,
+    parse_grants,
+    similar_calls_digest,
+)
 
 WRITTEN = """
 send_mail:
@@ -110,18 +117,18 @@ def test_all_problems_are_named_at_once() -> None:
 
 def test_the_first_alternative_that_fits_is_named() -> None:
     mail = {"to": "ana@acme.example", "subject": "s", "text": "t"}
-    first = fit(GRANTS["send_mail"], mail, {"to": "recipient"}, {})
-    assert isinstance(first, Fits)
+    first = match_grants(GRANTS["send_mail"], mail, {"to": "recipient"}, {})
+    assert isinstance(first, GrantMatch)
     assert (first.index, first.grant, first.bounded) == (0, GRANTS["send_mail"][0], {"to"})
-    second = fit(GRANTS["send_mail"], mail | {"to": "press@news.example"}, {"to": "recipient"}, {})
-    assert isinstance(second, Fits) and second.index == 1 and second.grant == GRANTS["send_mail"][1]
-    assert fit(GRANTS["close_ticket"], {"any": object()}, {}, {}) == Fits(0, Grant(), (Grant(),))
+    second = match_grants(GRANTS["send_mail"], mail | {"to": "press@news.example"}, {"to": "recipient"}, {})
+    assert isinstance(second, GrantMatch) and second.index == 1 and second.grant == GRANTS["send_mail"][1]
+    assert match_grants(GRANTS["close_ticket"], {"any": object()}, {}, {}) == GrantMatch(0, Grant(), (Grant(),))
 
 
 @pytest.mark.parametrize("caps", [(1, None), (None, 1), (1, 5), (5, 1), (2, 2)])
 def test_of_the_alternatives_that_fit_the_loosest_cap_holds(caps: tuple[int | None, int | None]) -> None:
-    found = fit(tuple(Grant(per_day=cap) for cap in caps), {}, {}, {})
-    assert isinstance(found, Fits) and len(found.fitting) == 2
+    found = match_grants(tuple(Grant(per_day=cap) for cap in caps), {}, {}, {})
+    assert isinstance(found, GrantMatch) and len(found.fitting) == 2
     assert found.grant.per_day == (None if None in caps else max(cap or 0 for cap in caps))
     assert found.index == (0 if caps == (2, 2) else caps.index(found.grant.per_day))
 
@@ -129,16 +136,16 @@ def test_of_the_alternatives_that_fit_the_loosest_cap_holds(caps: tuple[int | No
 def test_the_reason_is_of_the_alternative_that_came_closest() -> None:
     far, near = {"a": {"max": 1}, "b": {"max": 1}}, {"a": {"max": 9}, "b": {"max": 2}}
     for written in ([far, near], [near, far]):
-        found = fit(parse_grants({"t": written})["t"], {"a": 5, "b": 5}, {}, {})
-        assert found == Misfit("grant.max", "b is '5'; the grant allows max 2")
+        found = match_grants(parse_grants({"t": written})["t"], {"a": 5, "b": 5}, {}, {})
+        assert found == Violation("grant.max", "b is '5'; the grant allows max 2")
 
 
 def test_an_argument_that_is_constrained_and_missing_does_not_fit() -> None:
-    assert isinstance(fit(GRANTS["write_file"], {}, {"path": "path"}, {}), Misfit)
+    assert isinstance(match_grants(GRANTS["write_file"], {}, {"path": "path"}, {}), Violation)
 
 
 def test_no_grant_is_no_permission() -> None:
-    assert fit((), {}, {}, {}) == Misfit("grant.none", "there is no grant for it")
+    assert match_grants((), {}, {}, {}) == Violation("grant.none", "there is no grant for it")
 
 
 def test_like_this_means_the_same_values_wherever_the_grant_leaves_them_open() -> None:
@@ -146,7 +153,7 @@ def test_like_this_means_the_same_values_wherever_the_grant_leaves_them_open() -
     base = {"to": "a@acme.example", "account": "A-1", "amount": 5, "text": "hello"}
 
     def digest(bounded: set[str] = {"to", "amount"}, index: int = 0, pin: str = "h", **changes: Any) -> str:  # noqa: B006
-        return class_of("pay", pin, index, base | changes, kinds, frozenset(bounded))
+        return similar_calls_digest("pay", pin, index, base | changes, kinds, frozenset(bounded))
 
     assert digest() == digest(to="b@acme.example") == digest(amount=6) == digest(text="bye")
     others = {
@@ -169,8 +176,8 @@ def test_an_argument_is_bounded_only_by_what_its_kind_is_about() -> None:
         "to": {"max_length": 99},
         "sql": {"tables": ["t"]},
     }
-    found = fit(parse_grants({"t": loose})["t"], given, kinds, {"account": "user"})
-    assert isinstance(found, Fits) and set(found.grant.arguments) == set(loose) and found.bounded == frozenset()
+    found = match_grants(parse_grants({"t": loose})["t"], given, kinds, {"account": "user"})
+    assert isinstance(found, GrantMatch) and set(found.grant.arguments) == set(loose) and found.bounded == frozenset()
     tight = {"account": {"one_of": ["A"]}, "url": {"hosts": ["h.example"]}, "path": {"under": "/"}}
-    found = fit(parse_grants({"t": tight})["t"], given, kinds, {})
-    assert isinstance(found, Fits) and found.bounded == set(tight)
+    found = match_grants(parse_grants({"t": tight})["t"], given, kinds, {})
+    assert isinstance(found, GrantMatch) and found.bounded == set(tight)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from activities.policy.engine import evaluation
 from activities.policy.engine.modes import STRICTNESS
-from activities.policy.engine.tiers import Circumstances, decide
+from activities.policy.engine.tiers import TierFacts, tier_verdict
 from activities.policy.engine.verdicts import Allow, Ask, Deny, Verdict, strictest, strictness
 from activities.policy.grants.grants import parse_grants
 from activities.policy.values.provenance import Evidence, Passage
@@ -18,14 +18,14 @@ from activities.tools.facts import Facts
 from workflows.contracts.calls import Tier
 from workflows.contracts.runs import Mode
 
-CLEAN = Circumstances(tainted=False, exposed=False, granted=True, unanchored=None, floating=False, loose_text=None)
+CLEAN = TierFacts(tainted=False, exposed=False, granted=True, unanchored=None, floating=False, loose_text=None)
 TAINTED = replace(CLEAN, tainted=True)
 EXPOSED = replace(CLEAN, tainted=True, exposed=True)
 BAD = "its recipient"
 
 # The table of activities/policy/engine/tiers.py, in mode tiered: (tier, circumstances) -> verdict.
-TABLE: list[tuple[Tier, Circumstances, type]] = [
-    *((level, state, Allow) for level in ("T0", "T1") for state in (CLEAN, TAINTED, EXPOSED, Circumstances())),
+TABLE: list[tuple[Tier, TierFacts, type]] = [
+    *((level, state, Allow) for level in ("T0", "T1") for state in (CLEAN, TAINTED, EXPOSED, TierFacts())),
     ("T2", CLEAN, Allow),
     ("T2", replace(CLEAN, unanchored=BAD, floating=True, granted=False), Allow),
     ("T2", TAINTED, Allow),
@@ -50,33 +50,33 @@ TABLE: list[tuple[Tier, Circumstances, type]] = [
 
 
 @pytest.mark.parametrize(("level", "state", "expected"), TABLE)
-def test_each_tier_in_each_state_of_the_run(level: Tier, state: Circumstances, expected: type) -> None:
-    verdict = decide(replace(state, tier=level), "tiered")
+def test_each_tier_in_each_state_of_the_run(level: Tier, state: TierFacts, expected: type) -> None:
+    verdict = tier_verdict(replace(state, tier=level), "tiered")
     assert isinstance(verdict, expected) and verdict.rule and verdict.reason
 
 
 def test_what_is_not_known_of_a_call_is_the_strict_case() -> None:
-    assert isinstance(decide(Circumstances(), "autonomous"), Deny)
+    assert isinstance(tier_verdict(TierFacts(), "autonomous"), Deny)
 
 
 def test_propose_asks_for_every_effect_and_autonomous_spares_a_clean_granted_one() -> None:
     for level in ("T2", "T3"):
-        assert isinstance(decide(replace(CLEAN, tier=level), "propose"), Ask)
+        assert isinstance(tier_verdict(replace(CLEAN, tier=level), "propose"), Ask)
     invented = replace(CLEAN, tier="T3", unanchored=BAD)
-    assert isinstance(decide(invented, "autonomous"), Allow) and isinstance(decide(invented, "tiered"), Ask)
-    assert isinstance(decide(replace(CLEAN, tier="T4"), "autonomous"), Ask)
+    assert isinstance(tier_verdict(invented, "autonomous"), Allow) and isinstance(tier_verdict(invented, "tiered"), Ask)
+    assert isinstance(tier_verdict(replace(CLEAN, tier="T4"), "autonomous"), Ask)
 
 
 def test_autonomous_spares_what_the_grant_covers_and_nothing_else() -> None:
     covered = replace(CLEAN, tier="T3", granted=True, tainted=True, floating=True, loose_text="text")
-    assert isinstance(decide(covered, "tiered"), Ask) and isinstance(decide(covered, "autonomous"), Allow)
-    assert isinstance(decide(replace(covered, granted=False), "autonomous"), Ask)
-    assert isinstance(decide(replace(covered, exposed=True), "autonomous"), Ask)
-    assert isinstance(decide(replace(covered, unanchored=BAD), "autonomous"), Deny)
+    assert isinstance(tier_verdict(covered, "tiered"), Ask) and isinstance(tier_verdict(covered, "autonomous"), Allow)
+    assert isinstance(tier_verdict(replace(covered, granted=False), "autonomous"), Ask)
+    assert isinstance(tier_verdict(replace(covered, exposed=True), "autonomous"), Ask)
+    assert isinstance(tier_verdict(replace(covered, unanchored=BAD), "autonomous"), Deny)
 
 
 states = st.builds(
-    Circumstances,
+    TierFacts,
     tier=st.sampled_from(get_args(Tier)),
     tainted=st.booleans(),
     exposed=st.booleans(),
@@ -88,13 +88,13 @@ states = st.builds(
 
 
 @given(state=states)
-def test_a_stricter_mode_never_permits_more(state: Circumstances) -> None:
-    ranks = [strictness(decide(state, mode)) for mode in STRICTNESS if mode != "observe"]
+def test_a_stricter_mode_never_permits_more(state: TierFacts) -> None:
+    ranks = [strictness(tier_verdict(state, mode)) for mode in STRICTNESS if mode != "observe"]
     assert ranks == sorted(ranks, reverse=True)
 
 
 @given(state=states, mode=st.sampled_from(get_args(Mode)))
-def test_knowing_less_good_of_a_call_never_permits_more(state: Circumstances, mode: Mode) -> None:
+def test_knowing_less_good_of_a_call_never_permits_more(state: TierFacts, mode: Mode) -> None:
     worse = [
         replace(state, tainted=True),
         replace(state, granted=False),
@@ -102,7 +102,7 @@ def test_knowing_less_good_of_a_call_never_permits_more(state: Circumstances, mo
         replace(state, floating=True),
         replace(state, loose_text="text"),
     ]
-    assert all(strictness(decide(other, mode)) >= strictness(decide(state, mode)) for other in worse)
+    assert all(strictness(tier_verdict(other, mode)) >= strictness(tier_verdict(state, mode)) for other in worse)
 
 
 # ── the whole engine ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,7 +120,7 @@ GRANTS = parse_grants(
 )
 
 
-def permits(view: evaluation.Judgement) -> Verdict:
+def permits(view: evaluation.Evaluation) -> Verdict:
     return Allow("policy.permit", "permitted")
 
 
@@ -138,7 +138,7 @@ def call(tool: str = "mail", facts: Facts = MAIL, **changes: Any) -> evaluation.
 
 
 def verdict(asked: evaluation.Call, policies: Any = permits) -> Verdict:
-    return evaluation.judge(asked, policies).verdict
+    return evaluation.evaluate(asked, policies).verdict
 
 
 def test_what_the_user_asked_for_passes_unasked_also_in_a_tainted_run() -> None:
@@ -163,9 +163,9 @@ def test_a_call_outside_its_grant_is_denied_and_without_any_grants_it_asks() -> 
 
 
 def test_a_read_of_a_host_that_is_not_listed_is_an_external_send() -> None:
-    def reads(url: str, **changes: Any) -> evaluation.Judgement:
+    def reads(url: str, **changes: Any) -> evaluation.Evaluation:
         evidence = Evidence((Passage(0, "user", f"Read {url}"),))
-        return evaluation.judge(call("fetch", FETCH, arguments={"url": url}, evidence=evidence, **changes), permits)
+        return evaluation.evaluate(call("fetch", FETCH, arguments={"url": url}, evidence=evidence, **changes), permits)
 
     assert reads("https://docs.acme.example/a").tier == "T1"
     off = reads("https://evil.example/a")
@@ -178,17 +178,19 @@ def test_a_read_of_a_host_that_is_not_listed_is_an_external_send() -> None:
 def test_money_below_the_tenants_floor_is_irreversible_and_above_it_grave() -> None:
     arguments = {"amount": 1200, "account": "ACC-4711"}
     paying = call("pay", PAY, arguments=arguments, grants=None)
-    assert evaluation.judge(paying, permits).tier == "T4"
-    assert evaluation.judge(replace(paying, money_floor=1200), permits).tier == "T3"
-    assert evaluation.judge(replace(paying, money_floor=1199), permits).tier == "T4"
-    assert evaluation.judge(replace(paying, money_floor=9999, arguments={"account": "ACC-4711"}), permits).tier == "T4"
+    assert evaluation.evaluate(paying, permits).tier == "T4"
+    assert evaluation.evaluate(replace(paying, money_floor=1200), permits).tier == "T3"
+    assert evaluation.evaluate(replace(paying, money_floor=1199), permits).tier == "T4"
+    assert (
+        evaluation.evaluate(replace(paying, money_floor=9999, arguments={"account": "ACC-4711"}), permits).tier == "T4"
+    )
 
 
 def test_a_negative_amount_makes_no_sum_small() -> None:
     facts = Facts(effect="money", sensitive={"net": "amount", "tax": "amount"})
     for net, level in ((100, "T3"), (-100, "T4")):
         paying = call("pay", facts, arguments={"net": net, "tax": 150}, grants=None, money_floor=1000)
-        assert evaluation.judge(paying, permits).tier == level
+        assert evaluation.evaluate(paying, permits).tier == level
 
 
 def test_a_labelled_secret_does_not_leave_unasked() -> None:
@@ -199,7 +201,7 @@ def test_a_labelled_secret_does_not_leave_unasked() -> None:
 def test_a_labelled_secret_does_not_leave_in_a_read_of_a_listed_host_either() -> None:
     url = "https://docs.acme.example/a?card=4111-1111-1111-1111"
     reading = call("fetch", FETCH, arguments={"url": url}, evidence=Evidence((Passage(0, "user", url),)))
-    assert evaluation.judge(reading, permits).tier == "T1" and verdict(reading).rule == "label.card"
+    assert evaluation.evaluate(reading, permits).tier == "T1" and verdict(reading).rule == "label.card"
     inside = call("find", Facts(effect="read"), arguments={"q": "4111 1111 1111 1111"}, grants=None)
     assert isinstance(verdict(inside), Allow)
 

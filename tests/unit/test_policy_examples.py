@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.policy.cedar.policy import Policy, Question, load
+from activities.policy.cedar.policy import Policy, PolicyRequest, load
 from activities.policy.engine.verdicts import Allow, Deny
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +33,9 @@ def policy(request: pytest.FixtureRequest) -> Policy:
     return load(request.param(), version="v", scope="acme")
 
 
-def mail(to: str) -> Question:
+def mail(to: str) -> PolicyRequest:
     """A mail to these."""
-    return Question("mailer", "acme", "send_mail", {"to": to}, "T3", "send", "tiered")
+    return PolicyRequest("mailer", "acme", "send_mail", {"to": to}, "T3", "send", "tiered")
 
 
 def test_mail_to_one_of_the_house_passes(policy: Policy) -> None:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy.cedar.policy import Question, load
+from activities.policy.cedar.policy import PolicyRequest, load
 from activities.policy.engine import evaluation
 from activities.policy.engine.modes import STRICTNESS
 from activities.policy.engine.verdicts import Allow, Ask, Deny, Verdict, strictest, strictness
@@ -77,13 +77,13 @@ CALLS = st.builds(
 )
 
 
-def permits(view: evaluation.Judgement) -> Verdict:
+def permits(view: evaluation.Evaluation) -> Verdict:
     return Allow("policy.permit", "permitted")
 
 
 def rank(asked: evaluation.Call, policies: Any = permits) -> int:
     """0 for Allow, 1 for Ask, 2 for Deny."""
-    return strictness(evaluation.judge(asked, policies).verdict)
+    return strictness(evaluation.evaluate(asked, policies).verdict)
 
 
 @given(asked=CALLS, others=GRANTS, drop=st.integers(0, 2))
@@ -124,8 +124,8 @@ def test_adding_a_deny_to_a_policy_never_permits_more(
     def judged(rules: list[str]) -> int:
         policy = load("\n".join([*dict.fromkeys(rules), PERMIT]), version="v", scope="acme")
 
-        def decide(view: evaluation.Judgement) -> Verdict:
-            about = Question("a", "acme", "do", asked.arguments, view.tier, "send", asked.mode, "r", view.tainted)
+        def decide(view: evaluation.Evaluation) -> Verdict:
+            about = PolicyRequest("a", "acme", "do", asked.arguments, view.tier, "send", asked.mode, "r", view.tainted)
             return policy.decide(replace(about, origins=view.origins))
 
         return rank(asked, decide)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy.values.provenance import Evidence, Origin, Passage, Said, trace, worst
+from activities.policy.values.provenance import Evidence, ModelArguments, Origin, Passage, trace, worst_origin
 from activities.storage.canonical import canonical_json
 
 
@@ -18,7 +18,7 @@ def told(*texts: str, **more: Any) -> Evidence:
 
 def origin(kind: str, value: Any, evidence: Evidence, argument: str = "target") -> Origin:
     """The worst origin of one sensitive argument."""
-    return worst(trace({argument: value}, {argument: kind}, evidence))
+    return worst_origin(trace({argument: value}, {argument: kind}, evidence))
 
 
 RANK: dict[Origin, int] = {"user": 0, "trusted": 1, "untrusted": 2, "model": 2}  # the last two anchor nothing
@@ -58,7 +58,7 @@ def test_fewer_words_of_a_person_never_make_a_value_better(kind: str, value: str
 def test_more_that_the_model_said_never_makes_a_value_better(
     kind: str, value: str, known: tuple[Passage, ...], said: str
 ) -> None:
-    after = origin(kind, value, Evidence(known, (Said(0, canonical_json({"x": said})),)))
+    after = origin(kind, value, Evidence(known, (ModelArguments(0, canonical_json({"x": said})),)))
     assert RANK[after] >= RANK[origin(kind, value, Evidence(known))]
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from activities.policy.data_checks.secret_labels import labels_in
+from activities.policy.data_checks.secret_labels import secret_labels_in
 
 # None of these is anyone's: test card numbers of the payment schemes, example IBANs, made-up keys joined from two parts
 # so that no scanner of this repository takes them for real ones.
@@ -146,18 +146,18 @@ def test_both_tables_are_large_enough_to_mean_something() -> None:
 
 @pytest.mark.parametrize(("label", "text"), SECRETS)
 def test_a_secret_is_labelled(label: str, text: str) -> None:
-    assert label in labels_in(text)
+    assert label in secret_labels_in(text)
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_only_resembles_a_secret_is_not(text: str) -> None:
-    assert labels_in(text) == frozenset()
+    assert secret_labels_in(text) == frozenset()
 
 
 def test_a_secret_is_found_within_a_page() -> None:
     page = "A quiet sentence about nothing, with 12 numbers and 3 dates. " * 200
     for label, text in SECRETS:
-        assert label in labels_in(f"{page} {text}\n{page}"), text
+        assert label in secret_labels_in(f"{page} {text}\n{page}"), text
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
@@ -169,5 +169,5 @@ def test_a_megabyte_of_hostile_text_takes_time_in_proportion_to_its_length(piece
 
 def _seconds(text: str) -> float:
     started = time.process_time()
-    labels_in(text)
+    secret_labels_in(text)
     return time.process_time() - started

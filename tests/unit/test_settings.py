@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from activities.budgets.typical_cost import Factors
+from activities.budgets.typical_cost import AlarmFactors
 from activities.errors import Permanent
 from workers.settings import SettingInvalid, Settings, from_environment
 from workflows.contracts.runs import TASK_QUEUE
@@ -81,9 +81,14 @@ def test_no_secret_is_shown() -> None:
 
 @pytest.mark.parametrize(
     ("warn", "stop", "factors"),
-    [("", "", Factors()), ("5", "", Factors(5, 50)), ("80", "", Factors(80, 80)), ("2", "3", Factors(2, 3))],
+    [
+        ("", "", AlarmFactors()),
+        ("5", "", AlarmFactors(5, 50)),
+        ("80", "", AlarmFactors(80, 80)),
+        ("2", "3", AlarmFactors(2, 3)),
+    ],
 )
-def test_the_multiples_of_a_typical_cost_are_read(warn: str, stop: str, factors: Factors) -> None:
+def test_the_multiples_of_a_typical_cost_are_read(warn: str, stop: str, factors: AlarmFactors) -> None:
     assert from_environment({"STANCHION_ALARM_WARN": warn, "STANCHION_ALARM_STOP": stop}).alarms == factors
 
 

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from activities.identity.proof import Claim, KeyRow, Principal, PrincipalRow, Proven, Unproven, judge, merged
+from activities.identity.proof import (
+    Claim,
+    KeyRow,
+    Principal,
+    PrincipalRow,
+    Proven,
+    Unproven,
+    merge_registrations,
+    verify_claim,
+)
 from activities.identity.signatures import (
     DOMAIN,
     NotSignable,
@@ -189,7 +198,7 @@ def test_nothing_is_proved_unless_key_person_tenant_and_time_all_fit(
         and (bool(here) and not any(row.revoked for row in here))
         and NOW - timedelta(minutes=7) <= at <= NOW + timedelta(minutes=2)
     )
-    answer = judge(claim(at), key, rows, NOW)
+    answer = verify_claim(claim(at), key, rows, NOW)
     assert isinstance(answer, Proven if fits else Unproven)
     if isinstance(answer, Proven):
         assert answer.principal.roles == frozenset().union(*(row.principal.roles for row in here))
@@ -200,8 +209,8 @@ def test_nothing_is_proved_unless_key_person_tenant_and_time_all_fit(
 def test_one_more_revocation_never_brings_anybody_back(rows: list[PrincipalRow], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(rows)))
     fewer = [PrincipalRow(row.principal, row.revoked or i == index) for i, row in enumerate(rows)]
-    if merged("acme", rows) is None:
-        assert merged("acme", fewer) is None
+    if merge_registrations("acme", rows) is None:
+        assert merge_registrations("acme", fewer) is None
 
 
 # ── private keys on disk ────────────────────────────────────────────────────────────────────────────────────────────

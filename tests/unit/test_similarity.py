@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from tests.harness.values import json_values
-from workflows.similarity import ALIKE, distance, meant, sketch_of
+from workflows.similarity import ALIKE, distance, significant_arguments, sketch_of
 
 Pair = tuple[Any, Any]
 MARGIN = 2  # bits between what is alike, the limit, and what is not
@@ -105,10 +105,10 @@ def test_what_is_about_something_else_is_not(pair: Pair) -> None:
 
 @given(arguments=json_values)
 def test_only_what_tells_one_attempt_from_another_is_left_out_and_never_everything(arguments: Any) -> None:
-    assert meant(arguments) == arguments
+    assert significant_arguments(arguments) == arguments
     if isinstance(arguments, dict) and arguments:
-        assert meant(arguments | {"Idempotency-Key": "x"}) == arguments
-    assert meant({"nonce": 1}) == {"nonce": 1}
+        assert significant_arguments(arguments | {"Idempotency-Key": "x"}) == arguments
+    assert significant_arguments({"nonce": 1}) == {"nonce": 1}
 
 
 def test_a_number_is_what_a_write_is_about_and_where_a_read_looks() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy.values.canonical_names import visible
+from activities.policy.values.canonical_names import show_hidden_characters
 from activities.storage.canonical import canonical_json, clean
 from tests.fakes.slack_api import valid
 from workers.slack.approval import Approval, Given, Origin
@@ -110,7 +110,7 @@ def test_no_card_renders_or_hides_anything_and_slack_takes_each(
             assert item.get("type") not in ("mrkdwn", "image", "link", "emoji", "user", "channel", "broadcast")
             if item.get("type") == "plain_text":
                 assert item["emoji"] is False and not set("<>") & set(item["text"])
-        assert visible(json.dumps(blocks, ensure_ascii=False)) == json.dumps(blocks, ensure_ascii=False)
+        assert show_hidden_characters(json.dumps(blocks, ensure_ascii=False)) == json.dumps(blocks, ensure_ascii=False)
     assert not set("<>") & set(notice(approval))
 
 
@@ -127,7 +127,7 @@ def test_an_edit_that_changes_nothing_is_the_very_same_call(arguments: dict[str,
     prefilled = editable(canonical)
     if prefilled is not None:
         assert canonical_json(edited(prefilled)) == canonical
-        assert visible(prefilled) == prefilled
+        assert show_hidden_characters(prefilled) == prefilled
 
 
 @pytest.mark.parametrize(

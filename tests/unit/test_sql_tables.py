@@ -2,13 +2,13 @@
 
 import pytest
 
-from activities.policy.grants.constraints import Argument, Constraint, violation
+from activities.policy.grants.constraints import Argument, Constraint, find_violation
 from activities.policy.grants.sql_tables import tables_in
 
 
 def rule(tables: list[str], statement: str) -> str:
     """The rule a statement violates where these tables are granted; empty if it fits."""
-    found = violation(Argument("it", statement, "sql", None), Constraint(tables=tuple(tables)))
+    found = find_violation(Argument("it", statement, "sql", None), Constraint(tables=tuple(tables)))
     return found.rule if found else ""
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.policy.values.argument_values import values_of
-from activities.policy.values.provenance import Evidence, Passage, Said, trace
-from activities.policy.values.text_index import Shelf
+from activities.policy.values.provenance import Evidence, ModelArguments, Passage, trace
+from activities.policy.values.text_index import TextIndex
 from activities.storage.canonical import canonical_json
 
 NAMES = [
@@ -41,7 +41,7 @@ passages = st.lists(
     ),
     max_size=5,
 ).map(lambda found: tuple(sorted(found, key=lambda passage: passage.seq)))
-said = st.lists(st.builds(Said, st.integers(0, 9), texts.map(canonical_json)), max_size=2).map(tuple)
+said = st.lists(st.builds(ModelArguments, st.integers(0, 9), texts.map(canonical_json)), max_size=2).map(tuple)
 SECRET = "the password is: correct4horse"
 KINDS = ["recipient", "url", "host", "path", "account", "principal", "amount", "sql", "secret"]
 values = st.one_of(st.sampled_from([*NAMES, 7, 50, 5000, 1200, 120000, 3456]), texts)
@@ -50,16 +50,16 @@ values = st.one_of(st.sampled_from([*NAMES, 7, 50, 5000, 1200, 120000, 3456]), t
 @settings(max_examples=300)
 @given(kind=st.sampled_from(KINDS), value=values, body=texts, read=passages, written=said)
 def test_looking_at_few_texts_finds_what_looking_at_all_of_them_does(
-    kind: str, value: str | int, body: str, read: tuple[Passage, ...], written: tuple[Said, ...]
+    kind: str, value: str | int, body: str, read: tuple[Passage, ...], written: tuple[ModelArguments, ...]
 ) -> None:
     given, kinds = {"ticket": value, "body": body}, {"ticket": kind}
     found = trace(given, kinds, Evidence(read, written))
-    with patch.object(Shelf, "marked", lambda *_: -1):
+    with patch.object(TextIndex, "marked", lambda *_: -1):
         assert trace(given, kinds, Evidence(read, written)) == found
 
 
 def test_a_text_without_the_words_of_a_value_is_not_looked_at() -> None:
-    shelf = Shelf(Passage(seq, "trusted", f"a page about topic{seq} of acme.example") for seq in range(500))
+    shelf = TextIndex(Passage(seq, "trusted", f"a page about topic{seq} of acme.example") for seq in range(500))
     shelf.add(Passage(500, "trusted", "owner: ana@acme.example"))
     [ana] = values_of("recipient", "ana@acme.example", ("to",))
     [nobody] = values_of("recipient", "nobody@acme.example", ("to",))
@@ -70,7 +70,7 @@ def test_a_text_without_the_words_of_a_value_is_not_looked_at() -> None:
 
 
 def test_a_view_stays_what_it_was_when_the_shelf_grows() -> None:
-    shelf = Shelf([Passage(seq, "trusted", f"owner: user{seq}@acme.example") for seq in range(3)])
+    shelf = TextIndex([Passage(seq, "trusted", f"owner: user{seq}@acme.example") for seq in range(3)])
     view, early = shelf.all, shelf.before(2)
     shelf.add(Passage(3, "user", "write to eve@acme.example"))
     shelf.add(Passage(4, "untrusted", "eve@acme.example", suspect="drift"))
@@ -86,10 +86,10 @@ def test_a_view_stays_what_it_was_when_the_shelf_grows() -> None:
 
 
 def test_a_secret_is_found_by_whoever_asks_first_and_searched_for_once() -> None:
-    shelf = Shelf([Passage(0, "user", SECRET), Passage(1, "trusted", "nothing")])
+    shelf = TextIndex([Passage(0, "user", SECRET), Passage(1, "trusted", "nothing")])
     early = shelf.all
     assert not Evidence(early).sensitive  # a person gave it
     shelf.add(Passage(2, "trusted", SECRET))
     assert Evidence(shelf.all).sensitive and not Evidence(early).sensitive
-    with patch("activities.policy.values.provenance.labels_in", side_effect=AssertionError):
+    with patch("activities.policy.values.provenance.secret_labels_in", side_effect=AssertionError):
         assert Evidence(shelf.all).sensitive and not Evidence(early).sensitive

@@ -7,7 +7,7 @@ import pytest
 from activities.tools import ToolContext, ToolError, tool
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import BUILTIN, BUILTIN_MODULE, ToolModuleMissing, find_tool, tools_in
-from activities.tools.spec import Checked
+from activities.tools.spec import CheckedResult
 from tests.harness import toolbox
 from tests.harness.declared import CTX, Basket, spec_of
 
@@ -33,8 +33,8 @@ def test_a_result_that_the_tools_own_check_refuses_is_kept_and_suspect() -> None
             raise ValueError("empty")
 
     spec = spec_of(tool(effect="read", check=filled)(_good))
-    assert spec.checked("x") == Checked("x")
-    assert spec.checked("") == Checked("", suspect="empty")
+    assert spec.checked("x") == CheckedResult("x")
+    assert spec.checked("") == CheckedResult("", suspect="empty")
 
 
 @pytest.mark.parametrize("error", [ValueError(), KeyError("stock"), ZeroDivisionError(), AssertionError("no")])

@@ -13,8 +13,8 @@ from activities.tools import Idempotent, ToolContext, Undo, tool
 from activities.tools.decorator import SPEC
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.spec import ToolSpec
-from activities.tools.undo import Missing, Recorded, arguments_of, sources_of
-from activities.undo.call_outlook import Attempt, Left, Made, Never, Undoable, Undone, outlook_of
+from activities.tools.undo import RecordedForUndo, SourceMissing, arguments_of, sources_of
+from activities.undo.call_outlook import Attempt, CallMade, LeftAsIs, NothingToUndo, Undoable, Undone, outlook_of
 from activities.undo.orders import is_rollback
 
 
@@ -98,7 +98,7 @@ def test_nothing_but_the_record_is_a_source(source: str) -> None:
 
 def test_a_result_that_is_a_text_is_taken_as_it_stands() -> None:
     assert sources_of(spec(says), back("id"), {"id": "result"}) == {"id": "text"}
-    assert arguments_of({"id": "text"}, frozenset(["id"]), Recorded({}, {}, "007")).arguments == {"id": "007"}
+    assert arguments_of({"id": "text"}, frozenset(["id"]), RecordedForUndo({}, {}, "007")).arguments == {"id": "007"}
 
 
 def test_a_result_that_may_be_anything_has_what_is_declared_and_nothing_by_name() -> None:
@@ -118,8 +118,8 @@ def test_a_declared_source_makes_another_tool_and_none_does_not() -> None:
 SCHEMA = {"properties": {"text": {"default": "as it is"}}}
 
 
-def recorded(text: str | None = '{"account": "bo", "id": "7"}', **arguments: Any) -> Recorded:
-    return Recorded(arguments, SCHEMA, text)
+def recorded(text: str | None = '{"account": "bo", "id": "7"}', **arguments: Any) -> RecordedForUndo:
+    return RecordedForUndo(arguments, SCHEMA, text)
 
 
 def test_what_the_call_was_not_given_is_its_default() -> None:
@@ -127,7 +127,9 @@ def test_what_the_call_was_not_given_is_its_default() -> None:
 
 
 def test_what_the_call_was_not_given_and_only_its_result_says_is_the_results_word() -> None:
-    made_up = Recorded({}, {"properties": {"account": {}}}, json.dumps({"account": "eve"}))  # by a default_factory
+    made_up = RecordedForUndo(
+        {}, {"properties": {"account": {}}}, json.dumps({"account": "eve"})
+    )  # by a default_factory
     taken = arguments_of({"account": "either.account"}, frozenset(["account"]), made_up)
     assert (taken.arguments, taken.from_result) == ({"account": "eve"}, ("account",))
 
@@ -136,19 +138,19 @@ def test_what_arguments_and_result_both_say_has_to_be_the_same() -> None:
     needed = frozenset(["account"])
     taken = arguments_of({"account": "either.account"}, needed, recorded(account="bo"))
     assert (taken.arguments, taken.from_result) == ({"account": "bo"}, ())
-    with pytest.raises(Missing, match="differ in 'account'"):
+    with pytest.raises(SourceMissing, match="differ in 'account'"):
         arguments_of({"account": "either.account"}, needed, recorded(account="mei"))
 
 
 @pytest.mark.parametrize("source", ["result.id", "result", "text", "either.account"])
 def test_a_reply_that_was_lost_is_never_made_up(source: str) -> None:
-    with pytest.raises(Missing, match="its reply was lost"):
+    with pytest.raises(SourceMissing, match="its reply was lost"):
         arguments_of({"x": source}, frozenset(), recorded(None, account="bo"))
 
 
 def test_a_field_that_is_not_there_is_left_out_if_it_may_be() -> None:
     assert arguments_of({"x": "result.other"}, frozenset(), recorded()).arguments == {}
-    with pytest.raises(Missing, match=r"should come from result\.other"):
+    with pytest.raises(SourceMissing, match=r"should come from result\.other"):
         arguments_of({"x": "result.other"}, frozenset(["x"]), recorded())
 
 
@@ -159,8 +161,8 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambd
 def test_an_argument_is_always_a_value_of_the_record(arguments: dict[str, Any], result: dict[str, Any]) -> None:
     for source in ("arguments.a", "result.a", "either.a"):
         try:
-            taken = arguments_of({"x": source}, frozenset(["x"]), Recorded(arguments, {}, json.dumps(result)))
-        except Missing:
+            taken = arguments_of({"x": source}, frozenset(["x"]), RecordedForUndo(arguments, {}, json.dumps(result)))
+        except SourceMissing:
             continue
         assert taken.arguments["x"] in [arguments.get("a", object()), result.get("a", object())]
         its_word = source == "result.a" or (source == "either.a" and "a" not in arguments)
@@ -178,8 +180,8 @@ TOOLS = {t.name: t for t in (pinned("do"), pinned("back"), pinned("final", undo=
 TOOLS["lost"] = pinned("lost", undo="elsewhere")
 
 
-def made(tool_name: str = "do", state: str | None = "settled", **more: Any) -> Made:
-    return Made("1.0", 1, tool_name, state, **({"is_error": False, "happened": True} | more))
+def made(tool_name: str = "do", state: str | None = "settled", **more: Any) -> CallMade:
+    return CallMade("1.0", 1, tool_name, state, **({"is_error": False, "happened": True} | more))
 
 
 def attempt(state: str | None, run_over: bool = True, **more: Any) -> Attempt:
@@ -193,34 +195,34 @@ def attempt(state: str | None, run_over: bool = True, **more: Any) -> Attempt:
         (made(), Undoable),
         (made("look"), type(None)),
         (made("unheard-of", "refused"), type(None)),
-        (made(state=None), Never),
-        (made(state="refused"), Never),
-        (made(is_error=True, happened=False), Never),
-        (made(is_error=True), Left),
-        (made(state="unknown"), Left),
-        (made(state="claimed"), Left),
-        (made("final"), Left),
-        (made("lost"), Left),
+        (made(state=None), NothingToUndo),
+        (made(state="refused"), NothingToUndo),
+        (made(is_error=True, happened=False), NothingToUndo),
+        (made(is_error=True), LeftAsIs),
+        (made(state="unknown"), LeftAsIs),
+        (made(state="claimed"), LeftAsIs),
+        (made("final"), LeftAsIs),
+        (made("lost"), LeftAsIs),
         (made(attempt=attempt("settled")), Undone),
-        (made(attempt=attempt("settled", is_error=True)), Left),
+        (made(attempt=attempt("settled", is_error=True)), LeftAsIs),
         (made(attempt=attempt("settled", is_error=True, happened=False)), Undoable),
-        (made(attempt=attempt("settled", False, is_error=True, happened=False)), Left),
+        (made(attempt=attempt("settled", False, is_error=True, happened=False)), LeftAsIs),
         (made(attempt=attempt("refused")), Undoable),
-        (made(attempt=attempt("refused", run_over=False)), Left),
+        (made(attempt=attempt("refused", run_over=False)), LeftAsIs),
         (made(attempt=attempt(None)), Undoable),
-        (made(attempt=attempt(None, run_over=False)), Left),
-        (made(attempt=attempt("unknown")), Left),
-        (made(attempt=attempt("claimed", run_over=False)), Left),
+        (made(attempt=attempt(None, run_over=False)), LeftAsIs),
+        (made(attempt=attempt("unknown")), LeftAsIs),
+        (made(attempt=attempt("claimed", run_over=False)), LeftAsIs),
     ],
 )
-def test_what_is_said_of_a_call(call: Made, expected: type) -> None:
+def test_what_is_said_of_a_call(call: CallMade, expected: type) -> None:
     assert type(outlook_of(call, TOOLS)) is expected
 
 
 @pytest.mark.parametrize("state", [None, "refused", "settled"])
 def test_a_rollback_never_tries_again_what_it_tried_itself(state: str | None) -> None:
     tried = made(attempt=attempt(state, is_error=True, happened=False))
-    assert isinstance(outlook_of(tried, TOOLS, "agent/a/rollback-of-b"), Left)
+    assert isinstance(outlook_of(tried, TOOLS, "agent/a/rollback-of-b"), LeftAsIs)
     assert isinstance(outlook_of(tried, TOOLS, "agent/a/rollback-again-2-of-b"), Undoable)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from activities.policy.values.provenance import Evidence, Origin, Passage, trace, worst
+from activities.policy.values.provenance import Evidence, Origin, Passage, trace, worst_origin
 from activities.policy.values.text_reading import links_in
 from activities.storage.canonical import canonical_json
 
@@ -21,7 +21,7 @@ def read(text: str, origin: Origin = "trusted", seq: int = 5, **arguments: Any) 
 
 def origin(kind: str, value: Any, evidence: Evidence, argument: str = "target") -> Origin:
     """The worst origin of one sensitive argument."""
-    return worst(trace({argument: value}, {argument: kind}, evidence))
+    return worst_origin(trace({argument: value}, {argument: kind}, evidence))
 
 
 MEANT = [
@@ -289,4 +289,4 @@ def test_a_link_in_a_display_name_is_traced(to: str) -> None:
 def test_a_link_the_user_named_may_be_passed_on() -> None:
     said = told("Tell them of https://docs.acme.example/a and www.acme.example/b, or ana@acme.example")
     body = {"blocks": [{"text": "[here](https://docs.acme.example/a/c), www.acme.example/b, <ana@acme.example>"}]}
-    assert len(trace(body, {}, said)) == 3 and worst(trace(body, {}, said)) == "user"
+    assert len(trace(body, {}, said)) == 3 and worst_origin(trace(body, {}, said)) == "user"

@@ -17,8 +17,8 @@ from activities.ledger.caps import (
     CapInvalid,
     Rule,
     budget_rules,
-    checked,
-    class_of,
+    call_class,
+    checked_rule,
     grant_rule,
     stored_rules,
 )
@@ -138,8 +138,8 @@ def test_a_rule_counts_only_calls_of_its_class_and_only_for_its_key() -> None:
     ],
 )
 def test_the_class_of_a_call_follows_from_its_effect_and_tier(effect: Any, facts: Any, expected: str) -> None:
-    assert class_of(effect, tier(Facts(effect=effect, **facts))) == expected
-    assert class_of("read", "T3") == "reach"
+    assert call_class(effect, tier(Facts(effect=effect, **facts))) == expected
+    assert call_class("read", "T3") == "reach"
 
 
 def test_every_class_of_t3_and_t4_has_a_cap_for_one_action_and_daily_ones_for_all() -> None:
@@ -338,4 +338,4 @@ def test_a_cap_that_would_limit_nothing_is_refused(cap: str, problem: str) -> No
 )
 def test_a_cap_of_a_tenant_that_would_limit_nothing_is_refused(rule: Rule) -> None:
     with pytest.raises(CapInvalid):
-        checked(rule)
+        checked_rule(rule)

@@ -18,7 +18,7 @@ _PACKAGE = str(Path(activities.__path__[0]) / "activities")  # its queries are b
 
 HALTS = Queries(_PACKAGE, "halts/halts.sql")
 PEOPLE = Queries(_PACKAGE, "identity/principals.sql")
-POLICIES = Queries(_PACKAGE, "policy/policies.sql")
+POLICIES = Queries(_PACKAGE, "policy/cedar/policies.sql")
 AGENTS = Queries(_PACKAGE, "agents/agents.sql")
 
 

@@ -14,7 +14,7 @@ BATCH = 20  # of a pass
 
 
 @dataclass(frozen=True)
-class Notice:
+class AlarmMessage:
     """An alarm that a channel does not show yet."""
 
     alarm_id: str
@@ -46,25 +46,25 @@ class Notice:
 
 
 @dataclass(frozen=True)
-class Notices:
+class AlarmMessages:
     """The table `slack_alarms`, for one replica (`owner`)."""
 
     database: Database
     owner: str
 
-    async def due(self, channel: str, tenants: tuple[str, ...]) -> list[Notice]:
+    async def due(self, channel: str, tenants: tuple[str, ...]) -> list[AlarmMessage]:
         """What has to be posted, oldest first; of the last day only: an older one helps nobody."""
         rows = await SQL["notices"].rows(
             self.database, channel=channel, owner=self.owner, tenants=list(tenants), most=BATCH
         )
-        return [Notice(**{**row, "channel": channel, "body": json.loads(row["body"])}) for row in rows]
+        return [AlarmMessage(**{**row, "channel": channel, "body": json.loads(row["body"])}) for row in rows]
 
-    async def take(self, notice: Notice) -> bool:
+    async def take(self, notice: AlarmMessage) -> bool:
         """Whether this replica is the one to post it. Safe to ask again."""
         at = {"alarm_id": notice.alarm_id, "channel": notice.channel}
         return await SQL["take_notice"].row(self.database, owner=self.owner, **at) is not None
 
-    async def posted(self, notice: Notice, ts: str) -> None:
+    async def posted(self, notice: AlarmMessage, ts: str) -> None:
         """Note the message."""
         at = {"alarm_id": notice.alarm_id, "channel": notice.channel}
         await SQL["notice_posted"].rows(self.database, ts=ts, owner=self.owner, **at)

@@ -14,7 +14,7 @@ from workflows.contracts.messages import MessageReceived
 ANSWER_SECONDS = 30.0  # an update waits for a worker; beyond this there is none
 
 
-class Signs(Protocol):
+class SurfaceKey(Protocol):
     """The surface's key."""
 
     def decision(self, decision: Decision) -> Decision:
@@ -31,7 +31,7 @@ class NotSent(Exception):
 class Answers:
     """Answers of people whom Slack authenticated and our own table named. Without a signer they go unsigned."""
 
-    def __init__(self, client: Client, signer: Signs | None) -> None:
+    def __init__(self, client: Client, signer: SurfaceKey | None) -> None:
         self._client = client
         self._signer = signer
 

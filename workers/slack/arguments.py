@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from activities.policy.values.canonical_names import visible
+from activities.policy.values.canonical_names import show_hidden_characters
 
 SHOWN_LIMIT = 2_800  # characters in one block; Slack refuses blocks over 3,000
 STRING_LIMIT = 300  # characters of one text, when all does not fit: a long one must not push the next ones out
@@ -27,10 +27,10 @@ class Shown:
 def shown(canonical: str) -> Shown:
     """The arguments for a card."""
     value = json.loads(canonical)
-    whole = visible(_pretty(value))
+    whole = show_hidden_characters(_pretty(value))
     if len(whole) <= SHOWN_LIMIT:
         return Shown(whole)
-    text = visible(_pretty(_shortened(value)))[:SHOWN_LIMIT]
+    text = show_hidden_characters(_pretty(_shortened(value)))[:SHOWN_LIMIT]
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     return Shown(text, f"cut: the arguments have {len(canonical)} characters of JSON, SHA-256 {digest}")
 
@@ -38,7 +38,7 @@ def shown(canonical: str) -> Shown:
 def editable(canonical: str) -> str | None:
     """The arguments as JSON to change, hidden characters written as \\u escapes; None if they do not fit a form."""
     pretty = _pretty(json.loads(canonical))
-    text = "".join(char if visible(char) == char else json.dumps(char)[1:-1] for char in pretty)
+    text = "".join(char if show_hidden_characters(char) == char else json.dumps(char)[1:-1] for char in pretty)
     return text if len(text) <= EDIT_LIMIT else None
 
 

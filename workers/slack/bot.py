@@ -17,10 +17,10 @@ from workers.slack.answers import Answers, NotSent
 from workers.slack.approval import Approval
 from workers.slack.cards import ACTION, BECAME
 from workers.slack.config import SlackSettings
-from workers.slack.message_board import Board
+from workers.slack.message_board import MessageBoard
 from workers.slack.messages import Messages
 from workers.slack.modals import FIELD, Place, Typed, form, place_of, typed
-from workers.slack.notifications import Bell
+from workers.slack.notifications import WakeEvent
 from workers.slack.text import escaped, one_line, said
 from workers.slack.web_api import error_name
 
@@ -66,10 +66,10 @@ class Bot:
     team: str
     web: AsyncWebClient
     messages: Messages
-    board: Board
+    board: MessageBoard
     people: People
     answers: Answers
-    bell: Bell
+    bell: WakeEvent
 
     def app(self) -> AsyncApp:
         """The bolt app. It verifies the signature of every HTTP request."""

@@ -6,7 +6,7 @@ A card shows what will happen, why it asks and who may answer. Nothing a model w
 import json
 from datetime import UTC, datetime
 
-from activities.policy.values.canonical_names import visible
+from activities.policy.values.canonical_names import show_hidden_characters
 from workers.slack.approval import Approval, Given, Origin
 from workers.slack.arguments import editable, shown
 from workers.slack.text import Block, escaped, header, lines, one_line, plain, verbatim
@@ -144,7 +144,9 @@ def _cuts_what_counts(approval: Approval, *, whole: bool) -> bool:
     rest = _worst_first(approval)[ORIGINS_SHOWN:]
     if any(each.origin not in ("trusted", "user") for each in rest):
         return True
-    return not whole and (bool(rest) or any(len(visible(each.value)) > VALUE_LIMIT for each in approval.origins))
+    return not whole and (
+        bool(rest) or any(len(show_hidden_characters(each.value)) > VALUE_LIMIT for each in approval.origins)
+    )
 
 
 def _people(approval: Approval) -> list[tuple[str, str]]:

@@ -11,12 +11,12 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from activities.errors import Transient
-from workers.slack.alarm_messages import Notice
+from workers.slack.alarm_messages import AlarmMessage
 from workers.slack.approval import Approval
 from workers.slack.cards import card, notice, unshowable
 from workers.slack.config import SlackSettings
-from workers.slack.messages import BATCH, Messages, Spot
-from workers.slack.notifications import Bell
+from workers.slack.messages import BATCH, ChannelApproval, Messages
+from workers.slack.notifications import WakeEvent
 from workers.slack.text import Block, escaped
 from workers.slack.web_api import FIX, GONE, TOO_MUCH, error_name, quiet_seconds
 
@@ -25,19 +25,19 @@ AGAIN_SECONDS = 15.0  # after a failure, so that a wrong channel does not fill t
 LITERAL: dict[str, Any] = {"parse": "none", "link_names": False}
 UNFURL_NOT: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False, "mrkdwn": False}
 
-T = TypeVar("T", Spot, Notice)
+T = TypeVar("T", ChannelApproval, AlarmMessage)
 log = structlog.get_logger("stanchion.slack")
 
 
-class _Quiet(Exception):
+class _RateLimited(Exception):
     """Slack asked for silence."""
 
 
-class _Away(Exception):
+class _Unreachable(Exception):
     """Slack cannot be reached. A type of its own: inside a transaction, an OSError would be taken for Postgres's."""
 
 
-class Board:
+class MessageBoard:
     """One replica's board."""
 
     def __init__(
@@ -54,9 +54,11 @@ class Board:
         self._link = link
         self._poll_seconds = poll_seconds
         self._quiet_until = 0.0
-        self._unrecorded: dict[Spot, tuple[str, str]] = {}  # posted, but Postgres went away before it was noted
+        self._unrecorded: dict[
+            ChannelApproval, tuple[str, str]
+        ] = {}  # posted, but Postgres went away before it was noted
 
-    async def run(self, bell: Bell) -> None:
+    async def run(self, bell: WakeEvent) -> None:
         """Look whenever the bell rings, and every few seconds, for ever."""
         while True:
             await bell.wait(await self._look())
@@ -75,9 +77,9 @@ class Board:
             well = await self._each(changed, self._update) and well
             notices = await self._messages.notices.due(self._settings.channel or "", self._settings.tenants)
             well = await self._each(notices, self._notify) and well
-        except _Quiet:
+        except _RateLimited:
             return max(0.0, self._quiet_until - asyncio.get_running_loop().time())
-        except _Away as away:
+        except _Unreachable as away:
             log.warning("slack.unreachable", error=str(away))
             return AGAIN_SECONDS
         except Transient as error:
@@ -97,14 +99,14 @@ class Board:
                 name = error_name(error)
                 log.error("slack.refused", error=name, channel=spot.channel, fix=FIX.get(name))
                 well = False
-            except (_Away, Transient):
+            except (_Unreachable, Transient):
                 raise
             except Exception:
                 log.exception("slack.failed", about=str(spot))
                 well = False
         return well
 
-    async def _notify(self, notice: Notice) -> None:
+    async def _notify(self, notice: AlarmMessage) -> None:
         """Post an alarm. One whose posting could not be noted is posted again after a while: better twice than not."""
         if not await self._messages.notices.take(notice):
             return
@@ -114,7 +116,7 @@ class Board:
             )
         await self._messages.notices.posted(notice, str(sent["ts"]))
 
-    async def _post(self, spot: Spot) -> None:
+    async def _post(self, spot: ChannelApproval) -> None:
         approval = await self._messages.approval(spot.approval_id)
         if approval is None or not await self._messages.take(spot):
             return
@@ -128,14 +130,14 @@ class Board:
             with _naming_away():
                 await self._web.chat_delete(channel=spot.channel, ts=ts)
 
-    async def _send(self, spot: Spot, approval: Approval, blocks: list[Block]) -> str:
+    async def _send(self, spot: ChannelApproval, approval: Approval, blocks: list[Block]) -> str:
         with _naming_away():
             sent = await self._web.chat_postMessage(
                 channel=spot.channel, text=notice(approval), blocks=blocks, **LITERAL, **UNFURL_NOT
             )
         return str(sent["ts"])
 
-    async def _update(self, spot: Spot) -> None:
+    async def _update(self, spot: ChannelApproval) -> None:
         async with self._messages.hold(spot) as held:
             if held is None:
                 return
@@ -153,7 +155,7 @@ class Board:
 
     async def refresh(self, approval: Approval, channel: str, ts: str) -> None:
         """Show an answered approval in the very message that was clicked, in case nobody keeps that one up to date."""
-        with contextlib.suppress(SlackApiError, _Away):
+        with contextlib.suppress(SlackApiError, _Unreachable):
             await self._shown(approval, lambda blocks: self._replace(channel, ts, approval, blocks))
 
     async def _replace(self, channel: str, ts: str, approval: Approval, blocks: list[Block]) -> str:
@@ -177,7 +179,7 @@ class Board:
         if seconds is not None:
             self._quiet_until = asyncio.get_running_loop().time() + seconds
             log.warning("slack.rate_limited", seconds=seconds)
-            raise _Quiet from None
+            raise _RateLimited from None
 
 
 @contextlib.contextmanager
@@ -185,4 +187,4 @@ def _naming_away() -> Iterator[None]:
     try:
         yield
     except (ClientError, TimeoutError, OSError) as error:
-        raise _Away(type(error).__name__) from error
+        raise _Unreachable(type(error).__name__) from error

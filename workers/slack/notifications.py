@@ -13,7 +13,7 @@ CONNECT_SECONDS = 10.0
 log = structlog.get_logger("stanchion.slack")
 
 
-class Bell:
+class WakeEvent:
     """Rung by whoever knows of news; heard once, however often it was rung."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Bell:
         self._rung.clear()
 
 
-async def listen(database_url: str, bell: Bell) -> None:
+async def listen(database_url: str, bell: WakeEvent) -> None:
     """Ring for every notification, for ever. A lost connection is made anew, and rings for what was missed."""
     while True:
         try:
@@ -42,7 +42,7 @@ async def listen(database_url: str, bell: Bell) -> None:
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def _until_lost(connection: asyncpg.Connection, bell: Bell) -> None:
+async def _until_lost(connection: asyncpg.Connection, bell: WakeEvent) -> None:
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _: lost.set())
     try:

@@ -21,12 +21,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from activities.errors import Permanent
 from activities.identity.principals import Principals
 from workers.cli_connection import Session
-from workers.slack.answers import Answers, Signs
+from workers.slack.answers import Answers, SurfaceKey
 from workers.slack.bot import Bot
 from workers.slack.config import SlackSettings
-from workers.slack.message_board import POLL_SECONDS, Board
+from workers.slack.message_board import POLL_SECONDS, MessageBoard
 from workers.slack.messages import Messages
-from workers.slack.notifications import Bell, listen
+from workers.slack.notifications import WakeEvent, listen
 from workers.slack.web_api import error_name, patient, plain, quiet_seconds
 
 PATH = "/slack/events"  # the app's request URL ends in it
@@ -43,7 +43,7 @@ class SlackRefused(Permanent):
 async def serve(
     session: Session,
     settings: SlackSettings,
-    signer: Signs | None,
+    signer: SurfaceKey | None,
     stop: asyncio.Event,
     ready: Callable[[str], None] | None = None,
     *,
@@ -55,8 +55,8 @@ async def serve(
     team = await _sign_in(settings, stop)
     if team is None:
         return
-    bell, messages = Bell(), Messages(session.database, _owner())
-    board = Board(settings, plain(settings), messages, _links(session, settings), poll_seconds)
+    bell, messages = WakeEvent(), Messages(session.database, _owner())
+    board = MessageBoard(settings, plain(settings), messages, _links(session, settings), poll_seconds)
     answers = Answers(session.client, signer)
     people = Principals(session.database)
     app = Bot(settings, team, patient(settings), messages, board, people, answers, bell).app()

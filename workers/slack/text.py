@@ -7,7 +7,7 @@ There is no mrkdwn in any block. Only the notification line and plain-text objec
 
 from typing import Any
 
-from activities.policy.values.canonical_names import visible
+from activities.policy.values.canonical_names import show_hidden_characters
 
 Block = dict[str, Any]
 PLAIN_LIMIT = 150  # characters of a header; the least of what Slack allows in the places we use
@@ -21,13 +21,13 @@ def escaped(text: str) -> str:
 
 def one_line(text: str, limit: int = LINE_LIMIT) -> str:
     """`text` on one line, so that it cannot pose as another line of the card; what is hidden in it is shown."""
-    line = " ".join(visible(text).split())
+    line = " ".join(show_hidden_characters(text).split())
     return line if len(line) <= limit else f"{line[:limit]}… ({len(line) - limit} more characters)"
 
 
 def plain(text: str, limit: int = PLAIN_LIMIT) -> Block:
     """A plain-text object."""
-    cut = line = " ".join(visible(text).split())
+    cut = line = " ".join(show_hidden_characters(text).split())
     while len(escaped(cut)) > limit:  # escapes count, and are not cut in two
         line = line[:-1]
         cut = f"{line}…"

@@ -46,7 +46,7 @@ class Frozen(BaseModel):
         return found
 
 
-class Whole(Frozen):
+class WrittenInFull(Frozen):
     """A value whose defaults are policy and may change from version to version: it is always written whole."""
 
     @model_serializer(mode="wrap")
@@ -60,7 +60,7 @@ def _defaults(model: type[Frozen]) -> Mapping[str, Any]:
     usual = {
         name: field.default
         for name, field in model.model_fields.items()
-        if name != "kind" and not field.is_required() and not isinstance(field.default, Whole)
+        if name != "kind" and not field.is_required() and not isinstance(field.default, WrittenInFull)
     }
     return MappingProxyType(usual)
 

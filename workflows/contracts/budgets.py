@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from workflows.contracts.base import Frozen, Whole
+from workflows.contracts.base import Frozen, WrittenInFull
 from workflows.contracts.money import MICROS as MICROS
 from workflows.contracts.money import micros_to_usd as micros_to_usd
 
@@ -48,7 +48,7 @@ class BudgetRequest(Frozen):
     steps: Count | None = None
 
 
-class Budget(Whole):
+class Budget(WrittenInFull):
     """The caps in force for one run. `minutes` counts active time: waiting for a person or a timer is free."""
 
     usd_micros: int = 1_000_000

@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from workflows.contracts.base import NAME, Whole
+from workflows.contracts.base import NAME, WrittenInFull
 
 DrillScope = Literal["agent", "tenant", "fleet"]
 HARD_SECONDS = 5.0  # an effect that comes later than this after a halt was ordered is late, whatever its reason
 TARGET_SECONDS = 1.0  # what the slowest of a hundred stops is meant to stay under
 
 
-class DrillRequest(Whole):
+class DrillRequest(WrittenInFull):
     """Start decoys, halt them, look. Only a `live` drill halts at `scope`; any other halts a tenant of its own."""
 
     runs: int = Field(default=50, ge=1, le=500)
@@ -23,7 +23,7 @@ class DrillRequest(Whole):
     watch_seconds: float = HARD_SECONDS + 1  # how long to look for late effects
 
 
-class DrillReport(Whole):
+class DrillReport(WrittenInFull):
     """What a drill measured, in seconds from the moment the halt was ordered, by the decoy's own clock."""
 
     drill_id: str

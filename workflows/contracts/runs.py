@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, field_validator
 from pydantic_core import to_json
 
-from workflows.contracts.base import NAME, Frozen, Whole
+from workflows.contracts.base import NAME, Frozen, WrittenInFull
 from workflows.contracts.budgets import Budget, BudgetRequest, Spent
 from workflows.contracts.messages import Journal
 
@@ -57,7 +57,7 @@ class QueueLayout(Frozen):
     tools: str | None = None
 
 
-class RolloverCaps(Whole):
+class RolloverCaps(WrittenInFull):
     """When a run goes on in a fresh history, if the server has not suggested it before.
 
     `events` bounds updates too: each takes two, and the server refuses more than 2,000 in one history.

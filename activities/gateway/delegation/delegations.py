@@ -16,7 +16,7 @@ from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.gateway.execution.effects import Effects
 from activities.gateway.execution.results import Result, from_error, from_value
 from activities.gateway.facts import CallFacts
-from activities.ledger.budget_share import Purse, allowed_by, carve
+from activities.ledger.budget_share import BudgetShare, allowed_budget, share_budget
 from activities.ledger.caps import rules_of_run
 from activities.ledger.windows import CapReached, Spender
 from activities.policy.engine.modes import strictest_mode
@@ -124,9 +124,9 @@ class Delegations:
             await SQL["lock"].row(database, run_id=facts.run_id)
             standing: Any = await SQL["standing"].row(database, run_id=facts.run_id, child=run_id)
             _refuse_too_many(call, standing, task)
-            purse = _purse(call, standing)
+            purse = _budget_share(call, standing)
             own = Budget().model_copy(update=requested_caps(child.definition.budget))
-            budget = carve(purse, allowed_by(own, call.agent.definition.delegates[task.agent]), task.budget)
+            budget = share_budget(purse, allowed_budget(own, call.agent.definition.delegates[task.agent]), task.budget)
             await replace(self.effects, database=database, transcripts=None).claim(
                 facts,
                 spec,
@@ -178,11 +178,13 @@ def _refuse_too_many(call: Candidate, standing: Any, task: Task) -> None:
         raise NotDelegated(refusal)
 
 
-def _purse(call: Candidate, standing: Any) -> Purse:
+def _budget_share(call: Candidate, standing: Any) -> BudgetShare:
     facts = call.facts
     rules = rules_of_run(facts.caps, call.agent.definition.caps, facts.budget)
     used = {(unit, call_class): amount for unit, call_class, amount in json.loads(standing["used"] or "[]")}
-    return Purse.of(Spender(facts.run_id, facts.agent, facts.tenant, facts.requester), rules, used, call.used_seconds)
+    return BudgetShare.of(
+        Spender(facts.run_id, facts.agent, facts.tenant, facts.requester), rules, used, call.used_seconds
+    )
 
 
 def _spawn(facts: CallFacts, agent: str, task: str) -> Spawn:
@@ -200,14 +202,14 @@ def _result(facts: CallFacts, row: Any) -> Result:
     if row["status"] == "completed":
         result = from_value(outcome.get("answer") or "(it ended without an answer)", origin, facts.call_id)
     else:
-        result = from_error(f"{row['agent']} did not finish its task: {_why(row, outcome)}", origin)
+        result = from_error(f"{row['agent']} did not finish its task: {_failure_reason(row, outcome)}", origin)
     if row["suspect"]:
         result = result.suspected(row["suspect"])
     used = json.loads(row["spent"]) if row["spent"] else None
     return _with_spent(result, used, outcome) if used is not None else result
 
 
-def _why(row: Any, outcome: Mapping[str, Any]) -> str:
+def _failure_reason(row: Any, outcome: Mapping[str, Any]) -> str:
     if row["status"] is None:
         refused = json.loads(row["refused"]) if row["refused"] else {}
         because = ": ".join(filter(None, (refused.get("rule"), refused.get("reason"))))

@@ -11,10 +11,10 @@ from typing import Any
 
 from activities.agents.versions import AgentVersion, PinnedTool
 from activities.gateway.facts import CallFacts
-from activities.policy.cedar.policy import Question
+from activities.policy.cedar.policy import PolicyRequest
 from activities.policy.cedar.store import Effective
 from activities.policy.engine import evaluation
-from activities.policy.engine.evaluation import Judgement
+from activities.policy.engine.evaluation import Evaluation
 from activities.policy.engine.verdicts import Allow, Ask, Deny, Verdict, strictest
 from activities.policy.values.provenance import Evidence
 from activities.storage.canonical import sha256_hex
@@ -52,36 +52,36 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a call is judged by, besides itself."""
+class PolicyContext:
+    """What a call is evaluated with, besides itself."""
 
     evidence: Evidence
     policies: Effective
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A call and the judgement about it; `taint` is the digest of what its values were traced to."""
+class EvaluatedCall:
+    """A call and its evaluation; `taint` is the digest of what its values were traced to."""
 
     call: Candidate
-    judgement: Judgement
-    above: tuple[Judgement, ...] = ()  # as the agents above would have been judged, in the candidate's order
+    evaluation: Evaluation
+    above: tuple[Evaluation, ...] = ()  # the same call, evaluated for each agent above
 
     @property
     def verdict(self) -> Verdict:
         """Allow, Ask or Deny."""
-        return self.judgement.verdict
+        return self.evaluation.verdict
 
     @property
     def tier(self) -> Tier:
         """How dangerous this very call is: a read of a place nobody listed is an external send."""
-        return self.judgement.tier
+        return self.evaluation.tier
 
     @property
     def taint(self) -> str:
         """What an approval is bound to besides the call: another origin of a value, and it fits no longer."""
-        traced = [[item.argument, item.kind, item.value, item.origin] for item in self.judgement.traced]
-        return sha256_hex([self.judgement.tainted, self.judgement.suspect, traced])[:16]
+        traced = [[item.argument, item.kind, item.value, item.origin] for item in self.evaluation.traced]
+        return sha256_hex([self.evaluation.tainted, self.evaluation.suspect, traced])[:16]
 
 
 ARGUMENTS_LIMIT = 256_000  # bytes of a call's arguments as JSON; what every later check has to read
@@ -160,46 +160,46 @@ def is_in_order(call: Candidate) -> Verdict | None:
         return _broken(error)
 
 
-def judge(call: Candidate, around: Surroundings, arguments: str | None = None) -> Judged:
-    """The judgement about a call, or about other `arguments` for it. Whatever raises is a Deny."""
+def evaluate(call: Candidate, around: PolicyContext, arguments: str | None = None) -> EvaluatedCall:
+    """Evaluate a call, or other `arguments` for it. Whatever raises is a Deny."""
     if verdict := is_in_order(call):
-        return not_in_order(call, verdict)
-    return weigh(call, around, arguments)
+        return deny_out_of_order(call, verdict)
+    return evaluate_in_order(call, around, arguments)
 
 
-def not_in_order(call: Candidate, verdict: Verdict) -> Judged:
-    """The judgement about a call that needs no more than a look at it."""
-    return Judged(call, Judgement(verdict, call.spec.tier if call.spec else "T4"))
+def deny_out_of_order(call: Candidate, verdict: Verdict) -> EvaluatedCall:
+    """Deny a call that failed a check of the call alone."""
+    return EvaluatedCall(call, Evaluation(verdict, call.spec.tier if call.spec else "T4"))
 
 
-def weigh(call: Candidate, around: Surroundings, arguments: str | None = None) -> Judged:
-    """The judgement about a call that is in order. Whatever raises is a Deny."""
+def evaluate_in_order(call: Candidate, around: PolicyContext, arguments: str | None = None) -> EvaluatedCall:
+    """Evaluate a call that passed `is_in_order`. Whatever raises is a Deny."""
     assert call.spec
     try:
         given = json.loads(arguments if arguments is not None else call.facts.effective_arguments)
-        own = _judgement(call, around, given)
-        above = tuple(_judgement(replace(call, agent=agent), around, given) for agent in call.above)
-        return Judged(call, _strictest(own, above), above)
+        own = _evaluation(call, around, given)
+        above = tuple(_evaluation(replace(call, agent=agent), around, given) for agent in call.above)
+        return EvaluatedCall(call, _strictest(own, above), above)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic in Cedar's Rust is no Exception
-        return Judged(call, Judgement(_broken(error), call.spec.tier))
+        return EvaluatedCall(call, Evaluation(_broken(error), call.spec.tier))
 
 
-def _strictest(own: Judgement, above: Sequence[Judgement]) -> Judgement:
-    """A sub-agent may do what it and every agent above it may: the strictest of their verdicts, the highest tier."""
+def _strictest(own: Evaluation, above: Sequence[Evaluation]) -> Evaluation:
+    """A sub-agent may do only what every agent above it may do too: the strictest verdict and the highest tier."""
     if not above:
         return own
     heard = (own, *above)
     return replace(
         own,
-        verdict=strictest(judgement.verdict for judgement in heard),
-        tier=max((judgement.tier for judgement in heard), key=evaluation.TIERS.index),
-        asks=tuple(sorted({rule for judgement in heard for rule in judgement.asks})),
+        verdict=strictest(each.verdict for each in heard),
+        tier=max((each.tier for each in heard), key=evaluation.TIERS.index),
+        asks=tuple(sorted({rule for each in heard for rule in each.asks})),
     )
 
 
-def _judgement(call: Candidate, around: Surroundings, arguments: Mapping[str, Any]) -> Judgement:
+def _evaluation(call: Candidate, around: PolicyContext, arguments: Mapping[str, Any]) -> Evaluation:
     facts, definition = call.facts, call.agent.definition
     assert call.spec
     rule = definition.approvals.of(facts.tool)
@@ -216,14 +216,14 @@ def _judgement(call: Candidate, around: Surroundings, arguments: Mapping[str, An
         pinned_hash=call.spec.pinned_hash,
     )
 
-    def policies(view: Judgement) -> Verdict:
+    def policies(view: Evaluation) -> Verdict:
         return around.policies.decide(_question(call, asked, view), call.agent.policy)
 
-    return evaluation.judge(asked, policies)
+    return evaluation.evaluate(asked, policies)
 
 
-def _question(call: Candidate, asked: evaluation.Call, view: Judgement) -> Question:
-    return Question(
+def _question(call: Candidate, asked: evaluation.Call, view: Evaluation) -> PolicyRequest:
+    return PolicyRequest(
         agent=call.agent.definition.name,  # or one above it: what that one may not do, it cannot have done
         tenant=call.facts.tenant,
         tool=asked.tool,
@@ -239,10 +239,10 @@ def _question(call: Candidate, asked: evaluation.Call, view: Judgement) -> Quest
     )
 
 
-def slow(judged: Judged, seconds: float) -> Judged:
-    """Instead of a judgement that took too long: a control that hangs is a control that is missing."""
+def deny_slow_evaluation(judged: EvaluatedCall, seconds: float) -> EvaluatedCall:
+    """Deny a call whose evaluation took too long: a control that hangs counts as missing."""
     verdict = Deny("policy.slow", f"the policy took {seconds:.1f} s to answer; nothing was done")
-    return replace(judged, judgement=replace(judged.judgement, verdict=verdict))
+    return replace(judged, evaluation=replace(judged.evaluation, verdict=verdict))
 
 
 def _broken(error: BaseException) -> Verdict:

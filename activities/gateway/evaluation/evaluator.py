@@ -1,4 +1,4 @@
-"""Gathering what a call is judged by, and judging it: the reads of this room, in one place."""
+"""CallEvaluator: reads what a call is evaluated with (agent, tool, evidence, policies), and evaluates it."""
 
 import json
 import time
@@ -10,20 +10,20 @@ from activities.agents.versions import Agents
 from activities.errors import Permanent
 from activities.gateway.evaluation.checks import (
     Candidate,
-    Judged,
-    Surroundings,
+    EvaluatedCall,
+    PolicyContext,
+    deny_out_of_order,
+    deny_slow_evaluation,
+    evaluate,
+    evaluate_in_order,
     is_in_order,
-    judge,
-    not_in_order,
-    slow,
-    weigh,
 )
 from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts
 from activities.policy.cedar.store import Policies
 from activities.policy.engine.evaluation import ANCHORED
 from activities.policy.engine.verdicts import Deny
-from activities.policy.values.provenance import Evidence, trace, worst
+from activities.policy.values.provenance import Evidence, trace, worst_origin
 from activities.storage.database import Database
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
@@ -38,13 +38,13 @@ BUSY = 10  # times as long on the clock: a policy that waits for something hangs
 log = structlog.get_logger("stanchion.gateway")
 
 
-class LineBroken(Permanent):
-    """Who delegated this is not known any more, so nobody can say what it may do; restore the runs from a backup."""
+class AncestorsUnknown(Permanent):
+    """The runs that delegated this one are missing, so its limits are unknown; restore them from a backup."""
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Where calls are judged."""
+class CallEvaluator:
+    """Evaluates the calls of one worker."""
 
     agents: Agents
     evidence: EvidenceReader
@@ -61,54 +61,54 @@ class Bench:
             spec = None
         above = [await self.agents.version(version) for version in facts.versions_above or ()]
         if len(above) != len(facts.lineage or ()):
-            raise LineBroken(f"the runs above {facts.run_id} are not all in the database")
+            raise AncestorsUnknown(f"the runs above {facts.run_id} are not all in the database")
         return Candidate(facts, agent, pinned, spec, tuple(above))
 
-    async def judge(self, call: Candidate) -> Judged:
-        """The judgement about a call as it is now, which tells people of a broken control. Raises StoreUnavailable."""
-        return self._alerting(await self.judgement(call))
+    async def evaluate(self, call: Candidate) -> EvaluatedCall:
+        """Evaluate a call as it is now, and log an error if a control is broken. Raises StoreUnavailable."""
+        return self._log_broken_control(await self.evaluate_quietly(call))
 
-    async def judgement(self, call: Candidate) -> Judged:
-        """The judgement about a call. Raises StoreUnavailable: without our tables nothing is decided."""
+    async def evaluate_quietly(self, call: Candidate) -> EvaluatedCall:
+        """Evaluate a call; log nothing. Raises StoreUnavailable: without our tables nothing is decided."""
         if verdict := is_in_order(call):
-            return not_in_order(call, verdict)
-        return self._timely(call, await self._surroundings(call))
+            return deny_out_of_order(call, verdict)
+        return self._evaluate_in_time(call, await self._context(call))
 
-    async def bound(self, call: Candidate) -> Judged:
-        """The judgement about the arguments that the call's approval shows, and without the words of a later edit."""
+    async def evaluate_as_approved(self, call: Candidate) -> EvaluatedCall:
+        """Evaluate the arguments that the call's approval shows, without any later edit."""
         shown = replace(call, facts=replace(call.facts, edited=call.facts.approved_arguments))
-        return judge(shown, await self._surroundings(shown), call.facts.approved_arguments)
+        return evaluate(shown, await self._context(shown), call.facts.approved_arguments)
 
-    async def led_astray(self, facts: CallFacts, spec: ToolSpec) -> bool:
-        """Whether a read was asked about something that neither a person nor trusted data named.
+    async def lookup_key_is_untrusted(self, facts: CallFacts, spec: ToolSpec) -> bool:
+        """Whether the sensitive arguments of a read were named by neither a person nor trusted data.
 
-        Then an attacker may have picked what it answers, however true the answer is.
+        If so, an attacker may have chosen what the read returns, even if its answer is true.
         """
         if spec.facts.effect != "read" or not spec.facts.sensitive:
             return False
         evidence = await self.evidence.read(facts, await self.agents.version(facts.agent_version))
         given = json.loads(facts.effective_arguments)
         asked = {name: given[name] for name in spec.facts.sensitive if name in given}
-        return worst(trace(asked, spec.facts.sensitive, evidence)) not in ANCHORED
+        return worst_origin(trace(asked, spec.facts.sensitive, evidence)) not in ANCHORED
 
-    async def _surroundings(self, call: Candidate) -> Surroundings:
+    async def _context(self, call: Candidate) -> PolicyContext:
         evidence = await self._evidence(call)
-        return Surroundings(evidence, await self.policies.in_force(call.facts.tenant, call.facts.heads))
+        return PolicyContext(evidence, await self.policies.in_force(call.facts.tenant, call.facts.heads))
 
     async def _evidence(self, call: Candidate) -> Evidence:
-        """What its run had read and written; of a call that takes something back, our own record."""
+        """What the run had read and written; for a call of a rollback, our own record."""
         if is_rollback(call.facts.run_id):
             return await evidence_on_record(self.database, call.facts)
         return await self.evidence.read(call.facts, call.agent)
 
-    def _timely(self, call: Candidate, around: Surroundings) -> Judged:
+    def _evaluate_in_time(self, call: Candidate, around: PolicyContext) -> EvaluatedCall:
         began, cpu = time.monotonic(), time.thread_time()
-        judged = weigh(call, around)
+        judged = evaluate_in_order(call, around)
         took = max(time.thread_time() - cpu, (time.monotonic() - began) / BUSY)
-        return judged if took <= POLICY_SECONDS else slow(judged, took)
+        return judged if took <= POLICY_SECONDS else deny_slow_evaluation(judged, took)
 
-    def _alerting(self, judged: Judged) -> Judged:
-        """A broken control denies; someone has to be told, because every call is denied until it is mended."""
+    def _log_broken_control(self, judged: EvaluatedCall) -> EvaluatedCall:
+        """Log an error if a control is broken: every call is denied until somebody repairs it."""
         verdict, facts = judged.verdict, judged.call.facts
         if isinstance(verdict, Deny) and verdict.rule in ALERTING:
             log.error("policy.broken", rule=verdict.rule, reason=verdict.reason, run_id=facts.run_id, tool=facts.tool)

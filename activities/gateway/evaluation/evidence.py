@@ -14,8 +14,8 @@ from activities.gateway.evaluation.checks import ARGUMENTS_LIMIT
 from activities.gateway.execution.results import as_evidence
 from activities.gateway.facts import CallFacts
 from activities.model.provider import Text, ToolCall, ToolResult
-from activities.policy.values.provenance import Evidence, Passage, Said
-from activities.policy.values.text_index import Shelf
+from activities.policy.values.provenance import Evidence, ModelArguments, Passage
+from activities.policy.values.text_index import TextIndex
 from activities.storage.canonical import canonical_json
 from activities.storage.transcript import Row, Transcripts
 from activities.tools.builtin import read_output
@@ -29,13 +29,13 @@ AT_ONCE = 32_000  # characters read without a pause: some ten milliseconds, in w
 
 
 @dataclass
-class _Memory:
+class _RunEvidence:
     """One run's evidence, as far as it was read."""
 
     rows: int = 0
     characters: int = 0
-    passages: Shelf[Passage] = field(default_factory=Shelf)
-    said: Shelf[Said] = field(default_factory=Shelf)
+    passages: TextIndex[Passage] = field(default_factory=TextIndex)
+    said: TextIndex[ModelArguments] = field(default_factory=TextIndex)
     calls: dict[str, ToolCall] = field(default_factory=dict)
     private_since: int | None = None
     growing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -45,7 +45,7 @@ class _Memory:
         self.characters += EACH + len(passage.text) + len(passage.arguments)
         self.passages.add(passage)
 
-    def note(self, said: Said) -> None:
+    def note(self, said: ModelArguments) -> None:
         """Read one thing that the model has said."""
         self.characters += EACH + len(said.text)
         self.said.add(said)
@@ -57,11 +57,11 @@ class EvidenceReader:
     def __init__(self, transcripts: Transcripts, remembered: int = REMEMBERED) -> None:
         self._transcripts = transcripts
         self._remembered = remembered
-        self._known: OrderedDict[str, _Memory] = OrderedDict()
+        self._known: OrderedDict[str, _RunEvidence] = OrderedDict()
 
     async def read(self, facts: CallFacts, agent: AgentVersion) -> Evidence:
         """The evidence for one call. Raises TranscriptGap, StoreUnavailable."""
-        memory = self._known.setdefault(facts.run_id, _Memory())
+        memory = self._known.setdefault(facts.run_id, _RunEvidence())
         self._known.move_to_end(facts.run_id)
         upto = facts.response_seq
         async with memory.growing:
@@ -79,7 +79,7 @@ class EvidenceReader:
             private=facts.private_by is not None or (memory.private_since is not None and memory.private_since < upto),
         )
 
-    async def _grow(self, memory: _Memory, run_id: str, upto: int, agent: AgentVersion) -> None:
+    async def _grow(self, memory: _RunEvidence, run_id: str, upto: int, agent: AgentVersion) -> None:
         rows = await self._transcripts.read(run_id, upto)
         paused = memory.characters
         for row in rows[memory.rows :]:
@@ -99,7 +99,7 @@ class EvidenceReader:
             kept -= self._known.popitem(last=False)[1].characters
 
 
-async def _search(passages: Shelf[Passage]) -> None:
+async def _search(passages: TextIndex[Passage]) -> None:
     """Look for secrets among what a tainted run has read, for whoever judges it: of a clean one nobody asks."""
     searched = 0
     for passage in passages.search():
@@ -109,7 +109,7 @@ async def _search(passages: Shelf[Passage]) -> None:
             searched = 0
 
 
-def _remember(memory: _Memory, row: Row, agent: AgentVersion) -> None:
+def _remember(memory: _RunEvidence, row: Row, agent: AgentVersion) -> None:
     for block in row.blocks:
         match block:
             case ToolCall():
@@ -118,7 +118,7 @@ def _remember(memory: _Memory, row: Row, agent: AgentVersion) -> None:
                 said = canonical_json(block.input)
                 changes = known is None or known.effect != "read"
                 if changes and len(said) <= ARGUMENTS_LIMIT:  # with more it was refused, and changed nothing
-                    memory.note(Said(row.seq, said))
+                    memory.note(ModelArguments(row.seq, said))
             case ToolResult():
                 _remember_result(memory, row, block, agent)
             case Text() if row.kind in ("goal", "message"):
@@ -126,7 +126,7 @@ def _remember(memory: _Memory, row: Row, agent: AgentVersion) -> None:
     memory.rows = row.seq + 1
 
 
-def _remember_result(memory: _Memory, row: Row, block: ToolResult, agent: AgentVersion) -> None:
+def _remember_result(memory: _RunEvidence, row: Row, block: ToolResult, agent: AgentVersion) -> None:
     call = _answered(memory, block)
     known = agent.by_name.get(call.name) if call else None
     if known and known.private and memory.private_since is None:
@@ -138,7 +138,7 @@ def _remember_result(memory: _Memory, row: Row, block: ToolResult, agent: AgentV
     memory.put(Passage(row.seq, row.origin, as_evidence(block.text), arguments, row.suspect))
 
 
-def _answered(memory: _Memory, block: ToolResult) -> ToolCall | None:
+def _answered(memory: _RunEvidence, block: ToolResult) -> ToolCall | None:
     """The call whose output this is: a later page repeats what the call for the first one was given."""
     call = memory.calls.get(block.call_id)
     if call is None or call.name != READ_OUTPUT:

@@ -51,7 +51,7 @@ class AskPerson:
     reason: str
 
 
-def after_halt(
+def action_after_halt(
     facts: CallFacts, spec: ToolSpec | None, halt: HaltNotice
 ) -> Leave | GoOn | Refuse | NotDone | AskTarget | AskPerson:
     """What to do. A halt of a run is its end; one of a tool ends the call; any other leaves the call where it is."""

@@ -11,10 +11,10 @@ from activities.agents.definition import ApprovalRule
 from activities.errors import Transient
 from activities.gateway.approval_requests import escalation_of, people_needed
 from activities.gateway.digest import approval_id_for
-from activities.gateway.execution.novelty import News
+from activities.gateway.execution.novelty import Novelty
 from activities.gateway.execution.results import Result
 from activities.gateway.facts import SQL, CallFacts
-from activities.ledger.ledger import NOTHING_BUT_A_CALL, naming_breaches, wanted
+from activities.ledger.ledger import NOTHING_BUT_A_CALL, naming_breaches, window_arguments
 from activities.ledger.windows import Window
 from activities.liveness.session import WorkerSession, new_worker_id
 from activities.model.provider import ToolResult
@@ -97,7 +97,7 @@ class Effects:
             call_digest=facts.digest,
             worker=self.worker,
             step=facts.step,
-            wanted=wanted(windows),
+            wanted=window_arguments(windows),
             hold_seconds=OPEN_ENDED if waits else spec.timeout + HOLD_MARGIN,
             **trace.columns,
         )
@@ -108,7 +108,7 @@ class Effects:
         trace.emit()
         return Claim(facts, spec, row["fence"])
 
-    async def settle(self, claim: Claim, result: Result, news: News) -> CallResult:
+    async def settle(self, claim: Claim, result: Result, news: Novelty) -> CallResult:
         """Write the result. Raises ClaimLost if this attempt was fenced off; its result is then only in the trace."""
         facts = claim.facts
         known = None if result.used is None else canonical_json(dict(result.used))

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from activities.errors import Transient
 from activities.gateway.approval_requests import rule_for
 from activities.gateway.evaluation.checks import Candidate
-from activities.gateway.evaluation.evaluator import Bench
+from activities.gateway.evaluation.evaluator import CallEvaluator
 from activities.gateway.execution import builtins
 from activities.gateway.execution.effects import Claim, Effects
-from activities.gateway.execution.novelty import news_of
+from activities.gateway.execution.novelty import novelty_of
 from activities.gateway.execution.perform import TRIES, Doubt, perform, probe
-from activities.gateway.execution.plausibility import Asked, weighed
+from activities.gateway.execution.plausibility import AnsweredCall, with_plausibility
 from activities.gateway.execution.results import Result, from_error
 from activities.gateway.facts import CallFacts, load
 from activities.ledger.windows import Window
@@ -50,7 +50,7 @@ class Execution:
     """How a worker has its effects."""
 
     _database: Database
-    _bench: Bench
+    _evaluator: CallEvaluator
     _effects: Effects
     _transcripts: Transcripts
     _settings: Mapping[str, str]
@@ -124,11 +124,11 @@ class Execution:
     async def _weighed(self, claim: Claim, result: Result) -> CallResult:
         """Settle, with what the tool's own history says about the data, and with whom it was asked for in mind."""
         facts = claim.facts
-        if result.origin == "trusted" and await self._bench.led_astray(facts, claim.spec):
+        if result.origin == "trusted" and await self._evaluator.lookup_key_is_untrusted(facts, claim.spec):
             result = replace(result, origin="untrusted")
-        asked = Asked(facts.tenant, facts.run_id, facts.call_id, facts.digest)
-        judged = await weighed(self._database, claim.spec, asked, result.data, result)
-        return await self._effects.settle(claim, judged, await news_of(self._transcripts, facts, judged))
+        asked = AnsweredCall(facts.tenant, facts.run_id, facts.call_id, facts.digest)
+        judged = await with_plausibility(self._database, claim.spec, asked, result.data, result)
+        return await self._effects.settle(claim, judged, await novelty_of(self._transcripts, facts, judged))
 
     async def _settle_doubt(self, claim: Claim, doubt: Doubt) -> CallResult:
         """This very attempt does not know what its tool did."""
@@ -159,7 +159,7 @@ class Execution:
 
     async def unknown(self, claim: Claim, reason: str) -> CallResult:
         """Ask a person what happened. Raises ClaimLost."""
-        rule = rule_for(await self._bench.candidate(claim.facts))
+        rule = rule_for(await self._evaluator.candidate(claim.facts))
         approval_id = await self._effects.doubt(claim, reason, rule)
         return Unknown(call_id=claim.facts.call_id, approval_id=approval_id, tool=claim.facts.tool)
 

@@ -30,24 +30,24 @@ _ID = re.compile(rf"\b[0-9a-f]{{8}}{_ID_ENDS.pattern}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class News:
+class Novelty:
     """`digest`: equal for the same answer. `new`: it says something, and the run had not read it before."""
 
     digest: str
     new: bool
 
 
-async def news_of(transcripts: Transcripts, facts: CallFacts, result: Result) -> News:
+async def novelty_of(transcripts: Transcripts, facts: CallFacts, result: Result) -> Novelty:
     """What is new in `result`. If the run's transcript cannot be read now, what is not empty counts as new."""
     digest = digest_of(result.text)
     if result.is_error or says_nothing(result.text, result.data):
-        return News(digest, False)
+        return Novelty(digest, False)
     try:
         rows = await transcripts.read(facts.run_id, facts.response_seq)
     except (StoreUnavailable, TranscriptGap):  # a known result must be written, whatever else is missing
-        return News(digest, True)
+        return Novelty(digest, True)
     known = (block for row in rows[-LOOKED_BACK:] if row.kind == "result" for block in row.blocks)
-    return News(digest, all(not isinstance(block, ToolResult) or block.text != result.text for block in known))
+    return Novelty(digest, all(not isinstance(block, ToolResult) or block.text != result.text for block in known))
 
 
 def digest_of(text: str) -> str:
@@ -59,12 +59,12 @@ def digest_of(text: str) -> str:
 
 def says_nothing(text: str, data: Any = None) -> bool:
     """Empty, or a frame around nothing: `[]`, `{"items": [], "total": 0}`. A bare 0 is an answer."""
-    return not text.strip() or text.strip() in ("null", "[]", "{}", '""') or _is_hollow(data)
+    return not text.strip() or text.strip() in ("null", "[]", "{}", '""') or _has_no_content(data)
 
 
-def _is_hollow(data: Any) -> bool:
+def _has_no_content(data: Any) -> bool:
     if isinstance(data, dict):
         members = list(data.values())
-        hollow = [_is_hollow(member) for member in members]
+        hollow = [_has_no_content(member) for member in members]
         return any(hollow) and all(empty or member in (0, False) for empty, member in zip(hollow, members, strict=True))
     return isinstance(data, list | str) and not data

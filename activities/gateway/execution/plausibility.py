@@ -22,7 +22,7 @@ REPEATED = 3 * ENOUGH  # answers looked back on: some of the questions may have 
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnsweredCall:
     """The call that a result is of."""
 
     tenant: str
@@ -32,7 +32,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Known:
+class FieldHistory:
     """What is known of one field: its history, and the last samples of this run and of everyone, newest first."""
 
     history: list[float] = field(default_factory=list)
@@ -48,7 +48,9 @@ class Known:
         return any(run_of_extremes(self.history, recent[::-1], value) > 1 for recent in (self.run, self.tool))
 
 
-async def weighed(database: Database, spec: ToolSpec, asked: Asked, value_json: Any, result: Result) -> Result:
+async def with_plausibility(
+    database: Database, spec: ToolSpec, asked: AnsweredCall, value_json: Any, result: Result
+) -> Result:
     """`result`, marked suspect where `value_json` is not to be believed; its samples are stored.
 
     Called after the tool ran and before its result is settled. Safe to call again for the same call: what it stored is
@@ -74,7 +76,7 @@ async def weighed(database: Database, spec: ToolSpec, asked: Asked, value_json: 
     return result
 
 
-async def _observe(database: Database, spec: ToolSpec, asked: Asked, samples: Mapping[str, float]) -> None:
+async def _observe(database: Database, spec: ToolSpec, asked: AnsweredCall, samples: Mapping[str, float]) -> None:
     if not samples:
         return
     await SQL["observe"].rows(
@@ -91,7 +93,7 @@ async def _observe(database: Database, spec: ToolSpec, asked: Asked, samples: Ma
 Answers = Mapping[tuple[str, str], list[tuple[float, str]]]  # (field, whose) -> (sample, digest), newest first
 
 
-def _same(value_json: Any, items: Mapping[str, float], answers: Answers, asked: Asked) -> Iterator[str]:
+def _same(value_json: Any, items: Mapping[str, float], answers: Answers, asked: AnsweredCall) -> Iterator[str]:
     """What all items, or all answers of late, have in common though they should not."""
     for path, sample in items.items():
         of_others = (same_for_all(answers.get((path, whose), []), sample, asked.digest) for whose in ("run", "tool"))
@@ -99,7 +101,7 @@ def _same(value_json: Any, items: Mapping[str, float], answers: Answers, asked: 
             yield f"{path} {why}"
 
 
-def _stored(samples: Mapping[str, object], known: Mapping[str, Known], result: Result) -> dict[str, float]:
+def _stored(samples: Mapping[str, object], known: Mapping[str, FieldHistory], result: Result) -> dict[str, float]:
     """The samples under the names they are stored by. Nothing that a suspect result says becomes history."""
     stored = {}
     for path, sample in samples.items():
@@ -111,7 +113,7 @@ def _stored(samples: Mapping[str, object], known: Mapping[str, Known], result: R
     return stored
 
 
-async def _known(database: Database, spec: ToolSpec, asked: Asked) -> dict[str, Known]:
+async def _known(database: Database, spec: ToolSpec, asked: AnsweredCall) -> dict[str, FieldHistory]:
     rows = await SQL["known"].rows(
         database,
         tenant=asked.tenant,
@@ -123,13 +125,13 @@ async def _known(database: Database, spec: ToolSpec, asked: Asked) -> dict[str, 
         most=HISTORY,
         lately=RUN - 1,
     )
-    known = {path: Known() for path in spec.watch}
+    known = {path: FieldHistory() for path in spec.watch}
     for row in rows:
         getattr(known[row["field"]], row["source"]).append(row["value"])
-    return {path: Known(k.history, k.run[: RUN - 1], k.tool[: RUN - 1]) for path, k in known.items()}
+    return {path: FieldHistory(k.history, k.run[: RUN - 1], k.tool[: RUN - 1]) for path, k in known.items()}
 
 
-async def _answers(database: Database, spec: ToolSpec, asked: Asked) -> Answers:
+async def _answers(database: Database, spec: ToolSpec, asked: AnsweredCall) -> Answers:
     rows = await SQL["answers"].rows(
         database,
         tenant=asked.tenant,

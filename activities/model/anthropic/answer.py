@@ -14,9 +14,9 @@ from activities.model.anthropic.usage import usage_of
 from activities.model.errors import (
     ModelAnswerGarbled,
     ModelBrokeOff,
-    build,
     error_for,
     is_content_filter,
+    model_error,
 )
 from activities.model.provider import AnyBlock, Completion, StopReason, ToolCall, strict_json
 from activities.storage.canonical import clean_text
@@ -152,7 +152,7 @@ class Answer:
     def completion(self) -> Completion:
         """The answer, once no more comes. Raises ModelAnswerGarbled if it was cut, Deviation if it is unclear."""
         if not self.is_over and not self.has_stopped:
-            raise build(ModelAnswerGarbled, "cut off before its end")
+            raise model_error(ModelAnswerGarbled, "cut off before its end")
         try:
             if not self.has_begun:
                 raise ValueError("it ends without a beginning")
@@ -198,8 +198,8 @@ class Answer:
             self._stop, self.has_stopped, self.has_begun, self.is_over = "refusal", True, True, True
             return
         status = _STATUS_BY_TYPE.get(kind)
-        meant = build(ModelAnswerGarbled, said) if status is None else error_for(status, {}, said)
-        raise build(ModelBrokeOff, said) if self.has_begun and isinstance(meant, Transient) else meant
+        meant = model_error(ModelAnswerGarbled, said) if status is None else error_for(status, {}, said)
+        raise model_error(ModelBrokeOff, said) if self.has_begun and isinstance(meant, Transient) else meant
 
 
 def _named(error: Exception) -> str:

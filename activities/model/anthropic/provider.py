@@ -21,9 +21,9 @@ from activities.model.errors import (
     ModelSpeaksOtherwise,
     ModelUnavailable,
     ModelUnreachable,
-    build,
     error_for,
     is_content_filter,
+    model_error,
 )
 from activities.model.provider import Completion, Prompt, Usage
 from activities.storage.canonical import clean_text
@@ -68,7 +68,7 @@ class AnthropicProvider:
     async def complete(self, prompt: Prompt, beat: Callable[[], None]) -> Completion:
         """Call the model once. Raises only the errors of `activities.model.errors`; see `Provider`."""
         if self._loopback_only and not is_loopback(self._base_url):
-            raise build(ModelCallsForbidden, urlsplit(self._base_url).hostname or self._base_url)
+            raise model_error(ModelCallsForbidden, urlsplit(self._base_url).hostname or self._base_url)
         client = await self._connected()
         body = request_body(prompt)
         from anthropic import AnthropicError, APIConnectionError, APIStatusError
@@ -85,11 +85,11 @@ class AnthropicProvider:
         except (APIConnectionError, TimeoutException) as error:
             cause = error.__cause__ or error
             kind = ModelUnavailable if isinstance(cause, (ConnectError, ConnectTimeout)) else ModelUnreachable
-            raise build(kind, type(cause).__name__) from error
+            raise model_error(kind, type(cause).__name__) from error
         except HTTPError as error:
-            raise build(ModelAnswerGarbled, type(error).__name__) from error
+            raise model_error(ModelAnswerGarbled, type(error).__name__) from error
         except AnthropicError as error:
-            raise build(ModelRequestRejected, str(error)) from error
+            raise model_error(ModelRequestRejected, str(error)) from error
 
     async def close(self) -> None:
         """Close the connections; the provider may be used again and then opens new ones."""
@@ -118,7 +118,7 @@ class AnthropicProvider:
                 return answer.completion()
             except Deviation as odd:
                 sender = f"{self._base_url} (server: {http.headers.get('server', 'not named')})"
-                raise build(ModelSpeaksOtherwise, clean_text(f"{odd}; sent by {sender}")) from odd
+                raise model_error(ModelSpeaksOtherwise, clean_text(f"{odd}; sent by {sender}")) from odd
 
     async def _read(self, body: Body, answer: Answer, beat: Callable[[], None]) -> None:
         """Read until the answer is over, or no more comes. Raises ModelUnreachable when only pings come."""
@@ -134,14 +134,14 @@ class AnthropicProvider:
             if answer.pieces > pieces:
                 pieces, last = answer.pieces, time.monotonic()
             elif time.monotonic() - last > self._stall.total_seconds():
-                raise build(ModelUnreachable, f"nothing but pings for {self._stall}")
+                raise model_error(ModelUnreachable, f"nothing but pings for {self._stall}")
 
     async def _connected(self) -> "AsyncAnthropic":
         """The client, built once. The import takes seconds, so it runs beside the event loop and heartbeats go on."""
         async with self._building:
             if self._client is None:
                 if not self._api_key:
-                    raise build(ModelKeyRejected, "this worker was given no key for anthropic")
+                    raise model_error(ModelKeyRejected, "this worker was given no key for anthropic")
                 await asyncio.to_thread(importlib.import_module, "anthropic")
                 self._client = self._connect(self._api_key)
             return self._client

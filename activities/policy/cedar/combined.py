@@ -9,13 +9,13 @@ from functools import lru_cache
 
 from cedarpy import Decision, PolicySet
 
-from activities.policy.cedar.policy import Policy, Question, evaluated, request_of
+from activities.policy.cedar.policy import Policy, PolicyRequest, ask_cedar, cedar_request
 from activities.policy.engine.verdicts import Allow, Verdict, strictest
 
 KEPT = 256  # sets of policies: of each tenant and agent version that a worker is about
 
 
-def decide_all(policies: Sequence[Policy], question: Question) -> Verdict:
+def strictest_decision(policies: Sequence[Policy], question: PolicyRequest) -> Verdict:
     """The strictest verdict of all; of no policy at all, a Deny. Never raises."""
     if len(policies) > 1 and _all_permit(tuple(policies), question):
         owners = ", ".join(dict.fromkeys(policy.owner for policy in policies))
@@ -23,9 +23,9 @@ def decide_all(policies: Sequence[Policy], question: Question) -> Verdict:
     return strictest(policy.decide(question) for policy in policies)
 
 
-def _all_permit(policies: tuple[Policy, ...], question: Question) -> bool:
+def _all_permit(policies: tuple[Policy, ...], question: PolicyRequest) -> bool:
     try:
-        answer = evaluated(request_of(question), _merged(policies))
+        answer = ask_cedar(cedar_request(question), _merged(policies))
         if answer.diagnostics.errors or answer.decision is not Decision.Allow:
             return False
         permitting = {int(reason.removeprefix("policy")) for reason in answer.diagnostics.reasons}

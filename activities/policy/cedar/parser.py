@@ -33,7 +33,7 @@ class PolicyInvalid(Permanent):
 
 
 @dataclass(frozen=True)
-class Rule:
+class PolicyRule:
     """One `permit` or `forbid`. `name` is its @id, or Cedar's word for its place in the text, such as policy0."""
 
     position: int
@@ -43,22 +43,22 @@ class Rule:
 
 
 @dataclass(frozen=True, eq=False)
-class Text:
+class PolicyText:
     """A text that was read: its rules by Cedar's ids, and the two sets that are evaluated."""
 
-    rules: Mapping[str, Rule]
+    rules: Mapping[str, PolicyRule]
     all_rules: PolicySet
     without_asks: PolicySet
 
 
-def read(text: str, schema: Mapping[str, Any] | None = None) -> Text:
+def read(text: str, schema: Mapping[str, Any] | None = None) -> PolicyText:
     """Parse and check `text`. Raises PolicyInvalid, with each problem."""
     _refuse(_unreadable(text))
     all_rules, written = _parsed(text)
     static: dict[str, Written] = written["staticPolicies"]
     rules = {key: _rule(key, policy) for key, policy in static.items()}
     _refuse([*_problems(written, rules), *(_misfits(text, static, rules, schema) if schema is not None else ())])
-    return Text(rules, all_rules, _without_asks(text, static, rules))
+    return PolicyText(rules, all_rules, _without_asks(text, static, rules))
 
 
 def _parsed(text: str) -> tuple[PolicySet, Any]:
@@ -70,7 +70,7 @@ def _parsed(text: str) -> tuple[PolicySet, Any]:
         raise PolicyInvalid("a condition is too long; split the rule, or use a set: `[…].contains(…)`") from None
 
 
-def _without_asks(text: str, static: Mapping[str, Written], rules: Mapping[str, Rule]) -> PolicySet:
+def _without_asks(text: str, static: Mapping[str, Written], rules: Mapping[str, PolicyRule]) -> PolicySet:
     """The same policies but those that ask: cut from the text, for Cedar reads only short conditions from JSON."""
     in_order = sorted(static, key=lambda key: rules[key].position)
     ends = [match.end() for match in re.finditer(";", _code(text))]
@@ -111,13 +111,13 @@ def _unreadable(text: str) -> list[str]:
     return problems
 
 
-def _rule(key: str, policy: Written) -> Rule:
+def _rule(key: str, policy: Written) -> PolicyRule:
     notes = policy.get("annotations", {})
     name = notes["id"] or "" if "id" in notes else key
-    return Rule(int(key.removeprefix("policy")), name, notes.get("reason") or "", asks="ask" in notes)
+    return PolicyRule(int(key.removeprefix("policy")), name, notes.get("reason") or "", asks="ask" in notes)
 
 
-def _problems(written: Written, rules: Mapping[str, Rule]) -> Iterator[str]:
+def _problems(written: Written, rules: Mapping[str, PolicyRule]) -> Iterator[str]:
     """What Cedar accepts and we do not."""
     static = written["staticPolicies"]
     if written["templates"]:
@@ -137,7 +137,7 @@ def _problems(written: Written, rules: Mapping[str, Rule]) -> Iterator[str]:
 
 
 def _misfits(
-    text: str, static: Mapping[str, Written], rules: Mapping[str, Rule], schema: Mapping[str, Any]
+    text: str, static: Mapping[str, Written], rules: Mapping[str, PolicyRule], schema: Mapping[str, Any]
 ) -> Iterator[str]:
     """What in the policies does not fit the tools there are."""
     if not schema[""]["actions"]:

@@ -11,18 +11,18 @@ from typing import Any
 from cedarpy import AuthzResult, Decision, Entities, PolicySet, is_authorized
 
 from activities.errors import clip
-from activities.policy.cedar.parser import PolicyInvalid, Rule, read
+from activities.policy.cedar.parser import PolicyInvalid, PolicyRule, read
 from activities.policy.cedar.schema import Inexpressible, ToolShape, cedar_arguments, cedar_record, schema_for
 from activities.policy.engine.verdicts import Allow, Ask, Deny, Verdict
 
-__all__ = ["Policy", "PolicyInvalid", "Question", "ToolShape", "load", "schema_for"]
+__all__ = ["Policy", "PolicyInvalid", "PolicyRequest", "ToolShape", "load", "schema_for"]
 
 NO_ENTITIES = Entities.from_json_str("[]")
 ERROR_LIMIT = 300  # characters of Cedar's own words: they reach the model and the trace
 
 
 @dataclass(frozen=True)
-class Question:
+class PolicyRequest:
     """A call, as a policy is asked about it.
 
     `origins` says where the value of an argument came from: user, trusted, untrusted or model. `input_schema` is the
@@ -49,21 +49,21 @@ class Policy:
 
     version: str
     scope: str
-    rules: Mapping[str, Rule]  # by Cedar's own id of it
+    rules: Mapping[str, PolicyRule]  # by Cedar's own id of it
     all_rules: PolicySet = field(repr=False)
     without_asks: PolicySet = field(repr=False)
 
-    def decide(self, question: Question) -> Verdict:
+    def decide(self, question: PolicyRequest) -> Verdict:
         """The verdict of this policy alone. Never raises: a policy that cannot be evaluated is a Deny."""
         try:
-            return self._decided(request_of(question))
+            return self._decided(cedar_request(question))
         except Inexpressible as error:  # nothing is broken: this call alone cannot be put to a policy
             return Deny("policy.inexpressible", f"{self.owner} cannot be asked: {clip(str(error), ERROR_LIMIT)}")
         except Exception as error:
             return self._failed(f"{type(error).__name__}: {error}")
 
     def _decided(self, request: dict[str, Any]) -> Verdict:
-        answer = evaluated(request, self.all_rules)
+        answer = ask_cedar(request, self.all_rules)
         if failure := _failure(answer):
             return self._failed(failure)
         rules = self._determining(answer)
@@ -75,20 +75,20 @@ class Policy:
             return Deny(f"policy.{plain[0].name}", self._why(plain))
         return self._asked(request, rules)
 
-    def _asked(self, request: dict[str, Any], asking: list[Rule]) -> Verdict:
+    def _asked(self, request: dict[str, Any], asking: list[PolicyRule]) -> Verdict:
         """Only what is permitted otherwise is worth a question: a rule that asks must not replace a permit."""
-        answer = evaluated(request, self.without_asks)
+        answer = ask_cedar(request, self.without_asks)
         if failure := _failure(answer):
             return self._failed(failure)
         if answer.decision is Decision.Allow:
             return Ask(f"policy.{asking[0].name}", self._why(asking))
         return self._by_default(request)
 
-    def _determining(self, answer: AuthzResult) -> list[Rule]:
+    def _determining(self, answer: AuthzResult) -> list[PolicyRule]:
         """The rules that made the answer, in the order of the text."""
         return sorted((self.rules[reason] for reason in answer.diagnostics.reasons), key=lambda rule: rule.position)
 
-    def _why(self, rules: list[Rule]) -> str:
+    def _why(self, rules: list[PolicyRule]) -> str:
         return "; ".join(rule.reason or f"{self.owner} forbids it: {rule.name}" for rule in rules)
 
     def _by_default(self, request: dict[str, Any]) -> Deny:
@@ -120,12 +120,12 @@ def _failure(answer: AuthzResult) -> str | None:
     return None if answer.decision in (Decision.Allow, Decision.Deny) else "Cedar came to no decision"
 
 
-def evaluated(request: dict[str, Any], rules: PolicySet) -> AuthzResult:
+def ask_cedar(request: dict[str, Any], rules: PolicySet) -> AuthzResult:
     """What Cedar answers. Raises whatever Cedar raises."""
     return is_authorized(request, rules, NO_ENTITIES)
 
 
-def request_of(question: Question) -> dict[str, Any]:
+def cedar_request(question: PolicyRequest) -> dict[str, Any]:
     """The request in Cedar's JSON. Raises Inexpressible."""
     return {
         "principal": {"type": "Agent", "id": question.agent},

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from activities.errors import Permanent, clip
-from activities.policy.cedar.combined import decide_all
-from activities.policy.cedar.policy import Policy, PolicyInvalid, Question, load
+from activities.policy.cedar.combined import strictest_decision
+from activities.policy.cedar.policy import Policy, PolicyInvalid, PolicyRequest, load
 from activities.policy.cedar.schema import ToolShape, schema_for
 from activities.policy.engine.verdicts import Deny, Verdict
 from activities.storage.canonical import sha256_hex
@@ -50,13 +50,13 @@ class Effective:
     missing: str | None = None
     broken: str | None = None
 
-    def decide(self, question: Question, own: Policy | None = None) -> Verdict:
+    def decide(self, question: PolicyRequest, own: Policy | None = None) -> Verdict:
         """The strictest verdict of the policies in force, and of the agent's own."""
         if self.missing:
             return Deny("policy.missing", self.missing)
         if self.broken:
             return Deny("policy.error", self.broken)
-        return decide_all([*self.policies, *([own] if own else [])], question)
+        return strictest_decision([*self.policies, *([own] if own else [])], question)
 
 
 class Policies:

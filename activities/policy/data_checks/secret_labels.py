@@ -16,7 +16,7 @@ from typing import Literal
 Label = Literal["card", "key", "iban", "passport", "account", "password", "token", "national-id"]
 
 
-def labels_in(text: str) -> frozenset[Label]:
+def secret_labels_in(text: str) -> frozenset[Label]:
     """The kinds of secret in `text`, as it is and with compatibility forms folded and invisible characters removed."""
     readings = {text} if text.isascii() else {text, _visible(text)}
     return frozenset(label for label, found in _LABELS.items() if any(found(reading) for reading in readings))

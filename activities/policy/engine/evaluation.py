@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.policy.data_checks.secret_labels import labels_in
-from activities.policy.engine.tiers import Circumstances, decide, observed
+from activities.policy.data_checks.secret_labels import secret_labels_in
+from activities.policy.engine.tiers import TierFacts, deny_in_observe_mode, tier_verdict
 from activities.policy.engine.verdicts import Ask, Deny, Verdict, strictest
-from activities.policy.grants.constraints import Misfit
-from activities.policy.grants.grants import Fits, Grant, Grants, class_of, fit
-from activities.policy.values.provenance import Evidence, Traced, anchored, by_argument, trace
+from activities.policy.grants.constraints import Violation
+from activities.policy.grants.grants import Grant, GrantMatch, Grants, match_grants, similar_calls_digest
+from activities.policy.values.provenance import Evidence, Traced, has_anchor, trace, worst_origin_by_argument
 from activities.storage.canonical import canonical_json
 from activities.tools.facts import LEAVES_THE_HOUSE, Facts, tier
 from workflows.contracts.calls import Tier
@@ -43,7 +43,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """The verdict, and what it was based on: an approver sees it, and the approval is bound to it."""
 
     verdict: Verdict
@@ -58,16 +58,16 @@ class Judgement:
     @property
     def origins(self) -> dict[str, str]:
         """Argument -> the worst origin of what it holds."""
-        return dict(by_argument(self.traced))
+        return dict(worst_origin_by_argument(self.traced))
 
 
-Policies = Callable[["Judgement"], Verdict]
+Policies = Callable[["Evaluation"], Verdict]
 
 
-def judge(call: Call, policies: Policies) -> Judgement:
-    """The judgement about a call. `policies` is asked last, with everything else known."""
-    facts = _Weighed(call)
-    view = Judgement(
+def evaluate(call: Call, policies: Policies) -> Evaluation:
+    """Evaluate a call. `policies` is asked last, with everything else known."""
+    facts = _CallAnalysis(call)
+    view = Evaluation(
         verdict=Deny("policy.silent", "not decided yet"),
         tier=facts.tier,
         traced=facts.traced,
@@ -79,8 +79,8 @@ def judge(call: Call, policies: Policies) -> Judgement:
     heard = (*facts.verdicts(), policies(view))
     verdict, asks = strictest(heard), tuple(sorted({each.rule for each in heard if isinstance(each, Ask)}))
     if call.mode == "observe" and facts.is_effect:
-        verdict = observed(verdict)
-    return Judgement(**{**vars(view), "verdict": verdict, "asks": asks})
+        verdict = deny_in_observe_mode(verdict)
+    return Evaluation(**{**vars(view), "verdict": verdict, "asks": asks})
 
 
 def acts_outside(facts: Facts) -> bool:
@@ -90,7 +90,7 @@ def acts_outside(facts: Facts) -> bool:
 
 
 @dataclass
-class _Weighed:
+class _CallAnalysis:
     """What follows from a call alone; computed in the order in which it is needed."""
 
     call: Call
@@ -98,7 +98,7 @@ class _Weighed:
     origins: Mapping[str, str] = field(init=False)  # argument -> the worst origin of what it holds
     grant: Grant | None = field(init=False, default=None)
     like: str = field(init=False, default="")
-    misfit: Misfit | None = field(init=False, default=None)
+    misfit: Violation | None = field(init=False, default=None)
     fitting: tuple[Grant, ...] = field(init=False, default=())  # every alternative that covers it by itself
     bounded: frozenset[str] = field(init=False, default=frozenset())  # arguments whose values its grant limits
     tier: Tier = field(init=False)
@@ -106,14 +106,16 @@ class _Weighed:
     def __post_init__(self) -> None:
         call = self.call
         self.traced = trace(call.arguments, call.facts.sensitive, call.evidence)
-        self.origins = by_argument(self.traced)
+        self.origins = worst_origin_by_argument(self.traced)
         index = self._fit()
         self.tier = self._tier()
-        self.like = class_of(call.tool, call.pinned_hash, index, call.arguments, call.facts.sensitive, self.bounded)
+        self.like = similar_calls_digest(
+            call.tool, call.pinned_hash, index, call.arguments, call.facts.sensitive, self.bounded
+        )
 
     def verdicts(self) -> Iterator[Verdict]:
         """One verdict of each voice that has something to say."""
-        yield decide(self._circumstances(), self.call.mode)
+        yield tier_verdict(self._circumstances(), self.call.mode)
         if self.misfit and not self._reaches_out:  # a read of a place nobody listed is judged as a send instead
             yield Deny(self.misfit.rule, self.misfit.reason, correctable=False)
         if labels := self._labels():  # of a read too: a GET to a listed host tells its owner what is in the URL
@@ -138,10 +140,10 @@ class _Weighed:
             return -1
         if call.tool not in call.grants:
             if call.facts.effect != "read" or call.facts.sensitive:
-                self.misfit = Misfit("grant.none", f"the agent has grants, and none of them is for {call.tool}")
+                self.misfit = Violation("grant.none", f"the agent has grants, and none of them is for {call.tool}")
             return -1
-        found = fit(call.grants[call.tool], call.arguments, call.facts.sensitive, self.origins)
-        if isinstance(found, Fits):
+        found = match_grants(call.grants[call.tool], call.arguments, call.facts.sensitive, self.origins)
+        if isinstance(found, GrantMatch):
             self.grant, self.fitting, self.bounded = found.grant, found.fitting, found.bounded
             return found.index
         self.misfit = found
@@ -175,15 +177,16 @@ class _Weighed:
 
     # ── provenance ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _circumstances(self) -> Circumstances:
+    def _circumstances(self) -> TierFacts:
         call, evidence = self.call, self.call.evidence
-        return Circumstances(
+        return TierFacts(
             tier=self.tier,
             tainted=evidence.tainted,
             exposed=evidence.tainted and call.acts_outside and evidence.sensitive,
             granted=self.grant is not None,
             unanchored=self._unanchored(),
-            floating=evidence.tainted and not (self._named(call.facts.sensitive) or anchored(call.arguments, evidence)),
+            floating=evidence.tainted
+            and not (self._named(call.facts.sensitive) or has_anchor(call.arguments, evidence)),
             loose_text=self._loose_text(),
         )
 
@@ -212,12 +215,16 @@ class _Weighed:
     def _labels(self) -> list[str]:
         """What looks like a secret and would leave; not what was named for the very argument that it is all of."""
         call = self.call
-        found = labels_in(_text_of(call.arguments)) if self.tier in ("T3", "T4") or acts_outside(call.facts) else set()
+        found = (
+            secret_labels_in(_text_of(call.arguments))
+            if self.tier in ("T3", "T4") or acts_outside(call.facts)
+            else set()
+        )
         named = self._named(name for name, kind in call.facts.sensitive.items() if kind in WHOLE)
         if found and named:
             given = {name: value for name, value in call.arguments.items() if name in named}
             others = {name: value for name, value in call.arguments.items() if name not in named}
-            if found <= labels_in(_text_of(given)) and not labels_in(_text_of(others)):
+            if found <= secret_labels_in(_text_of(given)) and not secret_labels_in(_text_of(others)):
                 return []
         return sorted(found)
 

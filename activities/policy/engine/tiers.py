@@ -26,7 +26,7 @@ WHY: dict[Tier, str] = {
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class TierFacts:
     """What the table needs to know of a call. The defaults are the strict case."""
 
     tier: Tier = "T4"
@@ -38,28 +38,28 @@ class Circumstances:
     loose_text: str | None = "its text"  # free text that no grant speaks about, in words; None: there is none
 
 
-def decide(call: Circumstances, mode: Mode) -> Verdict:
+def tier_verdict(call: TierFacts, mode: Mode) -> Verdict:
     """The verdict of the table, in this mode."""
     if call.tier in ("T0", "T1"):
         return Allow(f"tier.{call.tier}", WHY[call.tier])
-    return in_mode(_by_tier(call, mode), call, mode)
+    return apply_mode(_by_tier(call, mode), call, mode)
 
 
-def in_mode(verdict: Verdict, call: Circumstances, mode: Mode) -> Verdict:
+def apply_mode(verdict: Verdict, call: TierFacts, mode: Mode) -> Verdict:
     """What the mode makes of an effect's verdict; it only ever gets stricter."""
     if mode == "propose" and isinstance(verdict, Allow):
         return Ask("mode.propose", f"this run proposes every effect; {WHY[call.tier]}")
     return verdict
 
 
-def observed(verdict: Verdict) -> Deny:
+def deny_in_observe_mode(verdict: Verdict) -> Deny:
     """Instead of an effect in mode `observe`: what would have happened."""
     words = {Allow: "allowed", Ask: "asked about", Deny: "denied"}
     reason = f"this run only observes; it would have been {words[type(verdict)]} ({verdict.rule}: {verdict.reason})"
     return Deny("mode.observe", reason)
 
 
-def _by_tier(call: Circumstances, mode: Mode) -> Verdict:
+def _by_tier(call: TierFacts, mode: Mode) -> Verdict:
     match call.tier:
         case "T2":
             return _reversible(call)
@@ -69,7 +69,7 @@ def _by_tier(call: Circumstances, mode: Mode) -> Verdict:
             return _gravest(call)
 
 
-def _reversible(call: Circumstances) -> Verdict:
+def _reversible(call: TierFacts) -> Verdict:
     if call.exposed:
         return Ask("tier.T2.exposed", f"the run read untrusted and private data and can act outside; {WHY['T2']}")
     if call.tainted and call.unanchored:
@@ -79,7 +79,7 @@ def _reversible(call: Circumstances) -> Verdict:
     return Allow("tier.T2", WHY["T2"])
 
 
-def _irreversible(call: Circumstances, mode: Mode) -> Verdict:
+def _irreversible(call: TierFacts, mode: Mode) -> Verdict:
     if call.tainted and call.unanchored:
         return Deny("provenance.unanchored", f"{call.unanchored}; {RESTATE}")
     if call.exposed:
@@ -97,7 +97,7 @@ def _irreversible(call: Circumstances, mode: Mode) -> Verdict:
     return Allow("tier.T3.granted", "a grant of the agent covers it, and each value is someone's own")
 
 
-def _gravest(call: Circumstances) -> Verdict:
+def _gravest(call: TierFacts) -> Verdict:
     if call.tainted and call.unanchored:
         return Deny("provenance.unanchored", f"{call.unanchored}; {RESTATE}")
     if call.exposed:

@@ -14,7 +14,14 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
 from activities.policy.grants.sql_tables import TABLE, tables_in
-from activities.policy.values.canonical_names import PORTS, addresses_in, domain_of, path_under, place_of, visible
+from activities.policy.values.canonical_names import (
+    PORTS,
+    addresses_in,
+    domain_of,
+    path_under,
+    place_of,
+    show_hidden_characters,
+)
 from activities.storage.canonical import canonical_json
 
 Origin = Literal["user", "trusted", "untrusted", "model"]
@@ -76,7 +83,7 @@ class Constraint(BaseModel):
     def _plain_tables(cls, tables: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if strange := [name for name in tables or () if not TABLE.fullmatch(name)]:
             raise ValueError(
-                f"{', '.join(map(visible, strange))}: a table is a plain name such as orders or shop.orders"
+                f"{', '.join(map(show_hidden_characters, strange))}: a table is a plain name such as shop.orders"
             )
         return tables
 
@@ -99,7 +106,7 @@ class Constraint(BaseModel):
 
 
 @dataclass(frozen=True)
-class Misfit:
+class Violation:
     """What a call violates. Of several alternatives of a grant: rule and reason of the one that came closest."""
 
     rule: str
@@ -121,26 +128,26 @@ def is_bounded(constraint: Constraint, kind: str | None) -> bool:
     return not _BOUNDS.get(kind or "", {"one_of"}).isdisjoint(constraint.rules)
 
 
-def violation(argument: Argument, constraint: Constraint) -> Misfit | None:
+def find_violation(argument: Argument, constraint: Constraint) -> Violation | None:
     """The first rule that an argument violates. Never raises: what cannot be checked is `grant.unreadable`."""
     if argument.value is None:
         return _absence(argument, constraint)
     try:
         for rule in _rules_for(argument, constraint):
             for part in _offending(rule, argument, constraint):
-                return Misfit(f"grant.{rule}", f"{part}; the grant allows {rule} {_allowed(constraint, rule)}")
+                return Violation(f"grant.{rule}", f"{part}; the grant allows {rule} {_allowed(constraint, rule)}")
     except Exception as error:  # whatever a hostile value provokes is a no
-        why = type(error).__name__ if argument.kind == "secret" else visible(str(error))
-        return Misfit("grant.unreadable", f"{argument.name} cannot be read as the grant needs it: {why}")
+        why = type(error).__name__ if argument.kind == "secret" else show_hidden_characters(str(error))
+        return Violation("grant.unreadable", f"{argument.name} cannot be read as the grant needs it: {why}")
     return None
 
 
-def _absence(argument: Argument, constraint: Constraint) -> Misfit | None:
+def _absence(argument: Argument, constraint: Constraint) -> Violation | None:
     strict = [rule for rule in constraint.rules if argument.kind or rule not in _HARMLESS_IF_ABSENT]
     if constraint.optional or not strict:
         return None
     allowed = f"{strict[0]} {_allowed(constraint, strict[0])}"
-    return Misfit(f"grant.{strict[0]}", f"{argument.name} is not given; the grant allows {allowed}")
+    return Violation(f"grant.{strict[0]}", f"{argument.name} is not given; the grant allows {allowed}")
 
 
 def _rules_for(argument: Argument, constraint: Constraint) -> list[str]:
@@ -187,7 +194,7 @@ def _parts(rule: str, value: Any) -> Iterator[Any]:
 def _shown(value: Any, kind: str | None) -> str:
     if kind == "secret":
         return "a secret that is not shown"
-    text = visible(value if isinstance(value, str) else canonical_json(value))
+    text = show_hidden_characters(value if isinstance(value, str) else canonical_json(value))
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
 
 
@@ -230,7 +237,7 @@ def _authority(text: str) -> str:
     """`host` or `host:port` in the one way to write it. Raises ValueError for anything more."""
     plain, secure = place_of(f"http://{text}"), place_of(f"https://{text}")
     if (plain.path, plain.query, plain.fragment) != ("/", "", "") or any(sign in text for sign in "/?#"):
-        raise ValueError(f"{visible(text)!r} is no host, with or without a port")
+        raise ValueError(f"{show_hidden_characters(text)!r} is no host, with or without a port")
     return f"{plain.host}:{plain.port}" if plain.port == secure.port else plain.host  # they agree: it was written
 
 

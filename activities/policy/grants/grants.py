@@ -20,7 +20,7 @@ from pydantic import (
     model_serializer,
 )
 
-from activities.policy.grants.constraints import Argument, Constraint, Misfit, is_bounded, violation
+from activities.policy.grants.constraints import Argument, Constraint, Violation, find_violation, is_bounded
 from activities.storage.canonical import sha256_hex
 
 PER_DAY = "per_day"  # the one key of a grant that is no argument
@@ -48,10 +48,10 @@ Grants = dict[str, tuple[Grant, ...]]
 
 
 @dataclass(frozen=True)
-class Fits:
+class GrantMatch:
     """That a call is covered. `fitting`: each alternative that covers it by itself, so that taking one away never
     permits more; `grant`, `index`: the first of those with the loosest cap; `bounded`: the arguments it speaks about
-    of which, for what their kind is about, every value that fits is as good as another (see `class_of`).
+    of which, for what their kind is about, every value that fits is as good as another (see `similar_calls_digest`).
     """
 
     index: int
@@ -138,22 +138,22 @@ GrantsField = Annotated[Grants, BeforeValidator(parse_grants), WithJsonSchema(_s
 # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def fit(
+def match_grants(
     grants: Sequence[Grant], arguments: Mapping[str, Any], kinds: Mapping[str, str], origins: Mapping[str, str]
-) -> Fits | Misfit:
+) -> GrantMatch | Violation:
     """Whether one of the alternatives covers a call with these arguments.
 
     `kinds`: what the tool declares of its sensitive arguments; `origins`: the worst origin of each, unknown where it is
     not named. Never raises: what cannot be checked is the Misfit `grant.unreadable`.
     """
-    closest: list[Misfit] = []
+    closest: list[Violation] = []
     fitting: dict[int, Grant] = {}
     for index, grant in enumerate(grants):
         given = (
             (Argument(name, arguments.get(name), kinds.get(name), origins.get(name)), constraint)
             for name, constraint in grant.arguments.items()
         )
-        found = [misfit for each in given if (misfit := violation(*each))]
+        found = [misfit for each in given if (misfit := find_violation(*each))]
         if not found:
             fitting[index] = grant
         elif not closest or len(found) < len(closest):
@@ -162,11 +162,11 @@ def fit(
         index = max(fitting, key=lambda each: (fitting[each].per_day or math.inf, -each))
         named = fitting[index].arguments
         bounded = frozenset(name for name in named if is_bounded(named[name], kinds.get(name)))
-        return Fits(index, fitting[index], tuple(fitting.values()), bounded)
-    return closest[0] if closest else Misfit("grant.none", "there is no grant for it")
+        return GrantMatch(index, fitting[index], tuple(fitting.values()), bounded)
+    return closest[0] if closest else Violation("grant.none", "there is no grant for it")
 
 
-def class_of(
+def similar_calls_digest(
     tool: str,
     pinned_hash: str,
     grant_index: int,
@@ -175,8 +175,8 @@ def class_of(
     constrained: frozenset[str],
 ) -> str:
     """What "like this" means for a call: a digest of tool, hash, alternative, names of arguments and the exact value
-    of every sensitive argument but the `constrained`, which is `Fits.bounded`: an account of which no more is asked
-    than its origin stays the very account that was approved.
+    of every sensitive argument but the `constrained` ones (`GrantMatch.bounded`). An account of which only the origin
+    is limited therefore stays the very account that was approved.
     """
     exact = {name: arguments[name] for name in kinds if name in arguments and name not in constrained}
     return sha256_hex([tool, pinned_hash, grant_index, exact, sorted(arguments)])

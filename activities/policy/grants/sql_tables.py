@@ -2,7 +2,7 @@
 
 import re
 
-from activities.policy.values.canonical_names import visible
+from activities.policy.values.canonical_names import show_hidden_characters
 
 TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*){0,2}")
 # A word directly beside a quotation mark (E'…', U&'…') or after a digit is read differently by different databases.
@@ -45,7 +45,7 @@ def _tokens(statement: str) -> list[str]:
     while at < len(text):
         token = _TOKEN.match(text, at)
         if not token:
-            raise ValueError(f"the SQL contains {visible(text[at : at + 20])!r}, which is not read here")
+            raise ValueError(f"the SQL contains {show_hidden_characters(text[at : at + 20])!r}, which is not read here")
         tokens.append(token["word"] or ("0" if token["value"] else token["sign"]))
         at = token.end()
     return tokens

@@ -12,25 +12,25 @@ from activities.policy.values.canonical_names import (
     names_in,
     path_under,
     place_of,
-    visible,
+    show_hidden_characters,
 )
-from activities.policy.values.introducing_words import cues_of
+from activities.policy.values.introducing_words import introducing_words
 from activities.policy.values.text_reading import exactly, links_in, readable_place, spaced
-from activities.policy.values.values import Address, Amount, Host, Invented, Site, Value, Words
+from activities.policy.values.values import Address, Amount, Host, UnreadableValue, Url, Value, Words
 
 NAME_LENGTH = 80  # a longer string is prose, and anchors nothing
 
 
-def leaves(given: Any, name: str, *, keys: bool) -> Iterator[tuple[str, Any]]:
+def scalars_in(given: Any, name: str, *, keys: bool) -> Iterator[tuple[str, Any]]:
     """Every scalar in an argument, with the name it stands under, and the keys themselves if asked for."""
     if isinstance(given, Mapping):
         for key, item in given.items():
             if keys:
                 yield name, key
-            yield from leaves(item, str(key), keys=keys)
+            yield from scalars_in(item, str(key), keys=keys)
     elif isinstance(given, list | tuple | set | frozenset):
         for item in given:
-            yield from leaves(item, name, keys=keys)
+            yield from scalars_in(item, name, keys=keys)
     elif given is not None:
         yield name, given
 
@@ -42,14 +42,14 @@ def values_of(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]
     try:
         return _readable(kind, leaf, names)
     except Unreadable:
-        return (Invented(str(leaf)),)
+        return (UnreadableValue(str(leaf)),)
 
 
 def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]:
     """Raises Unreadable."""
     if isinstance(leaf, bool) or not isinstance(leaf, str | int):
         raise Unreadable("neither text nor a whole number")
-    cues = cues_of((*names, kind))
+    cues = introducing_words((*names, kind))
     if kind == "amount":
         return (_amount(leaf, cues),)
     text = str(leaf)
@@ -62,7 +62,7 @@ def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]
         case "host":
             return (Host(host(text)),)
         case "url":
-            return (Site(text, place_of(text)),)
+            return (Url(text, place_of(text)),)
         case "path":
             path_under(text, "/")  # raises for what only looks like a path
             if not _is_stable(text):
@@ -79,16 +79,16 @@ def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]
 def _words(text: str, cues: frozenset[str] = frozenset(), *, exact: bool = False) -> Value:
     """Words as they are compared, which has to be what is performed: an invisible sign in a name makes another name."""
     if not _is_stable(text):
-        return Invented(text)
+        return UnreadableValue(text)
     plain = spaced(text)
     iban = re.sub(r"[ -]", "", plain)
     if _IBAN.fullmatch(iban):  # people write it in groups of four
         return Words(text, (iban, " ".join(re.findall(".{1,4}", iban))), cues)
-    return Words(text, (exactly(text) if exact else plain,), cues, exact=exact) if plain else Invented(text)
+    return Words(text, (exactly(text) if exact else plain,), cues, exact=exact) if plain else UnreadableValue(text)
 
 
 def _is_stable(text: str) -> bool:
-    return text.isascii() or (visible(text) == text and unicodedata.normalize("NFKC", text) == text)
+    return text.isascii() or (show_hidden_characters(text) == text and unicodedata.normalize("NFKC", text) == text)
 
 
 _ANGLED = re.compile(r"<[^<>]*>")
@@ -122,21 +122,21 @@ def links_of(leaf: Any) -> Iterator[Value]:
 
 def _link(link: str) -> Value:
     if place := readable_place(link if "://" in link else f"https://{link}"):
-        return Site(link, place)
+        return Url(link, place)
     try:
         return Address(addresses_in(link)[0])
     except Unreadable:
         return _words(link)
 
 
-def thing(leaf: Any, names: tuple[str, ...]) -> Value | None:
+def nameable_value(leaf: Any, names: tuple[str, ...]) -> Value | None:
     """A scalar as something that can be named; None if it is a mere choice, or prose."""
     if isinstance(leaf, bool) or not isinstance(leaf, str | int):
         return None
     text = str(leaf).strip()
     if isinstance(leaf, str) and (len(text) > NAME_LENGTH or not _names_something(text)):
         return None
-    return _link(text) if "://" in text or "@" in text else _words(text, cues_of(names))
+    return _link(text) if "://" in text or "@" in text else _words(text, introducing_words(names))
 
 
 _JOINED = re.compile(r"[^\W_][@/._-][^\W_]|^[/@]")

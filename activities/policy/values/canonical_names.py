@@ -85,7 +85,7 @@ def names_in(value: str) -> tuple[str, ...]:
     _refuse_unseen(value, "a recipient")
     found = tuple(dict.fromkeys(name for entry in re.split("[,;]", value) if (name := entry.strip(" "))))
     if not found or "@" in unicodedata.normalize("NFKC", value):
-        raise Unreadable(f"{visible(value)!r} is neither mail addresses nor plain names")
+        raise Unreadable(f"{show_hidden_characters(value)!r} is neither mail addresses nor plain names")
     return found
 
 
@@ -112,7 +112,9 @@ def host(value: str) -> str:
     try:
         name = idna.encode(value, uts46=True).decode("ascii").lower().removesuffix(".")
     except (idna.IDNAError, UnicodeError) as error:
-        raise Unreadable(f"{visible(value)!r} is no host name: {visible(str(error))}") from None
+        raise Unreadable(
+            f"{show_hidden_characters(value)!r} is no host name: {show_hidden_characters(str(error))}"
+        ) from None
     if _NUMERIC.fullmatch(name.rpartition(".")[2]):  # then resolvers take the whole for an IPv4 address
         return _ipv4(value.removesuffix("."))
     return name
@@ -127,7 +129,7 @@ def place_of(url: str) -> Place:
         raise Unreadable("a URL contains a blank or a backslash")
     parts = _URL.fullmatch(url)
     if not parts or parts["scheme"].lower() not in PORTS:
-        raise Unreadable(f"{visible(url[:80])!r} is no URL that starts with http:// or https://")
+        raise Unreadable(f"{show_hidden_characters(url[:80])!r} is no URL that starts with http:// or https://")
     scheme = parts["scheme"].lower()
     name, port = _authority(parts["authority"], PORTS[scheme])
     query, fragment = (parts["query"] or "")[1:], (parts["fragment"] or "")[1:]
@@ -142,22 +144,22 @@ def path_under(path: str, root: str) -> bool:
     """
     top, steps = _resolve(_segments(root)), _segments(path)
     if not root.startswith("/"):
-        raise Unreadable(f"the root {visible(root)!r} is not absolute")
+        raise Unreadable(f"the root {show_hidden_characters(root)!r} is not absolute")
     place = _resolve(steps if path.startswith("/") else [*top, *steps])
     return place[: len(top)] == top
 
 
-def plain(text: str) -> str:
+def fold_text(text: str) -> str:
     """`text` as it is compared: compatibility forms unified (NFKC), case folded, what does not show removed."""
     return _shown(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _shown(text)).casefold()))
 
 
-def unfolded(text: str) -> str:
-    """The same as `plain` with upper and lower case kept."""
+def fold_text_keeping_case(text: str) -> str:
+    """The same as `fold_text` with upper and lower case kept."""
     return _shown(unicodedata.normalize("NFKC", _shown(text)))
 
 
-def visible(text: str) -> str:
+def show_hidden_characters(text: str) -> str:
     """`text` as people are shown it: what does not show, reorders or only looks like a blank appears as `<U+202E>`.
 
     Newline, tab and the ordinary blank are kept.
@@ -198,12 +200,14 @@ def _address(entry: str) -> str:
         address = named["address"]
     local, at, domain = address.partition("@")
     if not at:
-        raise Unreadable(f"{visible(entry)!r} is no mail address")
+        raise Unreadable(f"{show_hidden_characters(entry)!r} is no mail address")
     if not _LOCAL.fullmatch(local) or len(local) > 64:
-        raise Unreadable(f"{visible(entry)!r} is no plain mail address: nothing but one name before one @ is read")
+        raise Unreadable(
+            f"{show_hidden_characters(entry)!r} is no plain mail address: nothing but one name before one @ is read"
+        )
     name = "" if "@" in domain or domain.startswith("[") or domain.endswith(".") else host(domain)
     if not name or _DOTTED.fullmatch(name):
-        raise Unreadable(f"{visible(entry)!r} is no plain mail address: no domain name follows the @")
+        raise Unreadable(f"{show_hidden_characters(entry)!r} is no plain mail address: no domain name follows the @")
     return f"{local.lower()}@{name}"
 
 
@@ -211,12 +215,14 @@ def _check_name(name: str) -> None:
     """Names are for people, and no reader may take one for an address."""
     words = name[1:-1] if _QUOTED.fullmatch(name) else name
     if any(char in '@<>":;()[]\\' for char in unicodedata.normalize("NFKC", words)):
-        raise Unreadable(f"the name {visible(name)!r} before an address contains a sign that addresses are made of")
+        raise Unreadable(
+            f"the name {show_hidden_characters(name)!r} before an address contains a sign that addresses are made of"
+        )
 
 
 def _ipv4(value: str) -> str:
     if not _DOTTED.fullmatch(value) or any(int(part) > 255 for part in value.split(".")):
-        raise Unreadable(f"{visible(value)!r} is no plain IPv4 address such as 192.0.2.1")
+        raise Unreadable(f"{show_hidden_characters(value)!r} is no plain IPv4 address such as 192.0.2.1")
     return value
 
 
@@ -224,9 +230,9 @@ def _ipv6(value: str) -> str:
     try:
         address = ipaddress.IPv6Address(value.removeprefix("[").removesuffix("]"))
     except ValueError:
-        raise Unreadable(f"{visible(value)!r} is no IPv6 address in brackets") from None
+        raise Unreadable(f"{show_hidden_characters(value)!r} is no IPv6 address in brackets") from None
     if not value.endswith("]") or address.scope_id or address.ipv4_mapped:
-        raise Unreadable(f"{visible(value)!r} is no plain IPv6 address in brackets")
+        raise Unreadable(f"{show_hidden_characters(value)!r} is no plain IPv6 address in brackets")
     return f"[{address.compressed}]"
 
 
@@ -239,7 +245,7 @@ def _authority(text: str, default: int) -> tuple[str, int]:
     if parts["port"] is None:
         return host(parts["host"]), default
     if not _PORT.fullmatch(parts["port"]) or int(parts["port"]) > 65_535:
-        raise Unreadable(f"{visible(parts['port'])!r} is no port")
+        raise Unreadable(f"{show_hidden_characters(parts['port'])!r} is no port")
     return host(parts["host"]), int(parts["port"])
 
 
@@ -270,11 +276,15 @@ def _segments(path: str) -> list[str]:
     _refuse_unseen(path, "a path")
     folded = unicodedata.normalize("NFKC", path)
     if not path or "\\" in folded or "~" in folded or _HIDDEN_STEP.search(folded):
-        raise Unreadable(f'the path {visible(path)!r} is empty or contains "\\", "~" or an escaped dot or slash')
+        raise Unreadable(
+            f'the path {show_hidden_characters(path)!r} is empty or contains "\\", "~" or an escaped dot or slash'
+        )
     parts, lookalike = path.split("/"), folded.split("/")
     # "..;x" is ".." to servers that cut parameters off; a full-width dot is a dot to programs that normalise.
     if [part in (".", "..") for part in parts] != [part.partition(";")[0] in (".", "..") for part in lookalike]:
-        raise Unreadable(f"the path {visible(path)!r} contains something that some programs read as . or .. or /")
+        raise Unreadable(
+            f"the path {show_hidden_characters(path)!r} contains something that some programs read as . or .. or /"
+        )
     return parts
 
 

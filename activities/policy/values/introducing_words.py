@@ -18,7 +18,7 @@ _ENDS = re.compile(r"[!?;}\]]|\.(?!\S)")
 
 
 @lru_cache(maxsize=1_024)
-def cues_of(names: tuple[str, ...]) -> frozenset[str]:
+def introducing_words(names: tuple[str, ...]) -> frozenset[str]:
     """The words that announce a value of these names (arguments, kinds): each in singular and plural, with -id, -no."""
     words = {word for name in names for word in _WORD.findall(_CAMEL.sub(" ", name).lower())}
     words |= {word for name in names for word in _BY_KIND.get(name, "").split()}
@@ -28,7 +28,7 @@ def cues_of(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(word + ending for word in told for ending in endings)
 
 
-def is_cued_after(text: str, end: int, cues: frozenset[str]) -> bool:
+def is_introduced_after(text: str, end: int, cues: frozenset[str]) -> bool:
     """Whether the very next word is a cue: `the general channel`."""
     found = _NEXT.match(text, end)
     return found is not None and found[1] in cues
@@ -37,7 +37,7 @@ def is_cued_after(text: str, end: int, cues: frozenset[str]) -> bool:
 _NEXT = re.compile(r"[\"'\u2019\u201d]? ([^\W\d_]{1,30})(?![^\W_])")
 
 
-def is_cued(text: str, at: int, cues: frozenset[str]) -> bool:
+def is_introduced(text: str, at: int, cues: frozenset[str]) -> bool:
     """Whether a cue is the last word before a place but for numbers and fillers: `"ticket": 7`, `tickets 1 and 7`."""
     start = max(0, at - CUE_REACH)
     near = text[start:at]

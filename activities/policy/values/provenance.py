@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from activities.policy.data_checks.secret_labels import labels_in
-from activities.policy.values.argument_values import leaves, links_of, thing, values_of
-from activities.policy.values.text_index import Shelf, View
-from activities.policy.values.text_reading import Reading, as_shown, in_all_readings
+from activities.policy.data_checks.secret_labels import secret_labels_in
+from activities.policy.values.argument_values import links_of, nameable_value, scalars_in, values_of
+from activities.policy.values.text_index import TextIndex, TextIndexView
+from activities.policy.values.text_reading import TextReading, as_shown, in_all_readings
 from activities.policy.values.values import Value
 from activities.storage.canonical import canonical_json
 
@@ -33,16 +33,16 @@ class Passage:
     suspect: str | None = None
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> TextReading:
         """The text, read once for all calls of a run: for what it may be a witness of, in one way only."""
         if self.origin == "untrusted":
-            return Reading(in_all_readings(self.text))
-        return Reading(as_shown(self.text) if self.origin == "trusted" else self.text)
+            return TextReading(in_all_readings(self.text))
+        return TextReading(as_shown(self.text) if self.origin == "trusted" else self.text)
 
     @cached_property
-    def echo(self) -> Reading:
+    def echo(self) -> TextReading:
         """What the model gave the call that this answers, in all ways in which the answer may be read."""
-        return Reading(in_all_readings(self.arguments))
+        return TextReading(in_all_readings(self.arguments))
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -52,11 +52,11 @@ class Passage:
     @property
     def labelled(self) -> bool:
         """Whether there is a secret in it that no person gave."""
-        return self.origin != "user" and bool(labels_in(self.text))
+        return self.origin != "user" and bool(secret_labels_in(self.text))
 
 
 @dataclass(frozen=True)
-class Said:
+class ModelArguments:
     """Arguments (canonical JSON) that the model gave a call which was not a read: what it may read back later."""
 
     seq: int
@@ -65,13 +65,13 @@ class Said:
     labelled: bool = False
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> TextReading:
         """The text, read once for all calls of a run, in all ways in which it may be read back."""
-        return Reading(in_all_readings(self.text))
+        return TextReading(in_all_readings(self.text))
 
 
 @dataclass(frozen=True)
-class OnRecord:
+class RecordedArgument:
     """An argument that no model wrote: our own record of an earlier call has this very value."""
 
     value: Any
@@ -87,11 +87,11 @@ class Evidence:
     Of a view of a shelf, texts that were read for an earlier call of the run are not read again."""
 
     passages: Sequence[Passage]
-    said: Sequence[Said] = ()
+    said: Sequence[ModelArguments] = ()
     endorsed: tuple[str, ...] = ()
     tainted_by: str | None = None
     private: bool = False
-    on_record: Mapping[str, OnRecord] = field(default_factory=dict)
+    on_record: Mapping[str, RecordedArgument] = field(default_factory=dict)
 
     @property
     def tainted(self) -> bool:
@@ -110,14 +110,14 @@ class Evidence:
         return self.private or self.read.labelled
 
     @cached_property
-    def read(self) -> View[Passage]:
+    def read(self) -> TextIndexView[Passage]:
         """The passages, on their shelf."""
-        return self.passages if isinstance(self.passages, View) else Shelf(self.passages).all
+        return self.passages if isinstance(self.passages, TextIndexView) else TextIndex(self.passages).all
 
     @cached_property
-    def written(self) -> View[Said]:
+    def written(self) -> TextIndexView[ModelArguments]:
         """What the model said, on its shelf."""
-        return self.said if isinstance(self.said, View) else Shelf(self.said).all
+        return self.said if isinstance(self.said, TextIndexView) else TextIndex(self.said).all
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def trace(arguments: Mapping[str, Any], kinds: Mapping[str, str], evidence: Evid
     found: dict[tuple[str, str, Value], None] = {}
     for argument, given in arguments.items():
         kind = kinds.get(argument, "link")
-        for name, leaf in leaves(given, argument, keys=True):
+        for name, leaf in scalars_in(given, argument, keys=True):
             values = values_of(kind, leaf, (argument, name)) if argument in kinds else links_of(leaf)
             found.update(dict.fromkeys((argument, kind, value) for value in values))
     return tuple(
@@ -144,7 +144,7 @@ def trace(arguments: Mapping[str, Any], kinds: Mapping[str, str], evidence: Evid
     )
 
 
-def anchored(arguments: Mapping[str, Any], evidence: Evidence) -> bool:
+def has_anchor(arguments: Mapping[str, Any], evidence: Evidence) -> bool:
     """Whether the user or trusted data named at least one thing that the call is about.
 
     What counts is a whole number, or a string that names something: a digit, an "@", a slash, a dot or a hyphen within
@@ -154,22 +154,22 @@ def anchored(arguments: Mapping[str, Any], evidence: Evidence) -> bool:
     if any(_on_record(name, value, evidence) == "trusted" for name, value in arguments.items()):
         return True
     given = (
-        thing(leaf, (argument, name))
+        nameable_value(leaf, (argument, name))
         for argument, value in arguments.items()
-        for name, leaf in leaves(value, argument, keys=False)
+        for name, leaf in scalars_in(value, argument, keys=False)
     )
     return any(named is not None and _origin(named, evidence) in ("user", "trusted") for named in given)
 
 
-def worst(traced: Sequence[Traced]) -> Origin:
+def worst_origin(traced: Sequence[Traced]) -> Origin:
     """The worst origin of all; "user" if nothing was traced."""
     return max((item.origin for item in traced), key=ORDER.index, default="user")
 
 
-def by_argument(traced: Sequence[Traced]) -> dict[str, Origin]:
+def worst_origin_by_argument(traced: Sequence[Traced]) -> dict[str, Origin]:
     """Argument -> the worst origin of what it holds."""
     names = dict.fromkeys(item.argument for item in traced)
-    return {name: worst([item for item in traced if item.argument == name]) for name in names}
+    return {name: worst_origin([item for item in traced if item.argument == name]) for name in names}
 
 
 def _on_record(argument: str, given: Any, evidence: Evidence) -> Origin | None:

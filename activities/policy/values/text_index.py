@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar, overload
 
-from activities.policy.values.text_reading import Reading
-from activities.policy.values.token_keys import marks_of_text
+from activities.policy.values.text_reading import TextReading
+from activities.policy.values.token_keys import token_keys_of_text
 from activities.policy.values.values import Value
 
 BUCKETS = 1 << 16  # for hashes: a text of 4 KB fills one in fifty, and a run of 2,000 texts takes some 20 MB at most
 
 
-class Text(Protocol):
+class IndexedText(Protocol):
     """What can be put on a shelf."""
 
     @property
@@ -24,7 +24,7 @@ class Text(Protocol):
         """Its place in the transcript; never less than that of the one before."""
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> TextReading:
         """Its text."""
 
     @property
@@ -36,11 +36,11 @@ class Text(Protocol):
         """Whether there is a secret in it that no person gave: looked for once somebody asks, which takes longest."""
 
 
-T = TypeVar("T", bound=Text)
+T = TypeVar("T", bound=IndexedText)
 
 
-class Shelf(Generic[T]):
-    """Texts of one run. It only grows, and a `View` of it stays what it was."""
+class TextIndex(Generic[T]):
+    """Texts of one run. It only grows, and a `TextIndexView` of it stays what it was."""
 
     def __init__(self, texts: Iterable[T] = ()) -> None:
         self._texts: list[T] = []
@@ -55,21 +55,21 @@ class Shelf(Generic[T]):
         """Put a text at the end; here it is read."""
         bit = 1 << len(self._texts)
         marked = self._marked
-        for mark in marks_of_text(text.reading):
+        for mark in token_keys_of_text(text.reading):
             bucket = hash(mark) % BUCKETS
             marked[bucket] = marked.get(bucket, 0) | bit
         for trait in text.traits:
             self._traits[trait] = self._traits.get(trait, 0) | bit
         self._texts.append(text)
 
-    def before(self, seq: int) -> "View[T]":
+    def before(self, seq: int) -> "TextIndexView[T]":
         """Those that stand before a place in the transcript."""
-        return View(self, bisect_left(self._texts, seq, key=attrgetter("seq")))
+        return TextIndexView(self, bisect_left(self._texts, seq, key=attrgetter("seq")))
 
     @property
-    def all(self) -> "View[T]":
+    def all(self) -> "TextIndexView[T]":
         """Those that are there now."""
-        return View(self, len(self._texts))
+        return TextIndexView(self, len(self._texts))
 
     def text(self, index: int) -> T:
         """The text at a place."""
@@ -105,10 +105,10 @@ class Shelf(Generic[T]):
         return found
 
 
-class View(Sequence[T]):
+class TextIndexView(Sequence[T]):
     """The first texts of a shelf, as many as there were."""
 
-    def __init__(self, shelf: Shelf[T], count: int) -> None:
+    def __init__(self, shelf: TextIndex[T], count: int) -> None:
         self._shelf = shelf
         self._count = count
         self._mask = (1 << count) - 1

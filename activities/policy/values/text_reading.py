@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from functools import cached_property
 from urllib.parse import unquote
 
-from activities.policy.values.canonical_names import Place, Unreadable, addresses_in, place_of, plain, unfolded
+from activities.policy.values.canonical_names import (
+    Place,
+    Unreadable,
+    addresses_in,
+    fold_text,
+    fold_text_keeping_case,
+    place_of,
+)
 
 # What stands between tokens. Apostrophes do not: o'brien@acme.example is one token. Nor does a backslash.
 _TOKEN = re.compile(r'[^\s<>()\[\]{},;"|“”„«»]+')
@@ -44,7 +51,7 @@ _NUMBER = re.compile(
 )
 
 
-class Reading:
+class TextReading:
     """A text, read as far as anyone asks."""
 
     def __init__(self, text: str) -> None:
@@ -102,12 +109,12 @@ class Reading:
 
 def spaced(text: str) -> str:
     """`text` as it is compared, each white space one blank."""
-    return " ".join((text.lower() if text.isascii() else plain(text)).split())
+    return " ".join((text.lower() if text.isascii() else fold_text(text)).split())
 
 
 def exactly(text: str) -> str:
     """`text` as it is compared where case counts, each white space one blank."""
-    return " ".join((text if text.isascii() else unfolded(text)).split())
+    return " ".join((text if text.isascii() else fold_text_keeping_case(text)).split())
 
 
 def as_shown(text: str) -> str:
@@ -151,7 +158,7 @@ def readable_place(url: str) -> Place | None:
         return None
 
 
-def stands_at(text: str, name: str) -> Iterator[int]:
+def occurrences_of(text: str, name: str) -> Iterator[int]:
     """Where `name` is a token, or a sequence of tokens, of `text`. Both are plain."""
     at = text.find(name) if name else -1
     while at >= 0:
@@ -202,7 +209,7 @@ def links_in(text: str) -> tuple[str, ...]:
         return ()
     shapes = dict.fromkeys((text, html.unescape(text)))
     if not text.isascii():
-        shapes |= dict.fromkeys([plain(shape).translate(_DOTS) for shape in shapes])
+        shapes |= dict.fromkeys([fold_text(shape).translate(_DOTS) for shape in shapes])
     return tuple(dict.fromkeys(link for shape in shapes for link in _links(shape)))
 
 
@@ -222,7 +229,7 @@ def _links(text: str) -> Iterator[str]:
                 yield squeezed
     for token in (trimmed(token) for word in words if "." in word or "@" in word for token in _TOKEN.findall(word)):
         if "@" in token:
-            if _MAIL.search(plain(token)):
+            if _MAIL.search(fold_text(token)):
                 yield from _addresses(token) or (token,)
         elif "://" not in token:
             yield from (found[0] for found in _BARE_INSIDE.finditer(token) if _leads_away(found))

@@ -8,28 +8,28 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-from activities.policy.values.text_reading import Reading
+from activities.policy.values.text_reading import TextReading
 
 Mark = str | int | tuple[str, str]
 _RUN = re.compile(r"[^\W_]+")
 
 
-def marks_of_text(reading: Reading) -> set[Mark]:
+def token_keys_of_text(reading: TextReading) -> set[Mark]:
     """All marks of a text: for 4 KB of prose some 500."""
     return _marks(reading.plain.split(" ")) | reading.amounts()
 
 
-def marks_of(name: str) -> frozenset[Mark]:
+def token_keys_of_name(name: str) -> frozenset[Mark]:
     """The marks of every text in which `name`, which is plain, stands as whole tokens."""
     return frozenset(_marks(name.split(" ")))
 
 
-def marks_of_host(name: str) -> frozenset[Mark]:
+def token_keys_of_host(name: str) -> frozenset[Mark]:
     """The marks of every text that names a host or an address, given in its canonical form, in whatever spelling."""
     if "[" in name:
         return frozenset()  # IPv6 has many spellings
     if "xn--" not in name:
-        return marks_of(name)
+        return token_keys_of_name(name)
     local, _, domain = name.rpartition("@")
     return frozenset(_marks([local, *(label for label in domain.split(".") if not label.startswith("xn--"))]))
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from activities.policy.values.canonical_names import Place, Unreadable, addresses_in, host, path_under
-from activities.policy.values.introducing_words import is_cued, is_cued_after
-from activities.policy.values.text_reading import Reading, exactly, readable_place, spaced, stands_at
-from activities.policy.values.token_keys import Mark, marks_of, marks_of_host
+from activities.policy.values.introducing_words import is_introduced, is_introduced_after
+from activities.policy.values.text_reading import TextReading, exactly, occurrences_of, readable_place, spaced
+from activities.policy.values.token_keys import Mark, token_keys_of_host, token_keys_of_name
 
 SHORT = 4  # a value of fewer characters stands in every text by chance: it needs a word before it that says what it is
 
@@ -31,7 +31,7 @@ class Value(Protocol):
     def marks(self) -> tuple[frozenset[Mark], ...]:
         """One for each spelling: every text that names it in this spelling has all of these marks."""
 
-    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """Whether a text names it."""
 
     def equals(self, endorsed: str) -> bool:
@@ -39,13 +39,13 @@ class Value(Protocol):
 
 
 @dataclass(frozen=True)
-class Invented:
+class UnreadableValue:
     """A value that can be read in more than one way, or in none. Nobody can have meant it."""
 
     shown: str
     marks: tuple[frozenset[Mark], ...] = ()
 
-    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         return False
 
@@ -63,9 +63,9 @@ class Address:
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
         """See `Value`."""
-        return (marks_of_host(self.shown),)
+        return (token_keys_of_host(self.shown),)
 
-    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         return _may_hold(reading, self.shown) and self.shown in reading.addresses
 
@@ -86,9 +86,9 @@ class Host:
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
         """See `Value`."""
-        return (marks_of_host(self.shown),)
+        return (token_keys_of_host(self.shown),)
 
-    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         return _may_hold(reading, self.shown) and self.shown in reading.hosts
 
@@ -101,7 +101,7 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Site:
+class Url:
     """A URL: the same place, or one beneath a place that was named, without a query or fragment to carry anything."""
 
     shown: str
@@ -110,9 +110,9 @@ class Site:
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
         """See `Value`."""
-        return (marks_of_host(self.place.host),)
+        return (token_keys_of_host(self.place.host),)
 
-    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         if not _may_hold(reading, self.place.host):
             return False
@@ -155,14 +155,14 @@ class Amount:
         """See `Value`."""
         return (frozenset((self.minor,)),)
 
-    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         return any(
             speaker == "any"
             or self._is_plain_in(reading.plain[start:end])
             or _CURRENCY.search(reading.plain[max(0, start - 5) : start])
             or _CURRENCY_AFTER.match(reading.plain[end : end + 8])
-            or is_cued(reading.plain, start, self.cues)
+            or is_introduced(reading.plain, start, self.cues)
             for start, end in reading.numbers.get(self.minor, ())
         )
 
@@ -191,16 +191,16 @@ class Words:
     @property
     def marks(self) -> tuple[frozenset[Mark], ...]:
         """See `Value`."""
-        return tuple(marks_of(spaced(name)) for name in self.spellings)
+        return tuple(token_keys_of_name(spaced(name)) for name in self.spellings)
 
-    def stands_in(self, reading: Reading, speaker: Speaker) -> bool:
+    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         text = reading.exact if self.exact else reading.plain
         return any(
             (speaker == "any" or self._says_what(text, at, at + len(name), speaker))
             and not (self.is_path and _goes_on(text, at, at + len(name)))
             for name in self.spellings
-            for at in stands_at(text, name)
+            for at in occurrences_of(text, name)
         )
 
     def equals(self, endorsed: str) -> bool:
@@ -215,7 +215,9 @@ class Words:
         quoted = speaker == "user" and text[start - 1 : start] in _QUOTES and text[end : end + 1] in _QUOTES
         if _TAG.match(name) or text[start - 1 : start] in ("#", "@") or (quoted and len(name) >= SHORT):
             return True
-        return is_cued(lowered, start, self.cues) or (len(name) >= SHORT and is_cued_after(lowered, end, self.cues))
+        return is_introduced(lowered, start, self.cues) or (
+            len(name) >= SHORT and is_introduced_after(lowered, end, self.cues)
+        )
 
 
 _QUOTES = frozenset("\"'`\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb")
@@ -236,6 +238,6 @@ _CURRENCY_AFTER = re.compile(
 )
 
 
-def _may_hold(reading: Reading, name: str) -> bool:
+def _may_hold(reading: TextReading, name: str) -> bool:
     """Whether it is worth reading the names in a text. One that has another spelling may hide from `plain`."""
     return name in reading.plain or "xn--" in name or "[" in name

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import activities.ledger
-from activities.ledger.caps import DEFAULTS, EVERY, Period, Rule, Scope, Unit, checked, class_of
+from activities.ledger.caps import DEFAULTS, EVERY, Period, Rule, Scope, Unit, call_class, checked_rule
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from workers.cli.database_session import store
@@ -16,7 +16,7 @@ from workflows.contracts.budgets import micros_to_usd, usd_to_micros
 
 if TYPE_CHECKING:
     from activities.agents.versions import AgentVersion
-    from activities.ledger.effective_caps import InForce
+    from activities.ledger.effective_caps import EffectiveCap
     from activities.tools.facts import Effect
 
 SQL = Queries(str(Path(activities.ledger.__path__[0]) / "ledger"), "ledger.sql")
@@ -36,7 +36,7 @@ def set_cap(
     rule = Rule(cap=cap, level="operator" if tenant == EVERY else "tenant", **_rule(place))
 
     async def work() -> list[str]:
-        checked(rule)
+        checked_rule(rule)
         async with store() as database:
             await SQL["set_cap"].row(database, **place, cap=cap, by=by or getpass.getuser())
             return [*await _limits_nobody(database, rule), *await _overruled(database, rule, tenant)]
@@ -76,7 +76,7 @@ def ls(tenant: str | None, agent: str | None, as_json: bool) -> None:
 def _ls_in_force(agent: str, tenant: str, as_json: bool) -> None:
     """What counts for one agent in one tenant, who said so, and what was said besides."""
     from activities.agents.versions import Agents  # definitions and Cedar, which no other list needs
-    from activities.ledger.effective_caps import in_force, rules_of_agent
+    from activities.ledger.effective_caps import effective_caps, rules_of_agent
 
     async def work() -> "tuple[AgentVersion, list[Any]]":
         async with store() as database:
@@ -87,7 +87,9 @@ def _ls_in_force(agent: str, tenant: str, as_json: bool) -> None:
     definition, by = version.definition, {_rule_of(row): row["by"] for row in rows}
     said = rules_of_agent(definition.budget, definition.caps, definition.grants)
     classes = _classes(version)
-    found = sorted((each for each in in_force([*said, *by], agent) if each.rule.call_class in classes), key=_order)
+    found = sorted(
+        (each for each in effective_caps([*said, *by], agent) if each.rule.call_class in classes), key=_order
+    )
     if not as_json:
         say(f"what counts for {agent} in tenant {tenant}; `stanchion cost {agent} --agent` shows what is left of it")
     table([_row_in_force(each, by) for each in found], FORCE_COLUMNS, as_json=as_json, empty="")
@@ -96,7 +98,7 @@ def _ls_in_force(agent: str, tenant: str, as_json: bool) -> None:
 def _classes(agent: "AgentVersion") -> set[str]:
     """The classes that calls of this agent's tools may count in; a cap on others says nothing about it."""
     known = {EVERY, *(f"tool:{tool.name}" for tool in agent.tools)}
-    known |= {class_of(cast("Effect", tool.effect), tool.tier) for tool in agent.tools}
+    known |= {call_class(cast("Effect", tool.effect), tool.tier) for tool in agent.tools}
     return known | ({"reach"} if any(tool.effect == "read" and tool.acts_outside for tool in agent.tools) else set())
 
 
@@ -114,12 +116,12 @@ async def _limits_nobody(database: Database, rule: Rule) -> list[str]:
 
 async def _overruled(database: Database, rule: Rule, tenant: str) -> list[str]:
     """A tenant's cap above the platform's changes nothing."""
-    from activities.ledger.effective_caps import in_force
+    from activities.ledger.effective_caps import effective_caps
 
     if tenant == EVERY:
         return []
     others = [_rule_of(row) for row in await SQL["caps_of"].rows(database, tenant=tenant)]
-    for each in in_force([*DEFAULTS, *others], rule.key):
+    for each in effective_caps([*DEFAULTS, *others], rule.key):
         if (each.rule.scope, each.unit, each.rule.call_class, each.rule.period) != (
             rule.scope, rule.unit, rule.call_class, rule.period
         ):  # fmt: skip
@@ -175,7 +177,7 @@ def _row(rule: Rule, row: Any = None) -> dict[str, Any]:
     return {"level": rule.level, **_shown(rule), **{name: found[name] for name in ("tenant", "by", "at")}}
 
 
-def _row_in_force(found: "InForce", by: dict[Rule, str]) -> dict[str, Any]:
+def _row_in_force(found: "EffectiveCap", by: dict[Rule, str]) -> dict[str, Any]:
     others = [f"{each.level} {each.cap}" for each in found.others]
     return {
         **_shown(found.rule),
@@ -194,7 +196,7 @@ def _source(rule: Rule, by: dict[Rule, str]) -> str:
     return f"{rule.level} ({by[rule]})" if rule in by else rule.level
 
 
-def _order(found: "InForce") -> tuple[Any, ...]:
+def _order(found: "EffectiveCap") -> tuple[Any, ...]:
     scopes, rule = get_args(Scope), found.rule
     return (scopes.index(rule.scope), rule.call_class != EVERY, rule.call_class, found.unit, rule.period)
 

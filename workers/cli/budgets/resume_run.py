@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from temporalio.service import RPCError
 
 from activities.budgets.alarms import Alarms
-from activities.budgets.grants import Given, Grant, GrantRefused, Grants, new_grant_id
+from activities.budgets.grants import Grant, GrantGiven, GrantRefused, Grants, new_grant_id
 from activities.storage.database import Database
 from workers import logs
 from workers.cli.database_session import run_id_in, store
@@ -70,7 +70,7 @@ def _go_on(name: str, reason: str | None, by: str | None, as_json: bool) -> None
 def _add(
     name: str, added: dict[str, Any], grant_id: str | None, reason: str | None, by: str | None, as_json: bool
 ) -> None:
-    async def work() -> tuple[Given, Exit]:
+    async def work() -> tuple[GrantGiven, Exit]:
         async with store() as database:
             run_id = await run_id_in(database, name)
             who = by or getpass.getuser()
@@ -97,7 +97,7 @@ def _add(
     raise SystemExit(int(code))
 
 
-async def _give(database: Database, grant: Grant) -> tuple[Given, Exit]:
+async def _give(database: Database, grant: Grant) -> tuple[GrantGiven, Exit]:
     try:
         given = await Grants(database, authority(database)).give(grant)
     except GrantRefused as error:

@@ -11,10 +11,10 @@ from activities.agents.definition import AgentDefinition
 from activities.agents.versions import Agents, AgentVersion
 from activities.approvals.authority import Authority
 from activities.identity.signatures import sign
-from activities.rehearsal.graduation import written
-from activities.rehearsal.grant_trial import Found
+from activities.rehearsal.graduation import definition_changes
+from activities.rehearsal.grant_trial import GraduationResult
 from activities.rehearsal.grant_trial import graduate as tried
-from activities.rehearsal.proposals import Hand, Proposal, ProposalRefused, Proposals
+from activities.rehearsal.proposals import Proposal, ProposalRefused, Proposals, SigningPerson
 from activities.storage.database import Database
 from workers import keys
 from workers.cli.database_session import store
@@ -32,7 +32,7 @@ def graduate(agent: str, tenant: str, least: int, by: str | None, as_json: bool)
     import_from_here()
     unsigned = from_environment().dangerously_accept_unsigned_decisions
 
-    async def work() -> tuple[Found, Proposal | None, str | None]:
+    async def work() -> tuple[GraduationResult, Proposal | None, str | None]:
         async with store() as opened:
             current = await Agents(opened).current(agent)
             proposals = _proposals(opened)
@@ -113,14 +113,14 @@ def _proposals(opened: Database) -> Proposals:
     return Proposals(opened, Authority(opened, dangerously_accept_unsigned_decisions=unsigned))
 
 
-def _hand(by: str | None) -> Hand:
+def _hand(by: str | None) -> SigningPerson:
     """Who acts, with their key on this machine, if there is one. Raises KeyExposed, KeyUnreadable."""
     who = by or getpass.getuser()
     try:
         signer = keys.load(Home.locate(), who)
     except (keys.KeyMissing, keys.KeyNameInvalid):
-        return Hand(who)
-    return Hand(who, signer.key_id, lambda statement: sign(signer.private, statement))
+        return SigningPerson(who)
+    return SigningPerson(who, signer.key_id, lambda statement: sign(signer.private, statement))
 
 
 def _row(proposal: Proposal) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _rows(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
 def _difference(old: AgentVersion, new: AgentDefinition) -> str:
     """The change to the definition, as a diff of its YAML."""
     before, after = (
-        yaml.safe_dump(written(each), sort_keys=False).splitlines() if written(each) else []
+        yaml.safe_dump(definition_changes(each), sort_keys=False).splitlines() if definition_changes(each) else []
         for each in (old.definition, new)
     )
     name = old.definition.name

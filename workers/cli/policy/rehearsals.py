@@ -9,9 +9,9 @@ from typing import Any
 from activities.policy.cedar.store import Effective, Policies
 from activities.rehearsal.cases import Rehearsal, Rehearsed, failures, offline
 from activities.rehearsal.observe_report import Report, is_agent
-from activities.rehearsal.observe_report import report as observed
-from activities.rehearsal.recorded_calls import EVERYTHING, Chosen
-from activities.rehearsal.whatif import Answer, Proposed
+from activities.rehearsal.observe_report import observe_report as observed
+from activities.rehearsal.recorded_calls import EVERYTHING, CallSelection
+from activities.rehearsal.whatif import ProposedPolicy, WhatIfReport
 from activities.rehearsal.whatif import whatif as asked
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
@@ -53,7 +53,7 @@ async def _in_force(tenants: list[str]) -> dict[str, Effective]:
 
 
 def _case(each: Rehearsed) -> dict[str, Any]:
-    verdict, judgement = each.judged.verdict, each.judged.judgement
+    verdict, evaluation = each.judged.verdict, each.judged.evaluation
     return {
         "case": each.case.name,
         "passed": each.passed,
@@ -62,9 +62,9 @@ def _case(each: Rehearsed) -> dict[str, Any]:
         "verdict": each.word,
         "rule": verdict.rule,
         "reason": verdict.reason,
-        "tier": judgement.tier,
-        "tainted": judgement.tainted,
-        "origins": judgement.origins,
+        "tier": evaluation.tier,
+        "tainted": evaluation.tainted,
+        "origins": evaluation.origins,
     }
 
 
@@ -91,11 +91,11 @@ def whatif(
     as_json: bool,
 ) -> None:
     """`stanchion policy whatif`."""
-    proposed = Proposed(text_of(policy), money_floor, platform)
-    chosen = Chosen(tenant, agent, _moment(since), limit or EVERYTHING)
+    proposed = ProposedPolicy(text_of(policy), money_floor, platform)
+    chosen = CallSelection(tenant, agent, _moment(since), limit or EVERYTHING)
     import_from_here()
 
-    async def work() -> Answer:
+    async def work() -> WhatIfReport:
         async with store() as opened:
             return await asked(opened, proposed, chosen, lambda done: say(f"{done} calls judged"))
 
@@ -114,7 +114,7 @@ def _moment(since: str | None) -> datetime | None:
     return datetime.now(UTC) - int(found[1]) * UNITS[found[2]]
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: WhatIfReport) -> dict[str, Any]:
     return {
         "judged": answer.judged,
         "changed": answer.changed.total(),
@@ -127,21 +127,21 @@ def _answer(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _changes(answer: Answer) -> list[dict[str, Any]]:
+def _changes(answer: WhatIfReport) -> list[dict[str, Any]]:
     return [
         {"tool": tool, "was": was, "would_be": would_be, "calls": count}
         for (tool, was, would_be), count in sorted(answer.changed.items())
     ]
 
 
-def _reasons(answer: Answer) -> list[dict[str, Any]]:
+def _reasons(answer: WhatIfReport) -> list[dict[str, Any]]:
     return [
         {"tool": tool, "cannot_be_judged": why, "calls": count}
         for (tool, why), count in sorted(answer.unjudged.items())
     ]
 
 
-def _print(answer: Answer) -> None:
+def _print(answer: WhatIfReport) -> None:
     table(_changes(answer), ("tool", "was", "would_be", "calls"), as_json=False, empty="nothing would change")
     if answer.changes:
         print()

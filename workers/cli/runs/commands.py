@@ -111,4 +111,4 @@ def resume(
     if name is not None and not (agent or tool or tenant or fleet):
         return resume_run.resume(name, added, grant, reason, by, json)
     resume_run.refuse_amounts(added, grant)
-    halts.lift(halts.aim(name, None, agent, tool, tenant, fleet), by, json)
+    halts.lift(halts.halt_target(name, None, agent, tool, tenant, fleet), by, json)

@@ -14,7 +14,7 @@ from activities.budgets.alarms import Alarms
 from workers.cli.database_session import SQL
 from workers.cli.output import Exit, fail, run, say, show
 from workers.cli.runs.listing import POLL_SECONDS, print_events
-from workers.cli.runs.waiting_reasons import Standing
+from workers.cli.runs.waiting_reasons import WaitingReasons
 from workers.cli.stopping.targets import expect_open
 from workers.cli.temporal_session import handle_of, session
 from workers.cli_connection import Session
@@ -107,7 +107,7 @@ async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.
 
     Raises ShortOfBudget: it is paused, and nothing happens until somebody decides.
     """
-    ending, standing = asyncio.ensure_future(handle.result()), Standing(opened, handle)
+    ending, standing = asyncio.ensure_future(handle.result()), WaitingReasons(opened, handle)
     last, done = 0, False
     while not done:
         done = ending.done()  # looked at before the events are read, so that the last ones are not missed

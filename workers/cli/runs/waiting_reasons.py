@@ -23,7 +23,7 @@ BUDGET = "resume: budget."
 PAUSED = ("resume", "the lifting of ", "halt-")  # how what a paused run waits for begins
 
 
-class Standing:
+class WaitingReasons:
     """What was said of one run so far."""
 
     def __init__(self, opened: Session, handle: WorkflowHandle[Any, Any]) -> None:

@@ -25,7 +25,7 @@ def halt(
     """Stop a run for good, or an agent, a tool, a tenant or everything until `resume` lifts it."""
     from workers.cli.stopping import halts
 
-    halts.halt(halts.aim(name, run, agent, tool, tenant, fleet), reason, by, json, undo)
+    halts.halt(halts.halt_target(name, run, agent, tool, tenant, fleet), reason, by, json, undo)
 
 
 @commands.command()

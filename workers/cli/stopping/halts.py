@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
-from activities.halts.halts import SQL, Halt, HaltOrder, Halts, Lifting, LiftOrder, LiftRefused
-from activities.halts.notify_runs import tell_halted, tell_lifted
+from activities.halts.halts import SQL, Halt, HaltOrder, Halts, LiftOrder, LiftRefused, LiftResult
+from activities.halts.notify_runs import notify_halted, notify_lifted
 from activities.storage.database import Database, StoreUnavailable
 from workers.cli.database_session import RunNotFound, run_id_in, store
 from workers.cli.output import Exit, fail, run, say, show, table
@@ -32,7 +32,7 @@ SETTLED_SECONDS = 3.0  # for what was in flight to be settled: it is cut short w
 
 
 @dataclass(frozen=True)
-class Aim:
+class HaltTarget:
     """What is to be stopped, or let go on."""
 
     scope: HaltScope
@@ -42,18 +42,18 @@ class Aim:
         return "everything" if self.scope == "fleet" else f"{self.scope} {self.target}"
 
 
-def aim(
+def halt_target(
     name: str | None, by_run: str | None, agent: str | None, tool: str | None, tenant: str | None, fleet: bool
-) -> Aim:
+) -> HaltTarget:
     """The one thing that is meant; anything but one is a mistake."""
     named = {"run": name or by_run, "agent": agent, "tool": tool, "tenant": tenant, "fleet": "" if fleet else None}
-    given = [Aim(scope, target) for scope, target in named.items() if target is not None]  # type: ignore[arg-type]
+    given = [HaltTarget(scope, target) for scope, target in named.items() if target is not None]  # type: ignore[arg-type]
     if len(given) != 1 or (name and by_run and name != by_run):
         fail("say what: a run, or one of --agent, --tool, --tenant, --fleet", Exit.USAGE)
     return given[0]
 
 
-def halt(what: Aim, reason: str | None, by: str | None, as_json: bool, undo: bool = False) -> None:
+def halt(what: HaltTarget, reason: str | None, by: str | None, as_json: bool, undo: bool = False) -> None:
     """`stanchion halt`. Exit code 5 if Postgres or Temporal was away; what was done all the same is said."""
     if undo and what.scope != "run":
         fail(
@@ -91,7 +91,8 @@ async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
             ended = await outcome_of(database, order.target)
         halted = await halts.order(signed(order))  # also of a run that is over: what it started may not be
         say(
-            f"{halted.notice.halt_id}: nothing of {Aim(order.scope, order.target)} starts from here on ({halted.proof})"
+            f"{halted.notice.halt_id}: nothing of {HaltTarget(order.scope, order.target)} "
+            f"starts from here on ({halted.proof})"
         )
         warning = await doubt(database, order.scope, order.target)
         if warning:
@@ -122,7 +123,7 @@ async def _told(notice: HaltNotice) -> tuple[int, Client | None]:
     """Tell Temporal. Without it, workers have cut short what was in flight, and runs hear of it when they move."""
     try:
         client = await temporal(TEMPORAL_SECONDS)
-        return await tell_halted(client, notice), client
+        return await notify_halted(client, notice), client
     except (TemporalUnreachable, RPCError) as error:
         say(f"stanchion: Temporal was not told ({error}); workers stop what is in flight by themselves all the same")
         return 0, None
@@ -152,7 +153,7 @@ async def _settled(halts: Halts, halted: Halt) -> list[dict[str, Any]]:
         await asyncio.sleep(0.1)
 
 
-def lift(what: Aim, by: str | None, as_json: bool) -> None:
+def lift(what: HaltTarget, by: str | None, as_json: bool) -> None:
     """`stanchion resume --…`: one person's order for each halt of that scope that is in force now."""
     if what.scope == "run":
         fail("say one thing: a run, or one of --agent, --tool, --tenant, --fleet", Exit.USAGE)
@@ -178,7 +179,7 @@ def _lift(
 ) -> None:
     """`as_asked`: that there is nothing to lift is what was wanted. Exit code 3 if something else is."""
 
-    async def work() -> list[Lifting]:
+    async def work() -> list[LiftResult]:
         async with store() as database:
             halts, who = Halts(database, authority(database)), by or getpass.getuser()
             found = await find(halts)
@@ -209,7 +210,7 @@ async def _tell_lifted(database: Database, lifted: list[HaltNotice], by: str) ->
     try:
         client = await temporal(TEMPORAL_SECONDS)
         for notice in lifted:
-            await tell_lifted(client, notice, by)
+            await notify_lifted(client, notice, by)
             await SQL["told"].rows(database, halt_id=notice.halt_id)
     except (TemporalUnreachable, RPCError) as error:
         say(f"stanchion: the runs were not told ({error}); the reaper tells them once Temporal is back")
@@ -224,7 +225,7 @@ async def _run_id(database: Database, name: str) -> str:
         return name  # a whole id, of a run that is not open yet: it will find the halt
 
 
-def checked(what: Aim, reason: str | None, by: str | None) -> dict[str, Any]:
+def checked(what: HaltTarget, reason: str | None, by: str | None) -> dict[str, Any]:
     """The fields of a HaltOrder; what is no order fails as a mistake."""
     given = {"scope": what.scope, "target": what.target, "by": by or getpass.getuser(), "reason": reason or ""}
     try:

@@ -20,7 +20,7 @@ from workers import logs
 from workers.cli.database_session import run_id_in, store
 from workers.cli.output import Exit, run, say, show
 from workers.cli.signed_orders import signed
-from workers.cli.stopping.halts import TEMPORAL_SECONDS, Aim, checked, in_words
+from workers.cli.stopping.halts import TEMPORAL_SECONDS, HaltTarget, checked, in_words
 from workers.cli.stopping.targets import outcome_of
 from workers.cli.temporal_session import temporal
 from workers.services import PostgresUnreachable, TemporalUnreachable
@@ -30,7 +30,7 @@ from workflows.contracts.runs import Ending, QueueLayout
 
 def kill(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
     """`stanchion kill`. Exit code 5 if Postgres or Temporal was away; what was done all the same is said."""
-    order = HaltOrder(**checked(Aim("run", name), reason, by))
+    order = HaltOrder(**checked(HaltTarget("run", name), reason, by))
 
     async def work() -> tuple[dict[str, Any], Exit]:
         try:

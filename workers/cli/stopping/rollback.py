@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from activities.agents.versions import Agents
 from activities.storage.database import Database
 from activities.undo.orders import Rollback, RollbackOrder, RollbackRefused, Rollbacks
-from activities.undo.planner import Undoing
-from activities.undo.report import Report, in_words
-from activities.undo.start_rollback import started
+from activities.undo.planner import RollbackPlanner
+from activities.undo.report import RollbackReport, in_words
+from activities.undo.start_rollback import start_rollback
 from workers.cli.database_session import SQL, run_id_in, store
 from workers.cli.output import Exit, fail, run, say, show
 from workers.cli.runs.runs import ShortOfBudget, follow, refusal_of
@@ -29,12 +29,12 @@ T = TypeVar("T")
 def rollback(name: str, to_step: int, dry_run: bool, reason: str | None, by: str | None, as_json: bool) -> None:
     """`stanchion rollback`. Exit code 0: all is taken back; 1: something is left; 3: refused."""
 
-    async def work() -> tuple[Report, Rollback | None]:
+    async def work() -> tuple[RollbackReport, Rollback | None]:
         async with store() as database:
             run_id = await run_id_in(database, name)
             if dry_run:
                 await _say_what_stands_against_it(database, run_id, to_step)
-                return await Undoing(database, Agents(database)).report(run_id, to_step), None
+                return await RollbackPlanner(database, Agents(database)).report(run_id, to_step), None
         async with session() as opened:
             return await taken_back(opened, order_of(run_id, to_step, reason, by))
 
@@ -43,7 +43,7 @@ def rollback(name: str, to_step: int, dry_run: bool, reason: str | None, by: str
     raise SystemExit(int(exit_of(report)))
 
 
-def _foreseen(report: Report) -> str:
+def _foreseen(report: RollbackReport) -> str:
     """A dry run for people: what can be and what cannot, where a rollback says what was and what is left."""
     _, _, lines = in_words(report).partition("\n")
     can, cannot = len(report.those("undoable")), len(report.those("left", "under way"))
@@ -59,14 +59,14 @@ async def _say_what_stands_against_it(database: Database, run_id: str, to_step: 
         say(f"{run_id} has taken {row['steps']} steps: nothing comes after step {to_step}")
 
 
-async def taken_back(opened: Session, order: RollbackOrder) -> tuple[Report, Rollback]:
+async def taken_back(opened: Session, order: RollbackOrder) -> tuple[RollbackReport, Rollback]:
     """Order, start, follow. Raises RollbackRefused; KeyboardInterrupt detaches, and it goes on."""
     database = opened.database
-    undoing = Undoing(database, Agents(database))
+    undoing = RollbackPlanner(database, Agents(database))
     before = await undoing.report(order.run_id, order.to_step)
     ordered = await Rollbacks(database).order(signed(order), again=before.may_go_on)
     say(f"{ordered.rollback_id} takes back what {ordered.of_run} did ({ordered.proof})")
-    handle = await started(opened.client, ordered, from_environment().task_queue)
+    handle = await start_rollback(opened.client, ordered, from_environment().task_queue)
     if refused := await refusal_of(opened, handle):
         raise RollbackRefused(f"the rollback was not admitted: {refused}")
     try:
@@ -86,7 +86,7 @@ def after_halt(data: dict[str, Any], reason: str | None, by: str | None) -> tupl
     if "status" not in data:
         fail("it has not ended, so nothing was taken back; `stanchion rollback RUN` does it once it has", Exit.REFUSED)
 
-    async def work() -> tuple[Report, Rollback]:
+    async def work() -> tuple[RollbackReport, Rollback]:
         async with session() as opened:
             return await taken_back(opened, order_of(data["target"], 0, reason, by))
 
@@ -103,13 +103,13 @@ def order_of(run_id: str, to_step: int, reason: str | None, by: str | None) -> R
         fail(explain(error), Exit.USAGE)
 
 
-def exit_of(report: Report) -> Exit:
+def exit_of(report: RollbackReport) -> Exit:
     """The exit code that a report gives; of a dry run, which is no rollback's, by what could not be taken back."""
     left = report.those("left", "under way") if report.rollback_id is None else not report.complete
     return Exit.RUN_FAILED if left else Exit.OK
 
 
-def data_of(report: Report, ordered: Rollback | None) -> dict[str, Any]:
+def data_of(report: RollbackReport, ordered: Rollback | None) -> dict[str, Any]:
     """The report as JSON."""
     of = {"run": report.of_run, "to_step": report.to_step, "rollback": ordered.rollback_id if ordered else None}
     proof = {"by": ordered.by, "proof": ordered.proof} if ordered else {}
