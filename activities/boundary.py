@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import activity
@@ -13,6 +15,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.errors import StanchionError, Transient, clip
 
 SENT_SECONDS = 0.5  # the worker sends heartbeats on this often at most (workers/worker.py)
+IDLE_SECONDS = 5.0  # shorter waits for a worker are part of any activity
 BEAT_SECONDS = 1.5  # a quarter of the heartbeat time-out of workflows/options.py: three may be lost
 
 
@@ -50,10 +53,50 @@ async def heartbeating() -> AsyncIterator[None]:
         beats.stop()
 
 
+class _WorkClock:
+    """Seconds that all attempts at an activity were at work. Each heartbeat carries them to the next attempt."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        details = activity.info().heartbeat_details if attempt() > 1 else ()
+        self._before = details[0] if details and isinstance(details[0], int | float) else 0.0
+
+    @property
+    def seconds(self) -> float:
+        return float(self._before + time.monotonic() - self._began)
+
+
+_clock: ContextVar[_WorkClock | None] = ContextVar("work_clock", default=None)
+
+
+def worked_seconds() -> float:
+    """Seconds that this attempt and those before it were at work, as far as their heartbeats arrived."""
+    clock = _clock.get()
+    return clock.seconds if clock else 0.0
+
+
+def waited_seconds() -> float:
+    """Seconds since this activity was scheduled, by this machine's clock; 0 outside of Temporal."""
+    if not activity.in_activity():
+        return 0.0
+    return max((datetime.now(UTC) - activity.info().scheduled_time).total_seconds(), 0.0)
+
+
+def idle_seconds() -> float:
+    """Seconds since this activity was scheduled in which no attempt was at work; 0 below `IDLE_SECONDS`."""
+    idle = waited_seconds() - worked_seconds()
+    return round(idle, 3) if idle >= IDLE_SECONDS else 0.0
+
+
+def _heartbeat() -> None:
+    activity.heartbeat(round(worked_seconds(), 3))
+
+
 class _Beats:
     """A timer that beats and sets itself again. A task would cost each activity its start, cancelling and end."""
 
     def __init__(self) -> None:
+        _clock.set(_WorkClock())
         self._loop = asyncio.get_running_loop()
         self._next = self._loop.call_later(BEAT_SECONDS, self._beat)
 
@@ -62,7 +105,7 @@ class _Beats:
 
     def _beat(self) -> None:
         self._next = self._loop.call_later(BEAT_SECONDS, self._beat)  # first, so that one that fails is not the last
-        activity.heartbeat()
+        _heartbeat()
 
 
 def beats() -> Callable[[], None]:
@@ -76,7 +119,7 @@ def beats() -> Callable[[], None]:
         nonlocal last
         if activity.in_activity() and time.monotonic() - last >= SENT_SECONDS:
             last = time.monotonic()
-            activity.heartbeat()
+            _heartbeat()
 
     return beat
 

@@ -9,6 +9,7 @@ from activities.approvals.record import SQL
 from activities.drills.drill import SQL as DRILLS
 from activities.drills.report_signature import verify_report
 from activities.identity.principals import Principals
+from activities.model.vendor_outages import SQL as VENDORS
 from activities.policy.cedar.store import PLATFORM, Policies
 from activities.storage.database import Database
 from workers.doctor_findings import Check
@@ -29,6 +30,7 @@ async def look_at_controls(url: str, *, unsigned: bool) -> list[Check]:
             _reviewers(agents),
             await _habits(database),
             await _drills(database),
+            await _vendors(database),
         ]
     except Exception as error:  # a diagnosis reports whatever went wrong, by its kind
         return [Check("controls", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db upgrade`.")]
@@ -44,6 +46,17 @@ async def _policies(database: Database, agents: list[AgentVersion]) -> Check:
     wrong = await policies.misfits(shapes_of_all(agents)) if agents else {}  # without tools nothing fits, or need to
     said = "; ".join(f"{version[:12]}: {problem}" for version, problem in wrong.items())
     return Check("policies", not wrong, said or "in force, and they fit the tools", "Mend it: `stanchion policy set`.")
+
+
+async def _vendors(database: Database) -> Check:
+    rows = await VENDORS["outages"].rows(database)
+    said = "; ".join(
+        f"{row['vendor']}{':' + row['model'] if row['model'] else ''} gives no answer since {row['since']:%H:%M:%S}: "
+        f"{row['error']}, {row['runs']} runs wait, asked again at {row['retry_at']:%Y-%m-%d %H:%M:%S} UTC"
+        for row in rows
+    )
+    fix = "Correct what the vendor says (key, balance, address), then `stanchion resume --vendor NAME`; else wait."
+    return Check("model vendors", not rows, said or "no outage is known", fix)
 
 
 async def _people(database: Database, *, unsigned: bool) -> Check:

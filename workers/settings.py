@@ -3,11 +3,12 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from activities.budgets.typical_cost import AlarmFactors
 from activities.errors import Permanent
+from activities.model.outage_times import OutageTimes
 from workers.slack.config import SLACK_API, SlackSettings
 from workflows.contracts.runs import TASK_QUEUE, QueueLayout, RolloverCaps
 
@@ -35,6 +36,8 @@ class Settings:
     prices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     alarms: AlarmFactors = field(default_factory=AlarmFactors)
     dangerously_accept_unsigned_decisions: bool = False
+    outages: OutageTimes = field(default_factory=OutageTimes)
+    anthropic_silence_seconds: int = 60
     otlp_endpoint: str | None = None
     log_format: str = "json"
     slack: SlackSettings = field(default_factory=SlackSettings)
@@ -59,6 +62,10 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         prices=_prices(env),
         alarms=_alarms(env),
         dangerously_accept_unsigned_decisions=_switch(env, "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"),
+        outages=_outages(env),
+        anthropic_silence_seconds=_number(
+            env, "STANCHION_ANTHROPIC_SILENCE_SECONDS", Settings.anthropic_silence_seconds
+        ),
         otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
         log_format=env.get("STANCHION_LOG_FORMAT") or "json",
         slack=_slack(env),
@@ -101,6 +108,17 @@ def _alarms(env: Mapping[str, str]) -> AlarmFactors:
     if not 1 <= warn <= stop:
         raise SettingInvalid("STANCHION_ALARM_WARN and STANCHION_ALARM_STOP: whole numbers from 1, warn before stop")
     return AlarmFactors(warn, stop)
+
+
+def _outages(env: Mapping[str, str]) -> OutageTimes:
+    default = OutageTimes()
+    first = _number(env, "STANCHION_VENDOR_RETRY_SECONDS", int(default.first))
+    longest = _number(env, "STANCHION_VENDOR_RETRY_MOST_SECONDS", max(int(default.longest), first))
+    if not 1 <= first <= longest:
+        raise SettingInvalid(
+            "STANCHION_VENDOR_RETRY_SECONDS and STANCHION_VENDOR_RETRY_MOST_SECONDS: from 1 s, the first no longer"
+        )
+    return replace(default, first=float(first), longest=float(longest))
 
 
 def _prices(env: Mapping[str, str]) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         anthropic_api_key=settings.anthropic_api_key,
         anthropic_base_url=settings.anthropic_base_url,
         forbid_real_calls=settings.forbid_real_model_calls,
+        anthropic_silence=timedelta(seconds=settings.anthropic_silence_seconds),
     )
     authority = Authority(
         database, dangerously_accept_unsigned_decisions=settings.dangerously_accept_unsigned_decisions
@@ -117,6 +118,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
             transcripts=transcripts,
             watch=watch,
             steps=steps,
+            outage_times=settings.outages,
         ),
         reviews=Reviews(database, agents, providers, settings.prices, watch),
         gateway=Gateway(database, agents, settings.tool_settings, checkpoint, transcripts, watch, steps, session),

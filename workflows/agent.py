@@ -9,7 +9,7 @@ state, so it can go on in a fresh history at any turn.
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from temporalio import workflow
@@ -46,7 +46,7 @@ from workflows.contracts.events import (
     WaitStarted,
 )
 from workflows.contracts.messages import REASON_LIMIT, HaltOrdered
-from workflows.contracts.model import PlannedCall
+from workflows.contracts.model import PlannedCall, VendorAsked
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest
 from workflows.contracts.runs import WORKFLOW_TYPE, OpenRequest, QueueLayout, RunOutcome, RunRequest
 from workflows.endings import ending_after, refusal_to_open
@@ -63,7 +63,17 @@ from workflows.governance import (
 )
 from workflows.handlers import Handlers
 from workflows.input_reading import read_start
-from workflows.next_move import AskModel, AwaitChildren, AwaitDecision, Perform, Record, Review, Sleep, next_move
+from workflows.next_move import (
+    AskModel,
+    AwaitChildren,
+    AwaitDecision,
+    AwaitVendor,
+    Perform,
+    Record,
+    Review,
+    Sleep,
+    next_move,
+)
 from workflows.next_step import assess_breach, plan_step
 from workflows.ports import ApprovalsPort, GatewayPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
@@ -132,6 +142,8 @@ class AgentWorkflow(Handlers):
                 await self._await_decision(approval)
             case Sleep(timer=timer):
                 await self._sleep(timer)
+            case AwaitVendor(until=until):
+                await self._await_vendor(until)
             case AwaitChildren():
                 await self._await_children()
             case Perform(calls=calls):
@@ -213,6 +225,12 @@ class AgentWorkflow(Handlers):
         asleep = await self._park(lambda: bool(self._state.messages), limit, f"wait {timer.call_id}")
         if not asleep or self._state.messages:
             self._apply(WaitEnded())
+
+    async def _await_vendor(self, until: datetime) -> None:
+        limit = max(until - workflow.now(), timedelta(milliseconds=1))
+        wake = lambda: self._state.vendor is None or bool(self._state.inbox)  # noqa: E731
+        if not await self._park(wake, limit, "ask the vendor again"):
+            self._apply(VendorAsked())
 
     async def _await_children(self) -> None:
         await self._park(lambda: self._children.any_ended(self._state) or bool(self._state.inbox))

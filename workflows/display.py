@@ -59,6 +59,8 @@ def waiting_for(state: RunState) -> str | None:
         if state.pause.halt:
             return f"the lifting of {state.pause.halt}: {state.pause.reason}"
         return f"resume: {state.pause.reason}" if state.pause.reason else "resume"
+    if state.vendor:
+        return f"{state.vendor}; asked again at {state.vendor.until.isoformat(timespec='seconds')}"
     if children := at_work(state):
         return f"sub-agent {children[0].run_id}" + (f" and {len(children) - 1} more" if len(children) > 1 else "")
     return None
@@ -79,6 +81,12 @@ def details(state: RunState) -> str:
         lines.append(f"`{open_approval.tool}` {what}: `{answer_with(state.run_id, open_approval)}`")
     if state.timer:
         lines.append(f"sleeping until {state.timer.until.isoformat(timespec='seconds')}")
+    if state.vendor and not state.pause:
+        reason = " ".join(str(state.vendor).split())[:REASON_SHOWN]
+        again = state.vendor.until.isoformat(timespec="seconds")
+        lines.append(
+            f"waiting for a model vendor ({reason}); asked again at {again}: `stanchion resume {state.run_id}`"
+        )
     lines += [f"`{child.agent}` is at work: `{child.run_id}`" for child in at_work(state)]
     if state.pause:
         reason = " ".join((state.pause.reason or "").split())[:REASON_SHOWN]

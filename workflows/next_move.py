@@ -1,6 +1,7 @@
 """What the run does next: (state) -> Move. Pure and total, so a run can go on from any state it was saved in."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from workflows.contracts.approvals import OpenApproval
 from workflows.contracts.model import PlannedCall
@@ -34,6 +35,13 @@ class Sleep:
 
 
 @dataclass(frozen=True)
+class AwaitVendor:
+    """Wait until a model vendor that gave no answer is asked again, or a person resumes the run."""
+
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Perform:
     """Put these calls through the gateway, side by side."""
 
@@ -50,7 +58,7 @@ class AskModel:
     """The step is complete; ask the model for the next."""
 
 
-Move = Record | Review | AwaitDecision | Sleep | AwaitChildren | Perform | AskModel
+Move = Record | Review | AwaitDecision | Sleep | AwaitVendor | AwaitChildren | Perform | AskModel
 
 
 def next_move(state: RunState) -> Move:
@@ -68,6 +76,8 @@ def next_move(state: RunState) -> Move:
         return Perform(calls=ended) if ended else AwaitChildren()
     if state.pending:
         return Perform(calls=_ready(state))
+    if state.vendor:
+        return AwaitVendor(until=state.vendor.until)
     return AskModel()
 
 

@@ -20,6 +20,7 @@ from workflows.state import RunState
 async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]:
     """Ask the model for the next step. Raises ActivityError, unless a run that pauses is short of its own budget."""
     alarms = due_notices(state, workflow.now())
+    left = time_left(state, workflow.now())
     request = PlanRequest(
         run_id=state.run_id,
         step=state.step + 1,
@@ -28,13 +29,15 @@ async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]
         journal=state.journal,
         notes=notes_for(state, alarms),
         alarms=alarms,
+        ask_anyway=state.ask_anyway,
+        seconds_left=left.total_seconds(),
     )
     try:
         plan = await workflow.execute_activity_method(
             ModelPort.plan,
             request,
             summary=f"step {request.step}",
-            **options.model(queue, time_left(state, workflow.now())),
+            **options.model(queue, left),
         )
     except ActivityError as error:
         pauses = state.opened is not None and state.opened.on_budget == "pause"
@@ -42,6 +45,8 @@ async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]
         if breach is None:
             raise
         return (breach,)
+    if plan.away:
+        return (plan.away,)
     return (plan, AlarmsTold(keys=keys_of(alarms))) if alarms and plan.next != "halted" else (plan,)
 
 

@@ -11,7 +11,8 @@ from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
 HEARTBEAT = timedelta(seconds=6)  # two missed beats: slower than a worker restart, faster than a person notices
-MODEL_CALL = timedelta(minutes=10)  # the longest single streamed answer worth waiting for
+MODEL_OUTAGE = timedelta(hours=24)  # how long a step waits for a worker or Postgres; this time costs no budget
+MODEL_MARGIN = timedelta(seconds=60)  # the activity ends a model call itself when the run's active time is used up
 BOOKKEEPING_CALL = timedelta(seconds=30)  # one transaction, with room for a slow disk
 BOOKKEEPING_TOTAL = timedelta(hours=24)  # Postgres may be away for a night; a run's end is worth waiting for
 REVIEW = timedelta(minutes=2)  # people wait for the reviewer to finish before their answers are looked at
@@ -72,11 +73,11 @@ def drilling() -> Options:
 
 
 def model(queue: str | None, left: timedelta) -> Options:
-    """`model.plan`: streams for minutes, so it heartbeats; never longer than the run's active time that is left."""
+    """`model.plan`: an attempt may take the run's active time that is left. The provider bounds silence, not length."""
     return Options(
         task_queue=queue,
-        start_to_close_timeout=MODEL_CALL,
-        schedule_to_close_timeout=left,
+        start_to_close_timeout=left + MODEL_MARGIN,
+        schedule_to_close_timeout=left + MODEL_OUTAGE,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=_retries(),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

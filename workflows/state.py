@@ -4,7 +4,7 @@ Pure: the same state and event give the same state, on a replay as on the first 
 deadlines, open approvals and the memory of the loop; never a message, an argument or a result.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
 from workflows.contracts.alarms import AlarmsTold, BudgetBreached, BudgetMarked, BudgetWeighed, CostAlarm
@@ -43,7 +43,7 @@ from workflows.contracts.messages import (
     PauseOrdered,
     ResumeOrdered,
 )
-from workflows.contracts.model import Plan, PlannedCall
+from workflows.contracts.model import Plan, PlannedCall, VendorAsked, VendorAway
 from workflows.contracts.reviews import ReviewGiven
 from workflows.contracts.runs import Ending, RunOpened, RunRequest
 from workflows.loops import LoopMemory
@@ -98,6 +98,9 @@ class RunState(Frozen):
     journal: Journal = ()  # orders not yet in the trace log
     pause: PauseOrdered | None = None
     halt: HaltOrdered | None = None
+
+    vendor: VendorAway | None = None  # a model vendor that gave no answer, until it is asked again
+    ask_anyway: bool = False  # a person resumed the run while it waited for a vendor
 
     breach: BudgetBreached | None = None  # a budget that is used up, until it is found to have been added to
     told: tuple[str, ...] = ()  # keys of the alarms that were told
@@ -162,10 +165,16 @@ def apply(state: RunState, event: StepEvent) -> RunState:
         case PauseOrdered():
             kept = state.pause if event.halt else None  # a person's pause outlasts the lifting of a halt
             return _with(state, pause=kept or event, journal=_message_noted(state, event))
+        case ResumeOrdered(vendor=str() as vendor):
+            return _vendor_resumed(state, event, vendor)
         case ResumeOrdered(halt=str() as halt) if state.pause is None or state.pause.halt != halt:
             return state
         case ResumeOrdered():
             return _resumed(state, event)
+        case VendorAway():
+            return _vendor_away(state, event)
+        case VendorAsked():
+            return _with(state, vendor=None)
         case BudgetBreached():
             return _with(state, breach=event)
         case BudgetWeighed():
@@ -234,7 +243,31 @@ def _planned(state: RunState, plan: Plan) -> RunState:
         messages=unread,
         journal=state.journal[plan.orders :],
         loops=state.loops.heard(),
+        ask_anyway=False,
+        active_since=_later(state.active_since, plan.idle_seconds),
     )
+
+
+def _later(active_since: datetime | None, idle_seconds: float) -> datetime | None:
+    """Where the clock counts from, so that time in which nothing was at work is free."""
+    return active_since + timedelta(seconds=idle_seconds) if active_since and idle_seconds else active_since
+
+
+def _vendor_away(state: RunState, away: VendorAway) -> RunState:
+    """The run waits with its clock stopped. If waiting cannot help, it pauses for a person."""
+    since = _later(state.active_since, away.idle_seconds)
+    state = _with(state, vendor=away, ask_anyway=False, active_since=since)
+    if not away.needs_person:
+        return state
+    return apply(state, PauseOrdered(reason=str(away)[:REASON_LIMIT], vendor=away.vendor))
+
+
+def _vendor_resumed(state: RunState, order: ResumeOrdered, vendor: str) -> RunState:
+    """Ask this vendor again now, if the run waits for it. A pause for another reason stays."""
+    if state.vendor is None or state.vendor.vendor != vendor:
+        return state
+    state = _with(state, vendor=None, ask_anyway=True, journal=_message_noted(state, order))
+    return _with(state, pause=None) if state.pause and state.pause.vendor == vendor else state
 
 
 def _ending(plan: Plan) -> Ending | None:
@@ -247,7 +280,7 @@ def _ending(plan: Plan) -> Ending | None:
             return Ending(
                 status="stopped", rule="model.context", reason="the transcript no longer fits the model's window"
             )
-        case "calls" | "again" | "halted":
+        case "calls" | "again" | "halted" | "away":
             return None
         case _:
             assert_never(plan.next)
@@ -286,8 +319,9 @@ def _refusals_counted(state: RunState, event: CallFinished) -> RunState:
 
 def _resumed(state: RunState, order: ResumeOrdered) -> RunState:
     """A person let it go on: what it was paused for, refusals or a loop, is forgiven."""
-    journal = _message_noted(state, order)
-    return _with(state, pause=None, refusals=0, refusals_in_a_row=0, loops=state.loops.forgave(), journal=journal)
+    state = _with(state, pause=None, refusals=0, refusals_in_a_row=0, loops=state.loops.forgave())
+    anyway = state.ask_anyway or state.vendor is not None
+    return _with(state, vendor=None, ask_anyway=anyway, journal=_message_noted(state, order))
 
 
 def _budget_assessed(state: RunState, event: BudgetWeighed) -> RunState:
@@ -370,6 +404,6 @@ def status_word(state: RunState) -> StatusWord:
         return "waiting"
     if state.timer:
         return "sleeping"
-    if at_work(state):
+    if at_work(state) or state.vendor:
         return "waiting"
     return "running" if state.opened else "opening"

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from activities.errors import Permanent, StanchionError, Transient
 
 # A vendor that asks for more than this is down or out of quota; a shorter look costs one refused request.
-LONGEST_RETRY_AFTER = timedelta(hours=1)
+LONGEST_RETRY_AFTER = timedelta(days=1)
 
 
 class ModelOverloaded(Transient):
@@ -46,6 +46,10 @@ class ModelKeyRejected(Permanent):
     """The provider refuses the key or the account behind it; check the key, its permissions and the billing."""
 
 
+class ModelMisconfigured(Permanent):
+    """The address, the key or the proxy for the model's vendor cannot be used as it is set; correct the setting."""
+
+
 class ModelRequestRejected(Permanent):
     """The provider refuses the request as it stands; the same request will be refused again."""
 
@@ -69,11 +73,13 @@ ERRORS_BY_STATUS: Mapping[int, type[StanchionError]] = {
     402: ModelKeyRejected,
     403: ModelKeyRejected,
     404: ModelUnknown,
+    407: ModelMisconfigured,  # a proxy between us and the vendor wants to know who asks
     408: ModelUnreachable,
     409: ModelUnavailable,
     413: ModelRequestRejected,
     422: ModelRequestRejected,
     429: ModelRateLimited,
+    451: ModelKeyRejected,  # not in this region
     503: ModelOverloaded,
     504: ModelUnreachable,  # somebody between us and the model gave up waiting for it
     529: ModelOverloaded,
@@ -87,6 +93,17 @@ def error_for(status: int, headers: Mapping[str, str], message: str) -> Stanchio
     """
     kind = ERRORS_BY_STATUS.get(status, ModelUnavailable if status >= 500 else ModelRequestRejected)
     return model_error(kind, message, retry_after(headers))
+
+
+# A 400 that no other request of this account would get around, which Anthropic says by type or in words only.
+_ACCOUNT_TYPES = ("billing_error", "permission_error", "authentication_error")
+_ACCOUNT_WORDS = ("credit balance is too low", "organization has been disabled", "insufficient_quota", "billing")
+
+
+def is_about_the_account(kind: object, code: object, message: object) -> bool:
+    """Whether a 400 is about the key, the balance or the organisation, and not about this request."""
+    said = f"{code or ''} {message or ''}".lower()
+    return kind in _ACCOUNT_TYPES or code in _ACCOUNT_TYPES or any(words in said for words in _ACCOUNT_WORDS)
 
 
 # How vendors and gateways say that a filter stopped an answer: by type or code, and Anthropic in words only.

@@ -5,6 +5,11 @@
 SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.frozen_policy, r.status, r.tainted_by, r.private_by,
        r.lineage, r.agents_above, r.versions_above, r.heads, r.endorsed, r.budget, r.caps, r.run_digest,
        s.plan, halt_notice(r.run_id, r.agent, NULL, r.tenant) AS halt,
+       (SELECT json_agg(json_build_object('scope', o.scope, 'model', o.model, 'error', o.error, 'reason', o.reason,
+                                          'needs_person', o.needs_person,
+                                          'retry_in', extract(epoch FROM o.retry_at - now())))::text
+        FROM vendor_outages o) AS outages,
+       EXISTS (SELECT FROM vendor_waits w WHERE w.run_id = r.run_id) AS waits,
        b.seq AS seq_before, b.usage::text AS usage_before,
        t.seqs, t.kinds, t.origins, t.call_ids, t.contents, t.suspects
 FROM run_facts r
@@ -22,7 +27,7 @@ WHERE r.run_id = :run_id;
 -- name: reserve_next
 -- Reserve for the next step of a run whose last step this worker has planned. No row, and nothing is reserved, if
 -- anything is another than it knows: the run is over, a fact of it has changed, the step was answered before, a halt
--- stands against it, or the transcript does not end where the step begins.
+-- stands against it, its model vendor has failed, or the transcript does not end where the step begins.
 SELECT ledger_reserve(:hold, r.run_id, :wanted::jsonb, :seconds::float8)::text AS held
 FROM run_facts r
 WHERE r.run_id = :run_id
@@ -30,6 +35,7 @@ WHERE r.run_id = :run_id
   AND r.run_digest = :run_digest::text
   AND NOT EXISTS (SELECT FROM steps s WHERE s.run_id = r.run_id AND s.step = :step::int)
   AND halt_notice(r.run_id, r.agent, NULL, r.tenant) IS NULL
+  AND NOT EXISTS (SELECT FROM vendor_outages o WHERE o.scope = ANY (:scopes::text[]))
   AND (SELECT max(t.seq) FROM transcript t WHERE t.run_id = r.run_id) = :next_seq::int - 1;
 
 -- name: endorse

@@ -4,6 +4,7 @@ An answer that was billed but never arrived (the worker died while it streamed) 
 has no idempotency key, so a crash may cost one answer twice, and never an effect.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.versions import Agents, AgentVersion
 from activities.approvals.authority import Authority
-from activities.boundary import attempt, beats, heartbeating
+from activities.boundary import attempt, beats, heartbeating, idle_seconds, waited_seconds, worked_seconds
 from activities.budgets.alarms import Alarms
 from activities.errors import Permanent, clip
 from activities.halts.in_flight import HaltWatch, InFlightCall, StoppedByHalt
@@ -23,11 +24,13 @@ from activities.model.billing import Bill, bill_for
 from activities.model.cost_ceiling import CostCeiling, prompt_bound
 from activities.model.errors import ModelAnswerGarbled, ModelSpeaksOtherwise, model_error
 from activities.model.last_steps import CallPlanned, PlannedSteps, RunFacts, StepPlanned
+from activities.model.outage_times import OutageTimes
 from activities.model.pricing import Prices
 from activities.model.provider import Completion, Message, OfferedTool, Prompt, Provider, Text, ToolCall, Usage
 from activities.model.providers import Providers
 from activities.model.reservations import ModelBudget, ModelReservation, ModelReservations, NextStep
 from activities.model.transcript_messages import TranscriptMessages, WrittenMessages
+from activities.model.vendor_outages import VENDOR_ERRORS, VendorAccount, VendorIsAway, VendorOutages
 from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
@@ -44,6 +47,7 @@ from workflows.similarity import significant_arguments, sketch_of
 SQL = Queries(__file__, "model.sql")
 
 CUT_NOTE = "Your last answer was cut at the output limit. Go on from where it stopped, in smaller parts."
+OUT_OF_TIME = "the model's answer did not arrive within the run's active time"
 GARBLED_TRIES = 5  # answers that may have been billed; a vendor that garbles five of them will not answer now
 CALLS_PER_TURN = 64  # a turn that asks for more is a model gone wrong; the budget would refuse most of them anyway
 
@@ -66,11 +70,13 @@ class Models(ModelPort):
         transcripts: Transcripts | None = None,
         watch: HaltWatch | None = None,
         steps: PlannedSteps | None = None,
+        outage_times: OutageTimes = OutageTimes(),  # noqa: B008 — frozen
     ) -> None:
         self._database = database
         self._agents = agents
         self._providers = providers
         self._prices = Prices(prices)
+        self._outages = VendorOutages(database, outage_times)
         self._spending = ModelReservations(Ledger(database))
         self._watch = watch or HaltWatch(database)
         self._alarms = Alarms(database)
@@ -84,9 +90,15 @@ class Models(ModelPort):
         """Ask the model for one step. Raises Transient and Permanent errors of `activities.model.errors`."""
         async with heartbeating():  # reading and storing included: a slow disk must not look like a dead worker
             try:
-                return await self._plan(request)
+                async with asyncio.timeout(_seconds_left(request)):
+                    plan = await self._plan(request)
+                return plan.having(idle_seconds=idle) if (idle := idle_seconds()) else plan
             except StoppedByHalt as stopped:
                 return Plan(next="halted", next_seq=request.next_seq, halt=stopped.halt)
+            except VendorIsAway as error:
+                return Plan(next="away", next_seq=request.next_seq, away=error.away)
+            except TimeoutError:
+                raise ApplicationError(OUT_OF_TIME, "budget.minutes", type=BUDGET_REACHED, non_retryable=True) from None
 
     async def _plan(self, request: PlanRequest) -> Plan:
         if (before := self._before(request)) and (plan := await self._planned_next(request, before)):
@@ -116,8 +128,13 @@ class Models(ModelPort):
         prompt, unseen = await self._prompt(request, agent, seq, row["seq_before"])
         before = Usage.model_validate_json(row["usage_before"]) if row["usage_before"] else None
         ceiling = self._ceiling(prompt, unseen, before, agent)
+        account = self._providers.account(ceiling.model)
+        await self._outages.check(request, account, row["outages"], waited_seconds())
         room = await self._room(request, await ModelBudget.of(request.run_id, row, self._agents), ceiling)
-        return await self._store(request, agent, run, seq, await self._paid(room, prompt, ceiling))
+        paid = await self._paid(request, account, room, prompt, ceiling)
+        if row["outages"] or row["waits"]:
+            await self._outages.answered(request.run_id, account)
+        return await self._store(request, agent, run, seq, paid)
 
     # ── the next step of a run whose last step was planned here ─────────────────────────────────────────────────────
 
@@ -139,13 +156,14 @@ class Models(ModelPort):
         agent = await self._agents.version(run.agent_version)
         prompt, unseen = await self._prompt(request, agent, request.next_seq, before.response_seq)
         ceiling = self._ceiling(prompt, unseen, before.usage, agent)
-        self._providers.for_model(ceiling.model)
+        account = self._providers.account(ceiling.model)
         purse = await ModelBudget.of(request.run_id, vars(run), self._agents)
-        step = NextStep(request.run_id, request.step, request.next_seq, run.run_digest)
+        step = NextStep(request.run_id, request.step, request.next_seq, run.run_digest, account.scopes)
         room = await self._spending.reserve_next(step, purse, ceiling)
         if room is None:
             return None
-        return await self._store(request, agent, run, request.next_seq, await self._paid(room, prompt, ceiling))
+        paid = await self._paid(request, account, room, prompt, ceiling)
+        return await self._store(request, agent, run, request.next_seq, paid)
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,12 +203,21 @@ class Models(ModelPort):
         except CapReached as reached:
             raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None
 
-    async def _paid(self, room: ModelReservation, prompt: Prompt, ceiling: CostCeiling) -> "_Paid":
-        """The answer, paid from what was reserved for it."""
+    async def _paid(
+        self, request: PlanRequest, account: VendorAccount, room: ModelReservation, prompt: Prompt, ceiling: CostCeiling
+    ) -> "_Paid":
+        """The answer, paid from what was reserved for it. Raises VendorIsAway if waiting is all that is left to do."""
         provider, _ = self._providers.for_model(ceiling.model)
-        async with self._spending.freed_if_refused(room):
-            asked = prompt.model_copy(update={"max_output_tokens": room.output})
-            answer = await self._ask(provider, asked, room.lost)
+        try:
+            async with self._spending.freed_if_refused(room):
+                asked = prompt.model_copy(update={"max_output_tokens": room.output})
+                answer = await self._ask(provider, asked, room.lost)
+        except VENDOR_ERRORS as error:
+            waited = waited_seconds()
+            away = await self._outages.failed(request, account, error, waited, waited)
+            if away is None:
+                raise
+            raise VendorIsAway(away) from error
         return _Paid(answer, bill_for(answer, ceiling, room.output, self._prices), room.hold)
 
     async def _ask(self, provider: Provider, prompt: Prompt, lost: int) -> Completion:
@@ -255,6 +282,11 @@ class _Paid:
     completion: Completion
     bill: Bill
     hold: str = ""
+
+
+def _seconds_left(request: PlanRequest) -> float | None:
+    """How long this attempt may take: the run's active time, without what earlier attempts were at work."""
+    return None if request.seconds_left is None else max(request.seconds_left - worked_seconds(), 0.1)
 
 
 def _checked_completion(completion: Completion) -> Completion:

@@ -125,6 +125,10 @@ class Provider(Protocol):
         """Call the model once. Raises `Transient` or `Permanent` subclasses from `activities.model.errors` only."""
         ...
 
+    def account(self, model: str) -> str:
+        """Tells the account and the address that `model` is asked with from others; shows neither."""
+        ...
+
 
 def strict_json(raw: str, *, any_text: bool = False) -> Any:
     """`raw` as JSON. Raises `ValueError` for what a lenient reader would silently repair or lose.

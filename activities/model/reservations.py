@@ -27,6 +27,7 @@ NOT_BILLED = (
     errors.ModelUnavailable,
     errors.ModelRateLimited,
     errors.ModelKeyRejected,
+    errors.ModelMisconfigured,
     errors.ModelRequestRejected,
     errors.ModelUnknown,
     errors.ModelCallsForbidden,
@@ -70,6 +71,7 @@ class NextStep:
     step: int
     next_seq: int
     run_digest: str
+    scopes: tuple[str, str]  # of outages that the vendor may have
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,12 @@ class ModelReservations:
         Then nothing is known and nothing was done. Raises UnknownPrice, StoreUnavailable.
         """
         hold = f"{step.run_id}/step:{step.step}"
+        columns = vars(step) | {"scopes": list(step.scopes)}
         with suppress(CapReached):
             windows = purse.windows(ceiling.of(ceiling.most_output))
             with naming_breaches(windows):
                 row = await SQL["reserve_next"].row(
-                    self.ledger.database, hold=hold, wanted=window_arguments(windows), seconds=SECONDS, **vars(step)
+                    self.ledger.database, hold=hold, wanted=window_arguments(windows), seconds=SECONDS, **columns
                 )
             if row is not None and row["held"] is None:
                 return ModelReservation(hold, ceiling.most_output)

@@ -101,6 +101,10 @@ class Turn(Scripted):
 class ScriptedProvider:
     """`scripted:…`. Files are read anew for every step, so a script may be edited while a run waits."""
 
+    def account(self, model: str) -> str:
+        """Each script stands for a vendor of its own."""
+        return model
+
     async def complete(self, prompt: Prompt, beat: Callable[[], None]) -> Completion:
         """The scripted turn of `prompt.step`. Raises `ScriptBroken`, or whatever error the script asks for."""
         beat()

@@ -60,6 +60,8 @@ WITH run AS (
     UPDATE effects e SET state = CASE WHEN e.contract = 'pure' OR e.state = 'waiting' THEN 'abandoned' ELSE 'unknown' END,
         settled_at = now()
     FROM run WHERE e.run_id = run.run_id AND e.state IN ('claimed', 'waiting')
+), waits AS (
+    DELETE FROM vendor_waits w USING run WHERE w.run_id = run.run_id
 ), approvals AS (
     UPDATE approvals a SET state = 'withdrawn', closed_at = now()
     FROM run WHERE a.run_id = run.run_id AND a.state = 'open'

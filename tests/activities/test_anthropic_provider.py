@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from activities.model.anthropic import AnthropicProvider, is_loopback
-from activities.model.errors import ModelCallsForbidden, ModelKeyRejected, ModelUnavailable, ModelUnreachable
+from activities.model.errors import ModelCallsForbidden, ModelMisconfigured, ModelUnavailable, ModelUnreachable
 from activities.model.provider import Text
 from activities.model.providers import Providers
 from tests.activities.asking import Ask, nothing, prompt
@@ -71,7 +71,7 @@ async def test_a_worker_without_a_key_says_so_and_reads_no_environment(
     api: FakeAnthropic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-from-the-environment")
-    with pytest.raises(ModelKeyRejected, match="no key"):
+    with pytest.raises(ModelMisconfigured, match="no key"):
         await AnthropicProvider(api_key=None, base_url=api.base_url).complete(prompt(), nothing)
     assert api.requests == []
 

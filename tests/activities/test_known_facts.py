@@ -292,6 +292,10 @@ BEFORE_PLAN: dict[str, tuple[str, str, str]] = {
     "the step has a plan": (
         "INSERT INTO steps SELECT run_id, 2, 99, plan, model, stop_reason, usage, usd_micros FROM steps",
         r"NOT EXISTS \(SELECT FROM steps.*?(\$\d+)::int\)", r"\1::int IS NOT NULL"),
+    "its model vendor has failed": (
+        "INSERT INTO vendor_outages (scope, vendor, error, reason, needs_person) "
+        "VALUES ('anthropic', 'anthropic', 'ModelOverloaded', '', false)",
+        r"NOT EXISTS \(SELECT FROM vendor_outages.*?(\$\d+)::text\[\]\)\)", r"\1::text[] IS NOT NULL"),
     "the transcript is longer": (
         "INSERT INTO transcript (run_id, seq, kind, origin, content) "
         "SELECT run_id, max(seq) + 1, 'message', 'user', '[]' FROM transcript GROUP BY run_id",
@@ -313,7 +317,7 @@ async def test_nothing_is_reserved_for_a_step_on_facts_that_have_changed(
 
     async def reserved(hold: str) -> bool:
         row = await query.row(
-            door.parts.database, run_id=call.run_id, step=2, next_seq=seq, run_digest=last.run.run_digest,
+            door.parts.database, run_id=call.run_id, step=2, next_seq=seq, run_digest=last.run.run_digest, scopes=["anthropic"],
             hold=f"{call.run_id}/{hold}", wanted=None, seconds=60.0,
         )  # fmt: skip
         return row is not None

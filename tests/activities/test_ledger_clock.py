@@ -114,7 +114,10 @@ async def test_a_clock_that_jumps_ahead_frees_nothing_that_is_under_way(
     "file",
     [
         *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "activities/ledger").glob("*.py"))),
-        *(f"activities/{name}" for name in ("gateway/spending.py", "model/spending.py", "runs/slots.py")),
+        *(
+            f"activities/{name}"
+            for name in ("gateway/evaluation/budget_windows.py", "model/reservations.py", "runs/open_run_windows.py")
+        ),
     ],
 )
 def test_no_worker_asks_its_own_clock_when_it_counts(file: str) -> None:

@@ -124,6 +124,9 @@ class FakeAnthropic:
         self.base_url = ""
         self.tokens = 100
         self.window = 200_000
+        self.otherwise: Behaviour = Refused(
+            500, message="nothing was queued"
+        )  # what a request gets that nothing is for
         self._behaviours: list[Behaviour] = []
         self._closing = asyncio.Event()
 
@@ -174,7 +177,7 @@ class FakeAnthropic:
             return _refusal(Refused(401, "authentication_error", message="no key"))
         if (problem := problem_of(body)) is not None:
             return _refusal(Refused(400, "invalid_request_error", message=problem))
-        match self._behaviours.pop(0) if self._behaviours else Refused(500, message="nothing was queued"):
+        match self._behaviours.pop(0) if self._behaviours else self.otherwise:
             case Refused() as refused:
                 return _refusal(refused)
             case Raw() as raw:

@@ -243,8 +243,7 @@ async def test_a_tool_that_raises_hangs_or_lies_gives_the_model_an_error_and_the
 
 
 async def test_a_model_that_is_garbled_for_good_ends_the_run_with_the_reason(stanchion: Stanchion) -> None:
-    """The next try would come after the run's time is over, so there is none."""
-    error = {"kind": "garbled", "times": 1_000, "retry_after": 90}
+    error = {"kind": "garbled", "times": 1_000, "retry_after": 0.1}
     agent = await stanchion.publish([{"text": "x", "error": error}], budget={"minutes": 1})
     outcome = await ended(stanchion, await stanchion.start(agent), "failed", "failed.ModelAnswerGarbled")
     assert "garbled, as scripted" in outcome["reason"]
@@ -275,9 +274,15 @@ async def test_an_answer_that_is_not_what_was_promised_is_asked_for_again(system
     assert (outcome["answer"], outcome["steps"]) == ("at last", 1)
 
 
-async def test_a_key_that_is_refused_ends_the_run_at_once(stanchion: Stanchion) -> None:
+async def test_a_key_that_is_refused_pauses_the_run_at_once(stanchion: Stanchion) -> None:
     agent = await stanchion.publish([{"error": "key_rejected"}])
-    await ended(stanchion, await stanchion.start(agent), "failed", "failed.ModelKeyRejected")
+    handle = await stanchion.start(agent)
+
+    async def paused() -> bool:
+        return bool((await handle.query("status"))["status"] == "paused")
+
+    await eventually(paused, "the run pauses")
+    await handle.terminate()
 
 
 @pytest.mark.parametrize("name", ["invent", "in\x00vent", "x" * 5_000, "look "])

@@ -15,6 +15,7 @@ from activities.agents.versions import AgentVersion
 from activities.errors import StanchionError
 from activities.ledger.ledger import SQL
 from activities.model.errors import ModelAnswerGarbled, ModelOverloaded, ModelUnavailable, ModelUnreachable
+from activities.model.outage_times import OutageTimes
 from tests.activities.spending import assert_held
 from tests.fakes.anthropic_api import FakeAnthropic, Raw, Refused, Streamed, text
 from tests.harness.stanchion import Stanchion, eventually, unique
@@ -39,7 +40,8 @@ async def api() -> AsyncIterator[FakeAnthropic]:
 @pytest.fixture
 def system(systems: Systems, api: FakeAnthropic) -> Stanchion:
     """A system whose models answer from a local server."""
-    return systems(anthropic_api_key="k", anthropic_base_url=api.base_url)
+    patient = OutageTimes(threshold=1_000, quick=1e6)  # these tests count failures themselves
+    return systems(anthropic_api_key="k", anthropic_base_url=api.base_url, outages=patient)
 
 
 async def cap(system: Stanchion, most: int, unit: str, period: str, scope: str = "tenant") -> None:

@@ -21,7 +21,9 @@ SELECT p.run_id, p.parent_run_id, p.agent, p.tenant, p.requester, p.opened_at, p
             WHEN EXISTS (SELECT FROM halts_on(p.run_id, p.agent, NULL, p.tenant)) THEN 'halted'
             WHEN (SELECT max(m.at) FROM alarms m WHERE m.run_id = p.run_id AND m.kind = 'budget.breached')
                  > coalesce((SELECT max(g.at) FROM budget_grants g WHERE g.run_id = p.run_id), '-infinity') THEN 'paused'
-            WHEN a.waiting > 0 THEN 'waiting' ELSE 'running' END AS status,
+            WHEN EXISTS (SELECT FROM vendor_waits v WHERE v.run_id = p.run_id AND v.needs_person) THEN 'paused'
+            WHEN a.waiting > 0 OR EXISTS (SELECT FROM vendor_waits v WHERE v.run_id = p.run_id) THEN 'waiting'
+            ELSE 'running' END AS status,
        (SELECT count(*) FROM steps s WHERE s.run_id = p.run_id) AS steps,
        a.waiting AS approvals
 FROM page p

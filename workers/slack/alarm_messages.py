@@ -32,14 +32,26 @@ class AlarmMessage:
                 return f"{self.agent} is paused: its budget is used up"
             case "cost.alarm":
                 return f"{self.agent} costs {self._usd('used')} USD, and runs of it cost {self._usd('typical')}"
+            case "vendor.away":
+                vendor = " ".join(filter(None, (self.body["vendor"], self.body.get("model"))))
+                return f"{vendor} gives no answer: {self.body['error']}"
             case _:
                 return f"{self.agent} has used {self.body['percent']} % of its {self.body['budget'].replace('_', ' ')}"
 
     @property
     def blocks(self) -> list[Block]:
         """The message. What it says was written by the run itself, and is shown letter by letter all the same."""
-        told = str(self.body.get("told") or f"stanchion show {self.run_id}")
+        told = str(self.body.get("told") or self._about_vendor or f"stanchion show {self.run_id}")
         return [header(self.title), lines(("Run", self.run_id), ("What to do", told))]
+
+    @property
+    def _about_vendor(self) -> str | None:
+        if self.kind != "vendor.away":
+            return None
+        name, reason = self.body["vendor"], self.body["reason"]
+        if self.body.get("needs_person"):
+            return f"{reason} Then: stanchion resume --vendor {name}"
+        return f"{reason} Its runs wait and ask again by themselves; at once: stanchion resume --vendor {name}"
 
     def _usd(self, name: str) -> str:
         return micros_to_usd(self.body[name])

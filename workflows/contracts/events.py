@@ -15,7 +15,7 @@ from workflows.contracts.base import Frozen
 from workflows.contracts.budgets import Spent
 from workflows.contracts.calls import Tier
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
-from workflows.contracts.model import Plan
+from workflows.contracts.model import Plan, VendorAsked, VendorAway
 from workflows.contracts.reviews import ReviewGiven
 from workflows.contracts.runs import Ending, RunOpened
 
@@ -213,6 +213,8 @@ StepEvent = Annotated[
     | CallObserved
     | OutcomeUnknown
     | LateResult
+    | VendorAway
+    | VendorAsked
     | BudgetBreached
     | BudgetMarked
     | CostAlarm

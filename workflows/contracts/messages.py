@@ -39,17 +39,20 @@ class HaltOrdered(Frozen):
 class PauseOrdered(Frozen):
     """Someone paused the run; what is in flight ends, nothing new begins.
 
-    `halt`: a halt of its agent, its tenant or everything did; the run goes on once that one is lifted.
+    `halt`: a halt of its agent, its tenant or everything did; the run goes on once that one is lifted. `vendor`: the
+    run itself did, because a person has to correct something about that model vendor.
     """
 
     kind: Literal["pause.ordered"] = "pause.ordered"
     by: str | None = Field(default=None, max_length=320, pattern=NAME)
     reason: str | None = Field(default=None, max_length=REASON_LIMIT)
     halt: str | None = Field(default=None, max_length=200)
+    vendor: str | None = Field(default=None, max_length=200)
 
 
 class ResumeOrdered(Frozen):
     """Someone let the run go on. `halt`: that halt was lifted; a run that is paused by anything else stays paused.
+    `vendor`: that model vendor is to be asked again now; it lifts no other pause.
 
     `grant`: something was added to its budget. That is only noted: what the budget is now is read from the tables.
     """
@@ -59,6 +62,7 @@ class ResumeOrdered(Frozen):
     reason: str | None = Field(default=None, max_length=REASON_LIMIT)
     halt: str | None = Field(default=None, max_length=200)
     grant: str | None = Field(default=None, max_length=200, pattern=NAME)
+    vendor: str | None = Field(default=None, max_length=200)
 
 
 Order = Annotated[HaltOrdered | PauseOrdered | ResumeOrdered, Field(discriminator="kind")]

@@ -1,5 +1,6 @@
 """One model call: what the workflow asks for, and the small plan it gets. No message travels through Temporal."""
 
+from datetime import datetime
 from typing import Literal
 
 from workflows.contracts.alarms import Alarm
@@ -18,6 +19,8 @@ class PlanRequest(Frozen):
     journal: Journal = ()
     notes: tuple[str, ...] = ()  # what the loop itself has to tell the model, written after the messages
     alarms: tuple[Alarm, ...] = ()  # what people are told
+    ask_anyway: bool = False  # a person resumed the run: ask even a vendor that is known to be away
+    seconds_left: float | None = None  # active time that the run has left; None where an older worker asks
 
 
 class PlannedCall(Frozen):
@@ -33,15 +36,41 @@ class PlannedCall(Frozen):
     shape: str = ""  # of the arguments: 4 hex digits, equal if only ids and numbers differ
 
 
+class VendorAway(Frozen):
+    """A model vendor gave no answer: the step was not taken, nothing was bought, the run waits with its clock stopped.
+
+    Made by `activities.model.vendor_outages`, applied by the loop, shown by `display.waiting_for`.
+    """
+
+    kind: Literal["vendor.away"] = "vendor.away"
+    vendor: str  # the provider, such as anthropic
+    model: str = ""  # only where the outage concerns this model alone
+    error: str  # its type, such as ModelOverloaded
+    reason: str
+    until: datetime  # when the run asks again by itself
+    idle_seconds: float = 0.0  # that went by until this was known: they cost no active time
+    needs_person: bool = False  # waiting does not help: a key, a balance or an address has to be corrected first
+
+    def __str__(self) -> str:
+        return f"{self.vendor}{f' ({self.model})' if self.model else ''}: {self.error}: {self.reason}"
+
+
+class VendorAsked(Frozen):
+    """The wait for a vendor is over: it is asked again."""
+
+    kind: Literal["vendor.asked"] = "vendor.asked"
+
+
 class Plan(Frozen):
     """What the model wants next. `next` says how the loop goes on.
 
     `calls`: perform them; `answer`: it is done; `again`: its turn was cut or paused, ask once more; `refused` and
-    `context`: the model will not or cannot go on; `halted`: it was not asked, or its answer was not waited for.
+    `context`: the model will not or cannot go on; `halted`: it was not asked, or its answer was not waited for; `away`:
+    its vendor gave no answer.
     """
 
     kind: Literal["planned"] = "planned"
-    next: Literal["calls", "answer", "again", "refused", "context", "halted"] = "calls"
+    next: Literal["calls", "answer", "again", "refused", "context", "halted", "away"] = "calls"
     calls: tuple[PlannedCall, ...] = ()
     next_seq: int
     tokens: int = 0
@@ -50,3 +79,5 @@ class Plan(Frozen):
     messages: int = 0  # how many of the run's noted messages are now in the transcript
     orders: int = 0  # how many of its noted orders are now in the trace log
     halt: HaltNotice | None = None
+    away: VendorAway | None = None
+    idle_seconds: float = 0.0  # of the step, in which no worker was at work on it or its vendor did not answer

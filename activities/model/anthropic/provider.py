@@ -16,16 +16,18 @@ from activities.model.anthropic.request import request_body
 from activities.model.errors import (
     ModelAnswerGarbled,
     ModelCallsForbidden,
-    ModelKeyRejected,
+    ModelMisconfigured,
     ModelRequestRejected,
     ModelSpeaksOtherwise,
     ModelUnavailable,
     ModelUnreachable,
     error_for,
+    is_about_the_account,
     is_content_filter,
     model_error,
 )
 from activities.model.provider import Completion, Prompt, Usage
+from activities.model.vendor_outages import account_digest
 from activities.storage.canonical import clean_text
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ class AnthropicProvider:
         `silence` is the longest gap in a stream, `stall` the longest time with nothing but pings. The length of an
         answer is not bounded: one that goes on is worth waiting for.
         """
-        self._api_key = api_key
-        self._base_url = base_url or DEFAULT_BASE_URL
+        self._api_key = (api_key or "").strip()  # a file or a secret often ends with a newline
+        self._base_url = (base_url or "").strip() or DEFAULT_BASE_URL
         self._loopback_only = loopback_only
         self._silence = silence
         self._stall = stall
@@ -69,10 +71,12 @@ class AnthropicProvider:
         """Call the model once. Raises only the errors of `activities.model.errors`; see `Provider`."""
         if self._loopback_only and not is_loopback(self._base_url):
             raise model_error(ModelCallsForbidden, urlsplit(self._base_url).hostname or self._base_url)
+        if flaw := _flaw_in(self._api_key, self._base_url):
+            raise model_error(ModelMisconfigured, flaw)
         client = await self._connected()
         body = request_body(prompt)
         from anthropic import AnthropicError, APIConnectionError, APIStatusError
-        from httpx2 import ConnectError, ConnectTimeout, HTTPError, TimeoutException
+        from httpx2 import ConnectError, ConnectTimeout, HTTPError, ProxyError, TimeoutException, UnsupportedProtocol
 
         try:
             return await self._stream(client, body, prompt.step, beat)
@@ -84,12 +88,18 @@ class AnthropicProvider:
             raise _error_for(error) from error
         except (APIConnectionError, TimeoutException) as error:
             cause = error.__cause__ or error
+            if isinstance(cause, (ProxyError, UnsupportedProtocol)):
+                raise model_error(ModelMisconfigured, clean_text(f"{type(cause).__name__}: {cause}")) from error
             kind = ModelUnavailable if isinstance(cause, (ConnectError, ConnectTimeout)) else ModelUnreachable
             raise model_error(kind, type(cause).__name__) from error
         except HTTPError as error:
             raise model_error(ModelAnswerGarbled, type(error).__name__) from error
         except AnthropicError as error:
             raise model_error(ModelRequestRejected, str(error)) from error
+
+    def account(self, model: str) -> str:
+        """A digest of the address and the key."""
+        return account_digest(self._base_url, self._api_key)
 
     async def close(self) -> None:
         """Close the connections; the provider may be used again and then opens new ones."""
@@ -140,8 +150,6 @@ class AnthropicProvider:
         """The client, built once. The import takes seconds, so it runs beside the event loop and heartbeats go on."""
         async with self._building:
             if self._client is None:
-                if not self._api_key:
-                    raise model_error(ModelKeyRejected, "this worker was given no key for anthropic")
                 await asyncio.to_thread(importlib.import_module, "anthropic")
                 self._client = self._connect(self._api_key)
             return self._client
@@ -157,6 +165,20 @@ class AnthropicProvider:
             timeout=Timeout(self._silence.total_seconds(), connect=CONNECT.total_seconds()),
             open_telemetry={},  # its spans, without content; given here, so that it reads no environment
         )
+
+
+def _flaw_in(key: str, url: str) -> str | None:
+    """What is wrong with the settings, so that nothing is sent; never shows the key."""
+    if not key:
+        return "this worker was given no key for anthropic: set ANTHROPIC_API_KEY"
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        return "ANTHROPIC_API_KEY has a character in it that no key has; copy it again"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    return None if usable else f"ANTHROPIC_BASE_URL is no address that starts with http:// or https://: {url!r}"
 
 
 def is_loopback(url: str) -> bool:
@@ -190,5 +212,8 @@ async def _does_not_fit(client: "AsyncAnthropic", body: dict[str, Any], error: "
 def _error_for(error: "APIStatusError") -> StanchionError:
     """What a refused request means, by its status and its code."""
     said = clean_text(f"{error.status_code} {error.type}: {error.api_message}, request {error.request_id}")
-    status = 402 if error.error_code in _SPENT else error.status_code
+    spent = error.error_code in _SPENT
+    if spent or (error.status_code == 400 and is_about_the_account(error.type, error.error_code, error.api_message)):
+        return error_for(402, {}, said)
+    status = error.status_code
     return error_for(status, error.response.headers, said)

@@ -92,6 +92,10 @@ def resume(
     tool: HaltTool = None,
     tenant: HaltTenant = None,
     fleet: HaltFleet = False,
+    vendor: Annotated[
+        str | None,
+        typer.Option(help="Have all runs that wait for a model vendor ask it again now, such as anthropic."),
+    ] = None,
     add_usd: Annotated[str | None, typer.Option(help="Add this to its budget, such as 1.00.")] = None,
     add_tokens: Annotated[int | None, typer.Option(help="Add tokens to its budget.")] = None,
     add_tool_calls: Annotated[int | None, typer.Option(help="Add tool calls to its budget.")] = None,
@@ -102,12 +106,18 @@ def resume(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Let a paused run go on, with more budget; or lift the halts of an agent, a tool, a tenant, or everything."""
+    """Let a paused run go on, with more budget; or the runs that wait for a model vendor; or lift halts."""
     from workers.cli.budgets import resume_run
     from workers.cli.stopping import halts
 
     added = {"usd": add_usd, "tokens": add_tokens, "tool_calls": add_tool_calls}
     added |= {"minutes": add_minutes, "steps": add_steps}
+    if vendor is not None:
+        from workers.cli.runs import vendors
+
+        resume_run.refuse_amounts(added, grant)
+        others = bool(name or agent or tool or tenant or fleet)
+        return vendors.resume(vendor, reason, by, json, alone=not others)
     if name is not None and not (agent or tool or tenant or fleet):
         return resume_run.resume(name, added, grant, reason, by, json)
     resume_run.refuse_amounts(added, grant)

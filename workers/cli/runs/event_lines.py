@@ -41,6 +41,11 @@ def _words(kind: str, body: dict[str, Any]) -> str:
             return f"budget     {body['told']}"
         case "cost.alarm":
             return f"cost       {_cap(body)}, where runs of this agent cost {micros_to_usd(body['typical'])} USD"
+        case "vendor.away":
+            how = (
+                "until a person resumes it" if body.get("needs_person") else f"asked again at {body['until'][:19]} UTC"
+            )
+            return f"waiting    for {body['vendor']}: {body['error']}; {how}"
         case "budget.granted":
             return f"budget     added by {body['by']}: {', '.join(f'{n} {name}' for name, n in body['added'].items())}"
         case "run.closed":
