@@ -1,4 +1,4 @@
-"""Finding tools: the functions marked `@tool` in a module, and the built-in ones every agent has."""
+"""Finds tools: the functions marked `@tool` in a module, and the built-in tools."""
 
 import importlib
 from types import ModuleType
@@ -14,7 +14,7 @@ class ToolModuleMissing(ToolDeclarationError):
 
 
 def tools_in(module: ModuleType) -> dict[str, ToolSpec]:
-    """The tools a module defines or imports, by name, including ToolSpecs that stand in it (foreign tools)."""
+    """The tools that a module defines or imports, by name: `@tool` functions, and ToolSpecs of foreign tools."""
     found: dict[str, ToolSpec] = {}
     for value in vars(module).values():
         spec = value if isinstance(value, ToolSpec) else getattr(value, SPEC, None)
@@ -36,7 +36,7 @@ def _imported(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ToolDeclarationError:
         raise
-    except Exception as error:  # whatever an author's module raises at import, the answer is the same
+    except Exception as error:  # a module can raise anything at import
         raise ToolModuleMissing(f"cannot import {module}: {type(error).__name__}: {error}") from error
 
 

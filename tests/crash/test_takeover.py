@@ -193,10 +193,10 @@ async def test_a_worker_without_a_session_claims_nothing(systems: Callable[..., 
     await eventually(planned, "the call is planned")
     request, session = CallRequest(run_id=handle.id, call_id="1.0"), stanchion.parts.session
     await session.start(["queue"], _nobody)
-    session._held.clear()
+    session._has_lock.clear()
     with pytest.raises(WorkerUnconnected):
         await stanchion.parts.gateway.call(request)
-    session._held.set()
+    session._has_lock.set()
     await stanchion.rows("UPDATE workers SET fenced_at = now() WHERE worker_id = $1", session.worker_id)
     with pytest.raises(ClaimLost):
         await stanchion.parts.gateway.call(request)
