@@ -1,1 +1,1 @@
-"""Agent definitions: reads them from YAML, resolves their tools, and stores versions by the hash of their content."""
+"""Agent definitions: reads them from YAML, resolves their tools, and stores versions by their content's hash."""

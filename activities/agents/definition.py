@@ -123,7 +123,7 @@ class DelegationRules(Strict):
         return caps.tightened(caps.model_copy(update=self.model_dump(exclude_none=True)))
 
 
-def _by_name(raw: Any) -> Any:
+def _names_to_mapping(raw: Any) -> Any:
     """`[researcher]` is short for `{researcher: {}}`."""
     return {name: {} for name in raw} if isinstance(raw, list | tuple) else raw
 
@@ -168,7 +168,7 @@ class AgentDefinition(Strict):
     on_failure: Literal["undo"] | None = Field(
         default=None, description="undo: roll a run back when it fails or is stopped, except by a person"
     )
-    delegates: Annotated[dict[AgentName, BudgetRequest], BeforeValidator(_by_name)] = Field(
+    delegates: Annotated[dict[AgentName, BudgetRequest], BeforeValidator(_names_to_mapping)] = Field(
         default={}, description="Agents that it may delegate to, and the budget of each task; or a list of names"
     )
     delegation: DelegationRules = DelegationRules()
@@ -198,7 +198,7 @@ def parse_definition(text: str, origin: str = "definition") -> AgentDefinition:
     try:
         return AgentDefinition.model_validate(raw)
     except ValidationError as error:
-        raise DefinitionInvalid(f"{origin}: " + "; ".join(_problem(item) for item in error.errors())) from None
+        raise DefinitionInvalid(f"{origin}: " + "; ".join(_describe_error(item) for item in error.errors())) from None
 
 
 def read_definition(path: Path) -> AgentDefinition:
@@ -226,13 +226,13 @@ def json_schema() -> dict[str, Any]:
     return AgentDefinition.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 
-def _problem(item: Any) -> str:
+def _describe_error(item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
         return f"{where}: {item['msg'].removeprefix('Value error, ')}"
-    known = _fields_at(item["loc"][:-1])
-    close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    known_keys = _fields_at(item["loc"][:-1])
+    close = difflib.get_close_matches(str(item["loc"][-1]), known_keys, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known_keys)}"
     return f"{where}: unknown key; {hint}"
 
 

@@ -58,9 +58,9 @@ def _names_vendors_refuse(definition: AgentDefinition, tools: Mapping[str, Check
         schema = tool.input_schema
         if schema.get("type") != "object":
             yield f"{name}: the schema of its arguments needs `type: object` at its top"
-        for word in ("oneOf", "anyOf", "allOf"):
-            if word in schema:
-                yield f"{name}: model vendors refuse {word} at the top of a schema; put it inside an argument"
+        for keyword in ("oneOf", "anyOf", "allOf"):
+            if keyword in schema:
+                yield f"{name}: model vendors refuse {keyword} at the top of a schema; put it inside an argument"
         for argument in sorted(set(_argument_names(schema))):
             if not ARGUMENT_NAME.fullmatch(argument):
                 yield f"{name}: {argument!r} is no valid name for an argument: use {ARGUMENT_NAME_WORDS}"
@@ -84,9 +84,9 @@ def _argument_names(schema: Any) -> Iterator[str]:
 def _unknown_grant_arguments(definition: AgentDefinition, tools: Mapping[str, CheckedTool]) -> Iterator[str]:
     """Constraints on arguments that do not exist; these would limit nothing, or refuse every call."""
     for tool, alternatives in (definition.grants or {}).items():
-        known = list(tools[tool].input_schema.get("properties", {}))
-        for unknown in sorted({name for grant in alternatives for name in grant.arguments} - {*known}):
-            yield f"grants.{tool}: it has no argument {unknown!r}, only {', '.join(known) or 'none at all'}"
+        existing = list(tools[tool].input_schema.get("properties", {}))
+        for unknown in sorted({name for grant in alternatives for name in grant.arguments} - {*existing}):
+            yield f"grants.{tool}: it has no argument {unknown!r}, only {', '.join(existing) or 'none at all'}"
 
 
 def _approval_problems(definition: AgentDefinition, tools: Mapping[str, CheckedTool]) -> Iterator[str]:

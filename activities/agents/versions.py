@@ -88,25 +88,25 @@ class AgentVersion:
 
 def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
     """The version of `definition` with the tools as they are now. Raises DefinitionInvalid."""
-    wanted = [(s.module, name) for s in definition.tools for name in s.use] + [
+    sources = [(s.module, name) for s in definition.tools for name in s.use] + [
         (BUILTIN_MODULE, name) for name in BUILTIN if name != DELEGATE_TOOL or definition.delegates
     ]
-    found: dict[str, tuple[str, ToolSpec]] = {}
-    for module, name in wanted:
+    specs: dict[str, tuple[str, ToolSpec]] = {}
+    for module, name in sources:
         try:
             spec = find_tool(module, name)
         except ToolDeclarationError as error:
             raise DefinitionInvalid(f"{definition.name}: {error}") from None
-        if name in found:
+        if name in specs:
             raise DefinitionInvalid(
                 f"{definition.name}: two tools are called {name!r}; the model could not tell them apart"
             )
-        found[name] = module, spec
-    tools = {name: _pinned(definition.name, module, spec, found) for name, (module, spec) in found.items()}
+        specs[name] = module, spec
+    tools = {name: _pin(definition.name, module, spec, specs) for name, (module, spec) in specs.items()}
     if DELEGATE_TOOL in tools:
         tools[DELEGATE_TOOL] = _describe_delegates(tools[DELEGATE_TOOL], definition)
     check_definition(definition, tools, shapes(tools.values()))
-    content = [definition.model_dump(mode="json"), [_content(tool) for tool in tools.values()]]
+    content = [definition.model_dump(mode="json"), [_hashed_parts(tool) for tool in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
 
 
@@ -137,9 +137,9 @@ class Agents:
         """The version that new runs of `name` get. Raises AgentUnknown, with the closest name."""
         head = await SQL["head"].row(self._database, name=name)
         if head is None:
-            known = [row["name"] for row in await SQL["all"].rows(self._database)]
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"registered: {', '.join(known) or 'none'}"
+            names = [row["name"] for row in await SQL["all"].rows(self._database)]
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"registered: {', '.join(names) or 'none'}"
             raise AgentUnknown(f"no agent is called {name!r}; {hint} (`stanchion agents add FILE` registers one)")
         return await self.version(head["version"])
 
@@ -177,12 +177,12 @@ def decode(row: Any) -> AgentVersion:
     )
 
 
-def _content(tool: PinnedTool) -> list[Any]:
+def _hashed_parts(tool: PinnedTool) -> list[Any]:
     """The parts of a pinned tool that count for the version's hash."""
     return [tool.pinned_hash, tool.timeout, *([tool.undo_from] if tool.undo else [])]
 
 
-def _pinned(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tuple[str, ToolSpec]]) -> PinnedTool:
+def _pin(agent: str, module: str, spec: ToolSpec, specs: Mapping[str, tuple[str, ToolSpec]]) -> PinnedTool:
     return PinnedTool(
         module=module,
         name=spec.name,
@@ -196,16 +196,16 @@ def _pinned(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tuple[s
         acts_outside=acts_outside(spec.facts),
         private=spec.facts.private,
         undo=spec.facts.undo,
-        undo_from=_undo_from(agent, module, spec, found),
+        undo_from=_undo_from(agent, module, spec, specs),
     )
 
 
-def _undo_from(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tuple[str, ToolSpec]]) -> dict[str, str]:
+def _undo_from(agent: str, module: str, spec: ToolSpec, specs: Mapping[str, tuple[str, ToolSpec]]) -> dict[str, str]:
     """The sources of the undo's arguments. The undo is the agent's tool of that name, or one of the same module."""
     if spec.facts.undo is None:
         return {}
     try:
-        undo_tool = found[spec.facts.undo][1] if spec.facts.undo in found else find_tool(module, spec.facts.undo)
+        undo_tool = specs[spec.facts.undo][1] if spec.facts.undo in specs else find_tool(module, spec.facts.undo)
         if undo_tool.facts.effect == "read":
             raise ToolDeclarationError(f"{undo_tool.name} is a read, and cannot undo anything")
         return sources_of(spec, undo_tool, spec.undo_from)

@@ -65,9 +65,7 @@ class Authority:
         if not self._accept_unsigned:
             return Unproven(UNSIGNED)
         name = canonical_name(by or "")
-        known = await self._principals.find(tenant, name) if name else None
-        if known is None and any(
-            registered.principal.name == name for registered in await self._principals.all(tenant)
-        ):
+        principal = await self._principals.find(tenant, name) if name else None
+        if principal is None and name in {each.principal.name for each in await self._principals.all(tenant)}:
             return Unproven(f"{name} is revoked; someone else has to answer")
-        return Identified(name, known.roles if known else frozenset(), "unsigned")
+        return Identified(name, principal.roles if principal else frozenset(), "unsigned")

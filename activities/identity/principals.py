@@ -1,4 +1,4 @@
-"""Registers and revokes principals and their public keys in Postgres. Nothing is cached: revocations count at once."""
+"""Registers and revokes principals and their public keys in Postgres. Without a cache, revocations count at once."""
 
 import json
 import re
@@ -135,11 +135,11 @@ class Principals:
         """The registered spelling of a name. Raises PrincipalUnknown, with the command that registers the person."""
         if principal := await self.find(tenant, name):
             return principal.name
-        wanted = canonical_name(name) or "NAME"
+        canonical = canonical_name(name) or "NAME"
         where = "every tenant" if tenant == EVERY_TENANT else f"tenant {tenant!r}"
         raise PrincipalUnknown(
-            f"{wanted} is not registered for {where}, or is revoked;"
-            f" `stanchion principals add {wanted} --tenant '{tenant}'` registers them"
+            f"{canonical} is not registered for {where}, or is revoked;"
+            f" `stanchion principals add {canonical} --tenant '{tenant}'` registers them"
         )
 
     async def by_slack(self, tenant: str, slack_user: str) -> Principal | None:

@@ -137,9 +137,9 @@ class WorkerSession:
         self._has_lock.set()
         return True
 
-    async def _query(self, connection: Any, name: str, **given: Any) -> list[Any]:
+    async def _query(self, connection: Any, name: str, **values: Any) -> list[Any]:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await SQL[name].on(connection, **given)
+            return await SQL[name].on(connection, **values)
 
     def _start_takeover(self, worker_id: str) -> None:
         """Call `died` for a dead worker in a task of its own, so that polling goes on."""

@@ -167,10 +167,12 @@ class Rehearsal:
         cases = read_cases(path)
         resolved: dict[str, AgentVersion] = {}
 
-        def agent_of(given: str | dict[str, Any] | None) -> AgentVersion:
-            key = canonical_json(given) if isinstance(given, dict) else str(given)
+        def agent_of(file_or_definition: str | dict[str, Any] | None) -> AgentVersion:
+            key = (
+                canonical_json(file_or_definition) if isinstance(file_or_definition, dict) else str(file_or_definition)
+            )
             if key not in resolved:
-                resolved[key] = resolve(_definition(given or "", path.parent), str(path.parent))
+                resolved[key] = resolve(_definition(file_or_definition or "", path.parent), str(path.parent))
             return resolved[key]
 
         return cls(cases, tuple(agent_of(case.agent or cases.agent) for case in cases.cases))
@@ -207,11 +209,11 @@ class Rehearsal:
         return evaluate(candidate, PolicyContext(evidence, policies))
 
 
-def as_planned(**known: Any) -> CallFacts:
+def as_planned(**fields: Any) -> CallFacts:
     """The facts of a call that was planned, but not yet decided or performed. Fields that are not given are empty."""
     empty: dict[str, Any] = dict.fromkeys(CallFacts.__dataclass_fields__)
     empty |= {"frozen_policy": "", "status": "open", "heads": [], "endorsed": [], "approved_by": []}
-    return CallFacts(**empty | {"step": 0, "seq": 0, "digest": ""} | known)
+    return CallFacts(**empty | {"step": 0, "seq": 0, "digest": ""} | fields)
 
 
 class _CaseTranscript(Transcripts):
@@ -263,10 +265,10 @@ def _names(agent: AgentVersion) -> str:
     return ", ".join(sorted(agent.by_name))
 
 
-def _definition(given: str | dict[str, Any], folder: Path) -> AgentDefinition:
-    if isinstance(given, str):
-        return read_definition(folder / given)
-    definition = parse_definition(json.dumps(given), "agent")  # JSON is YAML
+def _definition(file_or_definition: str | dict[str, Any], folder: Path) -> AgentDefinition:
+    if isinstance(file_or_definition, str):
+        return read_definition(folder / file_or_definition)
+    definition = parse_definition(json.dumps(file_or_definition), "agent")  # JSON is YAML
     if definition.policy is None:
         return definition
     try:

@@ -106,14 +106,14 @@ def refusal_bound(asked: int, refused: int = 0) -> float:
     return float(high)
 
 
-def approved_classes(asked: Iterable[ClosedApproval], *, unsigned_count: bool) -> list[ApprovedClass]:
-    """Every class with its streak. `asked`: closed approvals, in the order in which they were closed.
+def approved_classes(approvals: Iterable[ClosedApproval], *, unsigned_count: bool) -> list[ApprovedClass]:
+    """Every class with its streak. `approvals`: closed ones, in the order in which they were closed.
 
     An approval by people continues the streak. A rejection, an edit, an answer or an expiry ends it. An approval that
     no person gave (a standing approval, an agent, a code), or that lacks a required signature, does neither.
     """
     classes: dict[str, ApprovedClass] = {}
-    for approval in asked:
+    for approval in approvals:
         if approval.like is None:
             continue
         streak = classes.setdefault(approval.like, ApprovedClass(approval.like, approval.tool))

@@ -79,7 +79,7 @@ async def graduate(
     database: Database,
     agent: AgentVersion,
     tenant: str,
-    asked: Sequence[ClosedApproval],
+    approvals: Sequence[ClosedApproval],
     *,
     least: int,
     unsigned_count: bool,
@@ -87,7 +87,7 @@ async def graduate(
     """Build a change from closed approvals and try it on recorded calls. Raises StoreUnavailable, DefinitionInvalid."""
     result = GraduationResult(agent)
     trial = _Trial(database, agent, tenant, await Policies(database).effective(tenant))
-    for streak in approved_classes(asked, unsigned_count=unsigned_count):
+    for streak in approved_classes(approvals, unsigned_count=unsigned_count):
         try:
             result.graduated.append(GraduatedClass(streak, await trial.grant(streak, least)))
         except (NotProposable, CannotBeEvaluated) as error:

@@ -57,22 +57,22 @@ class RecordedCall:
 
 async def recorded_calls(database: Database, chosen: CallSelection, page: int = PAGE) -> AsyncIterator[RecordedCall]:
     """The selected calls, of the latest run first. Raises StoreUnavailable."""
-    left, after = chosen.most, _START
-    while left > 0:
+    remaining, after = chosen.most, _START
+    while remaining > 0:
         rows = await SQL["calls"].rows(
             database,
             tenant=chosen.tenant,
             agent=chosen.agent,
             since=chosen.since,
             only=None if chosen.only is None else list(chosen.only),
-            most=min(page, left),
+            most=min(page, remaining),
             **after,
         )
         for row in rows:
             yield _recorded_call(dict(row))
-        if len(rows) < min(page, left):
+        if len(rows) < min(page, remaining):
             return
-        left -= len(rows)
+        remaining -= len(rows)
         after = {"after": rows[-1]["opened_at"], "after_run": rows[-1]["run_id"], "after_seq": rows[-1]["seq"]}
 
 

@@ -65,10 +65,11 @@ class Delegated:
 
     def request(self, request: OpenRequest) -> OpenRequest:
         """The request, with the delegated task as its goal. Raises DelegationMismatch if it does not fit."""
-        asked = request.request
-        if (asked.agent, asked.tenant, asked.requester) != (self.agent, self.tenant, self.requester) or self.over:
+        run_request = request.request
+        requested_for = (run_request.agent, run_request.tenant, run_request.requester)
+        if self.over or requested_for != (self.agent, self.tenant, self.requester):
             raise DelegationMismatch(f"{request.run_id} is the id of a sub-agent of {self.ancestors.parent_run_id}")
-        with_task = RunRequest.model_construct(**{**vars(asked), "goal": self.task, "inputs": {}})
+        with_task = RunRequest.model_construct(**{**vars(run_request), "goal": self.task, "inputs": {}})
         return request.model_copy(update={"request": with_task})
 
 

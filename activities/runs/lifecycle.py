@@ -79,12 +79,12 @@ class Runs(RunsPort):
         """
         delegated = await find_delegated(self._database, request.run_id)
         request = delegated.request(request) if delegated else request
-        known: Any = await SQL["caps"].row(
+        limits: Any = await SQL["caps"].row(
             self._database, tenant=request.request.tenant, agent=request.request.agent, most=LOOKED_AT, least=FEWEST
         )
-        terms = await self._terms(request, delegated, stored_rules(known["caps"]))
-        terms = terms.with_alarms(known["typical"], self._alarms)
-        row = await self._admit(request, terms, known["caps"])
+        terms = await self._terms(request, delegated, stored_rules(limits["caps"]))
+        terms = terms.with_alarms(limits["typical"], self._alarms)
+        row = await self._admit(request, terms, limits["caps"])
         opened = RunOpened(
             agent_version=row["agent_version"],
             policy_version=row["policy_version"],
@@ -151,29 +151,29 @@ class Runs(RunsPort):
 
         A rollback runs with the agent version of the run that it undoes.
         """
-        asked = request.request
+        run_request = request.request
         if delegated:
             return AdmissionTerms.of_delegated(await self._agents.version(delegated.agent_version), delegated, caps)
         if not is_rollback(request.run_id):
-            return AdmissionTerms.of_request(await self._agents.current(asked.agent), asked, caps)
+            return AdmissionTerms.of_request(await self._agents.current(run_request.agent), run_request, caps)
         rollback = await self._rollbacks.find(request.run_id)
-        if asked != rollback.request:
+        if run_request != rollback.request:
             raise KeyInUse(f"{request.run_id} is a rollback, and can only be started with `stanchion rollback`")
-        terms = AdmissionTerms.of_request(await self._agents.version(rollback.agent_version), asked, caps)
+        terms = AdmissionTerms.of_request(await self._agents.version(rollback.agent_version), run_request, caps)
         return terms.with_calls(rollback.calls)
 
     async def _admit(self, request: OpenRequest, terms: AdmissionTerms, caps: str | None) -> Any:
-        asked, goal_digest = request.request, text_digest(_goal_text(request.request))
+        run_request, goal_digest = request.request, text_digest(_goal_text(request.request))
         windows = run_windows(request, terms.agent, terms.budget, caps)
         with naming_breaches(windows):
             row = await SQL["admit"].row(
                 self._database,
                 run_id=request.run_id,
                 chain_id=request.chain_id,
-                agent=asked.agent,
+                agent=run_request.agent,
                 agent_version=terms.agent.version,
-                tenant=asked.tenant,
-                requester=asked.requester,
+                tenant=run_request.tenant,
+                requester=run_request.requester,
                 goal_digest=goal_digest,
                 mode=terms.mode,
                 on_budget=terms.on_budget,
@@ -183,7 +183,7 @@ class Runs(RunsPort):
                 hold_seconds=float(SECONDS),
                 **terms.ancestors.columns,
             )
-        if row is None or row["goal_digest"] != goal_digest or row["agent"] != asked.agent:
+        if row is None or row["goal_digest"] != goal_digest or row["agent"] != run_request.agent:
             raise KeyInUse(f"{request.run_id} was started before with another goal or agent; use another key")
         return row
 

@@ -13,8 +13,8 @@ SECONDS = 10 * 365 * 86_400  # the hold is settled when the run closes, or by th
 
 def run_windows(request: OpenRequest, agent: AgentVersion, budget: Budget, caps: str | None) -> list[Window]:
     """The windows that an open run reserves from. Raises CapReached if a single run may not have that much."""
-    asked = request.request
-    spender = Spender(request.run_id, asked.agent, asked.tenant, asked.requester)
+    run_request = request.request
+    spender = Spender(request.run_id, run_request.agent, run_request.tenant, run_request.requester)
     agent_rules = [cap.rule for cap in agent.definition.caps]
     rules = [*DEFAULTS, *stored_rules(caps), *agent_rules, *budget_rules(budget)]
     return windows_for(spender, Use({"slots": 1, "minutes": budget.minutes}), rules)

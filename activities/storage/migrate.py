@@ -85,12 +85,12 @@ async def schema_status(url: str) -> tuple[int, int]:
 
 async def _missing_migrations(connection: asyncpg.Connection) -> tuple[Migration, ...]:
     applied = {row["version"]: row["checksum"] for row in await connection.fetch("SELECT * FROM schema_migrations")}
-    known = known_migrations()
-    if applied and max(applied) > max(m.version for m in known):
-        raise SchemaTooNew(f"the database is at migration {max(applied)}, this version knows {known[-1].version}")
-    for migration in known:
+    migrations = known_migrations()
+    if applied and max(applied) > max(m.version for m in migrations):
+        raise SchemaTooNew(f"the database is at migration {max(applied)}, this version knows {migrations[-1].version}")
+    for migration in migrations:
         if applied.get(migration.version, migration.checksum) != migration.checksum:
             raise MigrationChanged(
                 f"migration {migration.version:04d}_{migration.name} was changed after it was applied"
             )
-    return tuple(m for m in known if m.version not in applied)
+    return tuple(m for m in migrations if m.version not in applied)

@@ -30,28 +30,28 @@ class Query:
             self.parameters.append(name)
         return f"${self.parameters.index(name) + 1}"
 
-    def _arguments(self, given: dict[str, Any]) -> list[Any]:
-        if given.keys() != set(self.parameters):
-            raise TypeError(f"query {self.name} takes {sorted(self.parameters)}, not {sorted(given)}")
-        return [given[name] for name in self.parameters]
+    def _arguments(self, values: dict[str, Any]) -> list[Any]:
+        if values.keys() != set(self.parameters):
+            raise TypeError(f"query {self.name} takes {sorted(self.parameters)}, not {sorted(values)}")
+        return [values[name] for name in self.parameters]
 
-    async def row(self, database: Database, **given: Any) -> asyncpg.Record | None:
+    async def row(self, database: Database, **values: Any) -> asyncpg.Record | None:
         """Execute the query; return its first row, or None. Raises StoreUnavailable."""
         pool = await database.pool()
         database.statements[self.name] += 1
         with translated_errors(database.url):
-            return await pool.fetchrow(self.sql, *self._arguments(given))
+            return await pool.fetchrow(self.sql, *self._arguments(values))
 
-    async def rows(self, database: Database, **given: Any) -> list[asyncpg.Record]:
+    async def rows(self, database: Database, **values: Any) -> list[asyncpg.Record]:
         """Execute the query; return all rows. Raises StoreUnavailable."""
         pool = await database.pool()
         database.statements[self.name] += 1
         with translated_errors(database.url):
-            return list(await pool.fetch(self.sql, *self._arguments(given)))
+            return list(await pool.fetch(self.sql, *self._arguments(values)))
 
-    async def on(self, connection: Any, **given: Any) -> list[asyncpg.Record]:
+    async def on(self, connection: Any, **values: Any) -> list[asyncpg.Record]:
         """Execute the query on this connection, for instance in a transaction; return all rows."""
-        return list(await connection.fetch(self.sql, *self._arguments(given)))
+        return list(await connection.fetch(self.sql, *self._arguments(values)))
 
 
 class Queries:

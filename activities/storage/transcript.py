@@ -74,14 +74,14 @@ class Transcripts:
 
     async def read(self, run_id: str, upto_seq: int) -> list[Row]:
         """The rows 0 to `upto_seq` - 1. Raises TranscriptGap if one is missing, StoreUnavailable."""
-        known = self._cache.pop(run_id, [])
-        self._cached_rows -= len(known)
-        if len(known) < upto_seq:
-            known = known + await self._fetch(run_id, len(known), upto_seq)
-        rows = known[:upto_seq]
+        cached = self._cache.pop(run_id, [])
+        self._cached_rows -= len(cached)
+        if len(cached) < upto_seq:
+            cached = cached + await self._fetch(run_id, len(cached), upto_seq)
+        rows = cached[:upto_seq]
         if [row.seq for row in rows[-64:]] != list(range(max(upto_seq - 64, 0), upto_seq)) or len(rows) != upto_seq:
             raise TranscriptGap(f"transcript of {run_id} has {len(rows)} of {upto_seq} rows")
-        self._remember(run_id, known)
+        self._remember(run_id, cached)
         return rows
 
     def known(self, run_id: str) -> int:
@@ -90,18 +90,18 @@ class Transcripts:
 
     def add(self, run_id: str, *rows: Row) -> None:
         """Cache rows that were written to the table. A row waits until its predecessors are cached."""
-        known = self._cache.get(run_id)
-        if known is None:
+        cached = self._cache.get(run_id)
+        if cached is None:
             if not rows or rows[0].seq:
                 self._early.pop(run_id, None)
                 return  # `read` will fetch all rows
-            self._cache[run_id] = known = []
+            self._cache[run_id] = cached = []
         early = self._early.pop(run_id, {}) | {row.seq: row for row in rows}
-        before = len(known)
-        while (row := early.pop(len(known), None)) is not None:
-            known.append(row)
-        self._cached_rows += len(known) - before
-        if early := {seq: row for seq, row in early.items() if seq > len(known)}:
+        cached_before = len(cached)
+        while (row := early.pop(len(cached), None)) is not None:
+            cached.append(row)
+        self._cached_rows += len(cached) - cached_before
+        if early := {seq: row for seq, row in early.items() if seq > len(cached)}:
             self._early[run_id] = early
         self._evict()
 

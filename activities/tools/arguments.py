@@ -22,12 +22,12 @@ class TypedArguments:
     """The parameters of a Python function, except the first one, the context."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._model = _model_of(function)
+        self._model = _model_from_signature(function)
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of the parameters."""
         schema = self._model.model_json_schema()
-        closed: dict[str, Any] = _closed({key: value for key, value in schema.items() if key != "title"})
+        closed: dict[str, Any] = _refuse_extra_fields({key: value for key, value in schema.items() if key != "title"})
         return closed
 
     def validate(self, arguments: str) -> dict[str, Any]:
@@ -71,8 +71,8 @@ class SchemaArguments:
         from referencing.exceptions import Unresolvable
 
         try:
-            value = json.loads(arguments, parse_constant=_no_constant)
-            problems = [_problem(error) for error in self._validator.iter_errors(value)]
+            value = json.loads(arguments, parse_constant=_refuse_constant)
+            problems = [_describe_error(error) for error in self._validator.iter_errors(value)]
         except (ValueError, RecursionError) as error:
             raise InvalidArguments(f"input: not JSON: {error}") from None
         except Unresolvable as error:
@@ -82,27 +82,30 @@ class SchemaArguments:
         return value
 
 
-def _closed(schema: Any) -> Any:
+def _refuse_extra_fields(schema: Any) -> Any:
     """`schema` with `additionalProperties: false` for every object with named fields, as `validate` requires it."""
     if isinstance(schema, list):
-        return [_closed(part) for part in schema]
+        return [_refuse_extra_fields(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {key: value if key in ("default", "const", "enum") else _closed(value) for key, value in schema.items()}
+    closed = {
+        key: value if key in ("default", "const", "enum") else _refuse_extra_fields(value)
+        for key, value in schema.items()
+    }
     named = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
     return {**closed, "additionalProperties": False} if named else closed
 
 
-def _problem(error: Any) -> str:
+def _describe_error(error: Any) -> str:
     where = ".".join(str(part) for part in error.absolute_path) or "input"
     return f"{where}: {error.message[:200]}"
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _model_of(function: Callable[..., Any]) -> type[ToolArguments]:
+def _model_from_signature(function: Callable[..., Any]) -> type[ToolArguments]:
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for parameter in list(inspect.signature(function).parameters.values())[1:]:

@@ -135,21 +135,21 @@ def _check_is_synchronous(name: str, check: Callable[[Any], None] | None) -> Non
 
 
 def _check_paths(
-    name: str, result: TypeAdapter[Any], what: str, paths: Sequence[str], kinds: frozenset[str], none: str
+    name: str, result: TypeAdapter[Any], option: str, paths: Sequence[str], kinds: frozenset[str], nothing: str
 ) -> None:
     """Refuse paths that the result cannot have: a misspelt path would never find anything."""
     if isinstance(paths, str):
-        raise ToolDeclarationError(f"{name}: {what} is a sequence of paths: ({paths!r},), not {paths!r}")
+        raise ToolDeclarationError(f"{name}: {option} is a sequence of paths: ({paths!r},), not {paths!r}")
     if len(set(paths)) < len(paths):
-        raise ToolDeclarationError(f"{name}: {what} names a field twice")
+        raise ToolDeclarationError(f"{name}: {option} names a field twice")
     schema = _schema_of(result) if paths else {}
     for path in paths:
         if not all(part.isidentifier() for part in path.split(".")):
             raise ToolDeclarationError(
-                f"{name}: {what} names fields of the result, such as 'items.price', not {path!r}"
+                f"{name}: {option} names fields of the result, such as 'items.price', not {path!r}"
             )
         if not _can_have_type(kinds, schema, path.split("."), schema.get("$defs", {})):
-            raise ToolDeclarationError(f"{name}: {what} names {path!r}, but the result has {none} there")
+            raise ToolDeclarationError(f"{name}: {option} names {path!r}, but the result has {nothing} there")
 
 
 def _schema_of(result: TypeAdapter[Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ Output = Literal["trusted", "untrusted"]
 Sensitive = Literal["recipient", "url", "host", "path", "account", "principal", "amount", "sql", "secret"]
 
 # A write with an argument of one of these kinds acts on systems outside of the tenant's own.
-LEAVES_THE_HOUSE: frozenset[str] = frozenset(("recipient", "url", "host"))
+EXTERNAL_KINDS: frozenset[str] = frozenset(("recipient", "url", "host"))
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Facts:
     private: bool = False
 
     def __post_init__(self) -> None:
-        _one_of("effect", self.effect, Effect)
-        _one_of("contract", self.contract, ContractName)
-        _one_of("output", self.output, Output)
+        _require_one_of("effect", self.effect, Effect)
+        _require_one_of("contract", self.contract, ContractName)
+        _require_one_of("output", self.output, Output)
         for kind in self.sensitive.values():
-            _one_of("sensitive", kind, Sensitive)  # a misspelt kind would lower the tier
+            _require_one_of("sensitive", kind, Sensitive)  # a misspelt kind would lower the tier
         if self.effect != "read" and self.contract == "pure":
             raise ToolDeclarationError(f"effect {self.effect!r} cannot be Pure; only a read has no effect")
 
@@ -48,14 +48,14 @@ def tier(facts: Facts) -> Tier:
         case "read":
             return "T0" if facts.output == "trusted" else "T1"
         case "write":
-            external = LEAVES_THE_HOUSE.intersection(facts.sensitive.values())
-            return "T2" if facts.undo and not external else "T3"
+            is_external = EXTERNAL_KINDS.intersection(facts.sensitive.values())
+            return "T2" if facts.undo and not is_external else "T3"
         case "send" | "exec":
             return "T3"
         case "money" | "admin":
             return "T4"
 
 
-def _one_of(what: str, given: str, choices: Any) -> None:
-    if given not in get_args(choices):
-        raise ToolDeclarationError(f"{what} is one of {', '.join(get_args(choices))}, not {given!r}")
+def _require_one_of(field_name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ToolDeclarationError(f"{field_name} is one of {', '.join(get_args(choices))}, not {value!r}")

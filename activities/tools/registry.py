@@ -15,23 +15,23 @@ class ToolModuleMissing(ToolDeclarationError):
 
 def tools_in(module: ModuleType) -> dict[str, ToolSpec]:
     """The tools that a module defines or imports, by name: `@tool` functions, and ToolSpecs of foreign tools."""
-    found: dict[str, ToolSpec] = {}
+    tools: dict[str, ToolSpec] = {}
     for value in vars(module).values():
         spec = value if isinstance(value, ToolSpec) else getattr(value, SPEC, None)
         if isinstance(spec, ToolSpec):
-            found[spec.name] = spec
-    return found
+            tools[spec.name] = spec
+    return tools
 
 
 def find_tool(module: str, name: str) -> ToolSpec:
     """The tool `name` of `module`. Raises ToolModuleMissing, ToolDeclarationError."""
-    found = BUILTIN if module == BUILTIN_MODULE else tools_in(_imported(module))
-    if name not in found:
-        raise ToolDeclarationError(f"{module} has no tool {name!r}; it has: {', '.join(sorted(found)) or 'none'}")
-    return found[name]
+    tools = BUILTIN if module == BUILTIN_MODULE else tools_in(_import(module))
+    if name not in tools:
+        raise ToolDeclarationError(f"{module} has no tool {name!r}; it has: {', '.join(sorted(tools)) or 'none'}")
+    return tools[name]
 
 
-def _imported(module: str) -> ModuleType:
+def _import(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ToolDeclarationError:

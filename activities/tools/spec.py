@@ -77,8 +77,13 @@ class ToolSpec:
         """The SHA-256 of name, description, schema and facts. A tool with another hash is another tool."""
         facts = [self.facts.effect, self.facts.contract, self.facts.output, self.facts.undo, self.facts.sensitive]
         # These facts are newer. Without any of them the hash stays as it was, so that published agents remain valid.
-        more = {"private": self.facts.private, "watch": self.watch, "varies": self.varies, "undo_from": self.undo_from}
-        declared = {key: value for key, value in more.items() if value}
+        newer_facts = {
+            "private": self.facts.private,
+            "watch": self.watch,
+            "varies": self.varies,
+            "undo_from": self.undo_from,
+        }
+        declared = {key: value for key, value in newer_facts.items() if value}
         return sha256_hex([self.name, self.description, self.schema, facts, *([declared] if declared else [])])
 
     async def invoke(self, ctx: ToolContext, arguments: dict[str, Any]) -> Any:

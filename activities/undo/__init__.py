@@ -1,1 +1,1 @@
-"""Rollbacks: runs that undo the effects of another run. Their calls come from that run's record, not from a model."""
+"""Rollbacks: runs that undo the effects of another run, with calls from its record instead of from a model."""

@@ -110,7 +110,7 @@ def _why_no_certain_effect(made: CallMade) -> NothingToUndo | LeftAsIs | None:
 
 
 def _outlook_after_attempt(attempt: Attempt, undo: str, rollback: str | None) -> Outlook:
-    failure = _failure(attempt)
+    failure = _why_not_undone(attempt)
     if failure is None:
         return Undone(attempt)
     if failure.again and attempt.run_id != rollback:
@@ -118,7 +118,7 @@ def _outlook_after_attempt(attempt: Attempt, undo: str, rollback: str | None) ->
     return failure
 
 
-def _failure(attempt: Attempt) -> LeftAsIs | None:
+def _why_not_undone(attempt: Attempt) -> LeftAsIs | None:
     """Why an attempt did not undo the effect, or may not have. `again` only if it certainly did nothing."""
     by = f"{attempt.tool} ({attempt.run_id} {attempt.call_id})"
     match attempt.state:

@@ -54,15 +54,15 @@ def item_of(made: CallMade, outlook: Outlook) -> ReportItem:
     """The report about a call with this outlook."""
     match outlook:
         case Undone(by=by):
-            return _item(made, "undone", by=by.tool, by_run=by.run_id, by_call=by.call_id)
+            return _report_item(made, "undone", by=by.tool, by_run=by.run_id, by_call=by.call_id)
         case Undoable(tool=tool, before=before):
-            return _item(made, "undoable", by=tool, reason=before, again=True)
+            return _report_item(made, "undoable", by=tool, reason=before, again=True)
         case NothingToUndo(reason=reason):
-            return _item(made, "never", reason=reason)
+            return _report_item(made, "never", reason=reason)
         case LeftAsIs(reason=reason, again=again, under_way=under_way):
-            return _item(made, "under way" if under_way else "left", reason=reason, again=again)
+            return _report_item(made, "under way" if under_way else "left", reason=reason, again=again)
         case HandedOver(run_id=run_id):
-            return _item(made, "left", reason=f"{run_id} did it")
+            return _report_item(made, "left", reason=f"{run_id} did it")
         case _:
             assert_never(outlook)
 
@@ -78,7 +78,7 @@ def outlook_on(below: RollbackReport) -> NothingToUndo | LeftAsIs:
     return LeftAsIs(f"{child} did the work; `stanchion rollback {child}` takes back {extent}")
 
 
-def _item(made: CallMade, standing: Standing, **more: object) -> ReportItem:
+def _report_item(made: CallMade, standing: Standing, **more: object) -> ReportItem:
     return ReportItem(made.call_id, made.step, made.tool, standing, **more)  # type: ignore[arg-type]
 
 

@@ -57,7 +57,7 @@ async def test_a_drill_counts_the_effects_of_a_halt_that_nobody_sees(
     async def untold(*_: Any) -> int:
         return 0
 
-    monkeypatch.setattr(HaltWatch, "_see", lambda *_: None)
+    monkeypatch.setattr(HaltWatch, "_apply", lambda *_: None)
     monkeypatch.setattr(drill, "notify_halted", untold)
     await stanchion.rows(NOBODY_SEES)
     report = await drilled(stanchion, runs=7)
