@@ -24,7 +24,7 @@ from activities.drills import AGENT, decoy_tools
 from activities.drills.decoy import Decoy
 from activities.drills.decoy_client import LOOPBACK
 from activities.drills.decoy_model import KINDS, SUB_AGENT, Kind, goal_of
-from activities.drills.figures import Figures, figures_of, is_of
+from activities.drills.figures import Figures, figures_of, is_run_of
 from activities.errors import Transient
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
 from activities.halts.notify_runs import CALL_SECONDS, notify_halted, notify_lifted
@@ -122,7 +122,7 @@ class RunningDrill:
     def __init__(self, client: Client, database: Database, request: DrillRequest, queue: str) -> None:
         self._client, self._database, self._request, self._queue = client, database, request, queue
         self.name = f"drill-{secrets.token_hex(4)}"  # the drill's id and its tenant
-        # Accept unsigned orders: the tenant is new, so that it contains no run but the decoys.
+        # Unless the drill is live, unsigned orders count: the tenant is new, and contains no run but the decoys.
         self._halts = Halts(database, Authority(database, dangerously_accept_unsigned_decisions=not request.live))
         self._decoy = Decoy()
         self._runs: dict[str, Kind] = {}
@@ -204,7 +204,7 @@ class RunningDrill:
         """The acting decoys that have had no effect yet."""
         runs_with_hits = {hit.run_id for hit in self._decoy.hits}
         acting = {run_id for run_id, kind in self._runs.items() if kind.acts}
-        return {run_id for run_id in acting if not any(is_of(each, run_id) for each in runs_with_hits)}
+        return {run_id for run_id in acting if not any(is_run_of(each, run_id) for each in runs_with_hits)}
 
     async def _count_waiting(self) -> int:
         row: Any = await SQL["waiting"].row(self._database, tenant=self.name)

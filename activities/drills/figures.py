@@ -58,14 +58,14 @@ def is_late(hit: Hit, ordered: float, committed: float, begun: frozenset[tuple[s
     return hit.at > committed and hit.call_id != "model" and (hit.run_id, hit.call_id) not in begun
 
 
-def is_of(run_id: str, decoy: str) -> bool:
+def is_run_of(run_id: str, decoy: str) -> bool:
     """Whether a run is this decoy or its sub-agent: the key of a sub-agent's run begins with that of its parent."""
     key = run_id.rsplit("/", 1)[-1]
     return run_id == decoy or key.startswith(f"{decoy.removeprefix('agent/').replace('/', '.')}.")
 
 
 def _decoy_of(run_id: str, decoys: Sequence[str]) -> str:
-    return next((decoy for decoy in decoys if is_of(run_id, decoy)), run_id)
+    return next((decoy for decoy in decoys if is_run_of(run_id, decoy)), run_id)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -1,4 +1,4 @@
-"""Registers and revokes principals and their public keys in Postgres. Without a cache, revocations count at once."""
+"""Registers and revokes principals and their public keys in Postgres. Uncached, so a revocation counts at once."""
 
 import json
 import re

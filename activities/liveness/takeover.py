@@ -51,7 +51,7 @@ class Takeover:
         self._by = by
         self._namespace_id = ""
 
-    async def of(self, worker_id: str) -> None:
+    async def take_over(self, worker_id: str) -> None:
         """Take over from a dead worker, unless another survivor does. Repeatable. Raises RPCError, StoreUnavailable."""
         if not await SQL["take"].rows(self._database, worker_id=worker_id, by=self._by):
             return

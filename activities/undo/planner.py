@@ -17,7 +17,7 @@ from activities.storage.transcript import blocks_of
 from activities.tools.undo import RecordedForUndo, SourceMissing, UndoArguments, arguments_of
 from activities.undo.call_outlook import Attempt, CallMade, HandedOver, LeftAsIs, Outlook, Undoable, outlook_of
 from activities.undo.orders import SQL, Rollback, Rollbacks
-from activities.undo.report import RollbackReport, in_words, item_of, outlook_on
+from activities.undo.report import RollbackReport, in_words, item_of, outlook_from_report
 
 PLANNER = "scripted:rollback"  # stored as the model of a rollback's steps; its price is zero
 
@@ -69,7 +69,7 @@ class RollbackPlanner:
                 except SourceMissing as missing:
                     outlook = LeftAsIs(str(missing))
             if isinstance(outlook, HandedOver):
-                outlook = outlook_on(await self.report(outlook.run_id))
+                outlook = outlook_from_report(await self.report(outlook.run_id))
             items.append(item_of(made, outlook))
         return RollbackReport(of_run, to_step, rollback_id, tuple(items))
 

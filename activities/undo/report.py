@@ -67,7 +67,7 @@ def item_of(made: CallMade, outlook: Outlook) -> ReportItem:
             assert_never(outlook)
 
 
-def outlook_on(below: RollbackReport) -> NothingToUndo | LeftAsIs:
+def outlook_from_report(below: RollbackReport) -> NothingToUndo | LeftAsIs:
     """The outlook of a call that started a sub-agent, from the report `below` on the sub-agent's run."""
     child = below.of_run
     if not below.those("left", "undoable", "under way", "undone"):

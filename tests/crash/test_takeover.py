@@ -153,7 +153,7 @@ async def test_the_death_of_the_one_who_looks_after_the_dead_is_noticed_too(
         return {(survivor.worker_id, dead), (survivor.worker_id, helper)} <= set(recorder.dead)
 
     await eventually(both, "both deaths are noticed")
-    await Takeover(stanchion.client, stanchion.parts.database, survivor.worker_id).of(dead)
+    await Takeover(stanchion.client, stanchion.parts.database, survivor.worker_id).take_over(dead)
     assert await stanchion.value("SELECT gone_at IS NOT NULL FROM workers WHERE worker_id = $1", dead)
 
 
