@@ -106,7 +106,7 @@ def _missing_undos(definition: AgentDefinition, tools: Mapping[str, CheckedTool]
         yield "on_failure: none of its tools declares an undo, so nothing could be rolled back"
     for name, undo in undos.items():
         if undo not in tools:
-            yield f"on_failure: {name} is undone by {undo!r}; name that among the tools too"
+            yield f"on_failure: {name} is undone by {undo!r}; name it among its tools too"
 
 
 def _subject_problem(tool: str, argument: str, schema: Mapping[str, Any]) -> str | None:

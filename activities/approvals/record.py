@@ -172,7 +172,7 @@ def _refusal(row: Any, decision: Decision) -> DecisionReceipt | None:
     if row["about"] == "endorse" or decision.verdict not in (
         CALL_VERDICTS if row["about"] == "call" else UNKNOWN_VERDICTS
     ):
-        return _receipt(decision, "not allowed", f"{decision.verdict!r} is no answer to this question")
+        return _receipt(decision, "not allowed", f"{decision.verdict!r} is not an answer to this question")
     if decision.verdict == "edit" and decision.arguments is None:
         return _receipt(decision, "not allowed", "an edit must contain the new arguments")
     if decision.digest is not None and decision.digest != row["digest"]:

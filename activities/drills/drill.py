@@ -190,14 +190,14 @@ class RunningDrill:
 
     async def _wait_until_ready(self) -> None:
         """Wait until every decoy acts, waits for a person, or sleeps. Raises NotReady."""
-        waiting_kinds = sum(not kind.acts for kind in self._runs.values())
+        expected_waiting = sum(not kind.acts for kind in self._runs.values())
         waiting = 0
         try:
             async with asyncio.timeout(self._request.ready_seconds):
-                while (waiting := await self._count_waiting()) < waiting_kinds or self._idle():  # noqa: ASYNC110 — a table
+                while (waiting := await self._count_waiting()) < expected_waiting or self._idle():  # noqa: ASYNC110 — a table
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
-            idle = len(self._idle()) + waiting_kinds - waiting
+            idle = len(self._idle()) + expected_waiting - waiting
             raise NotReady(f"{idle} of {len(self._runs)} decoys did not start to act; is a worker running?") from None
 
     def _idle(self) -> set[str]:

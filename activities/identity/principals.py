@@ -104,7 +104,7 @@ class Principals:
                 by=by,
             )
         except asyncpg.UniqueViolationError:
-            raise SlackUserTaken(f"Slack user {slack_user} is someone else in tenant {tenant!r}") from None
+            raise SlackUserTaken(f"Slack user {slack_user} belongs to someone else in tenant {tenant!r}") from None
         return _registered(row)
 
     async def revoke(self, tenant: str, name: str) -> Registered:

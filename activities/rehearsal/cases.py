@@ -69,7 +69,9 @@ class Case(_Strict):
     """One call and its expected verdict."""
 
     name: str = Field(min_length=1)
-    agent: str | dict[str, Any] | None = Field(default=None, description="Another agent than the file's")
+    agent: str | dict[str, Any] | None = Field(
+        default=None, description="The agent of this case, instead of the file's agent"
+    )
     tool: str
     arguments: dict[str, JsonValue] = {}
     before: tuple[PriorMessage, ...] = Field(default=(), description="Earlier messages and results, in order")
@@ -77,7 +79,7 @@ class Case(_Strict):
     tenant: str | None = None
     requester: str | None = None
     tainted: bool = Field(default=False, description="The run was given untrusted data before its first step")
-    endorsed: tuple[str, ...] = Field(default=(), description="Values that a person restated")
+    endorsed: tuple[str, ...] = Field(default=(), description="Values that a person endorsed")
     expect: Word
     rule: str | None = Field(default=None, description="The expected rule of the verdict")
 
@@ -85,7 +87,9 @@ class Case(_Strict):
 class Cases(_Strict):
     """A file of cases. Its agent, tenant, requester and mode are defaults for the cases."""
 
-    agent: str | dict[str, Any] | None = Field(default=None, description="agent.yaml beside this file, or a definition")
+    agent: str | dict[str, Any] | None = Field(
+        default=None, description="Path of an agent.yaml, relative to this file, or a definition"
+    )
     tenant: str = "default"
     requester: str | None = None
     mode: Mode | None = None

@@ -151,5 +151,5 @@ def _as_published(pinned: PinnedTool) -> ToolSpec | str:
     except ToolDeclarationError as error:
         return f"its tool cannot be imported here: {error}"
     if spec.pinned_hash != pinned.pinned_hash:
-        return "its tool is not the one any more with which the agent was published"
+        return "its tool has changed since the agent was published"
     return spec

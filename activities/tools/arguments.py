@@ -112,7 +112,7 @@ def _model_from_signature(function: Callable[..., Any]) -> type[ToolArguments]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ToolDeclarationError(f"{function.__name__}: *{parameter.name} has no schema; name every argument")
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise ToolDeclarationError(f"{function.__name__}: {parameter.name!r} is passed by name; take away the `/`")
+            raise ToolDeclarationError(f"{function.__name__}: {parameter.name!r} must accept its name; remove the `/`")
         if parameter.name not in hints:
             raise ToolDeclarationError(f"{function.__name__}: argument {parameter.name!r} needs a type")
         default = ... if parameter.default is parameter.empty else parameter.default

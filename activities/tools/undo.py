@@ -71,7 +71,9 @@ def sources_of(tool: Undoable, undo: Undoable, declared: Mapping[str, str]) -> d
         )
     for name, source in declared.items():
         if not _has_source(tool, source):
-            raise ToolDeclarationError(f"undo of {tool.name}: {name!r} comes from {source!r}, which it does not have")
+            raise ToolDeclarationError(
+                f"undo of {tool.name}: {name!r} comes from {source!r}, which {tool.name} does not have"
+            )
     return {name: _exact_source(tool, source) for name, source in sources.items() if source is not None}
 
 
