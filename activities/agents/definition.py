@@ -166,7 +166,7 @@ class AgentDefinition(Strict):
         description="What each tool may be used for; once set, every tool but plain reads needs a grant",
     )
     on_failure: Literal["undo"] | None = Field(
-        default=None, description="undo: roll a run back when it fails or is stopped, except by a person"
+        default=None, description="undo: roll a run back when it fails or is stopped, unless a person stopped it"
     )
     delegates: Annotated[dict[AgentName, BudgetRequest], BeforeValidator(_names_to_mapping)] = Field(
         default={}, description="Agents that it may delegate to, and the budget of each task; or a list of names"

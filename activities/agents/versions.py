@@ -46,7 +46,7 @@ class PinnedTool:
     pinned_hash: str
     parallel: bool
     timeout: int
-    tier: Tier = "T4"  # for versions stored before the next fields existed: the strictest values
+    tier: Tier = "T4"  # these defaults apply to versions stored before the fields existed, and are the strictest
     effect: str = "admin"
     acts_outside: bool = True
     private: bool = False

@@ -1,7 +1,7 @@
 -- Worker processes, their locks, and takeovers of dead workers.
 
 -- name: register
--- Register a worker and its queues. A worker that counted as dead keeps its row. Old rows of dead workers are deleted.
+-- Register a worker and its queues, also one that counted as dead. Workers that died 7 days ago or earlier are deleted.
 WITH old AS (
     DELETE FROM workers WHERE gone_at < now() - interval '7 days'
 )

@@ -19,7 +19,7 @@ from activities.tools.spec import ToolSpec
 
 CONFIDENCE = 0.95
 FAST_SECONDS = 3.0  # an approval within this time was given without reading
-LONGEST_CHOICE = 200  # characters; a longer text is not pinned, even if it was always the same
+LONGEST_CHOICE = 200  # characters; a longer text is pinned only if its argument is sensitive
 MUST_BE_ABSENT = Constraint(max_items=0, optional=True)  # no text fits, and no list but an empty one
 
 

@@ -65,7 +65,7 @@ class Unjudged:
 
 @dataclass
 class WhatIfReport:
-    """Counts of evaluated, changed and unjudged calls, and lists of the first `LISTED` of each."""
+    """Counts of evaluated, changed and unjudged calls, and the first `LISTED` changed and unjudged calls."""
 
     judged: int = 0
     changed: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # tool, was, would be
@@ -127,7 +127,7 @@ async def _check(database: Database, proposed: ProposedPolicy) -> None:
 
 @dataclass
 class _PolicyPairs:
-    """For each tenant, the policies in force and the same with the proposed one. Read once per tenant."""
+    """For each tenant, the policies in force, and the same policies with the proposed one in place. Read once."""
 
     database: Database
     proposed: ProposedPolicy

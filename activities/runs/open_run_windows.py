@@ -8,7 +8,7 @@ from activities.ledger.windows import Spender, Use, Window, windows_for
 from workflows.contracts.budgets import Budget, Spent
 from workflows.contracts.runs import OpenRequest
 
-SECONDS = 10 * 365 * 86_400  # the hold is settled when the run closes, or by the reaper
+SECONDS = 10 * 365 * 86_400  # in practice for ever: only the end of the run, or the reaper, settles this hold
 
 
 def run_windows(request: OpenRequest, agent: AgentVersion, budget: Budget, caps: str | None) -> list[Window]:
