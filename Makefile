@@ -13,7 +13,7 @@ ARGS ?=
 SOURCES := workflows activities workers agents tests bench
 JOBS ?= auto
 MINUTES ?= 10
-PARALLEL = -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+PARALLEL = -n $(JOBS) --dist loadscope --no-loadscope-reorder
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--python-version 3.11 --universal $(ARGS)
 

@@ -1,1 +1,1 @@
-"""Effects: makes things happen, at most once. Implements the ports of `workflows`; imported by `workers`."""
+"""Activities: perform effects at most once. They implement the ports of `workflows`; `workers` imports them."""

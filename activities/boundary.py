@@ -1,4 +1,4 @@
-"""The edge between activities and Temporal: failures get their name and a bounded text, waits get a heartbeat."""
+"""Connects activities to Temporal: translates their errors into failures, and sends heartbeats while they wait."""
 
 import asyncio
 import time
@@ -14,20 +14,20 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.errors import StanchionError, Transient, clip
 
-SENT_SECONDS = 0.5  # the worker sends heartbeats on this often at most (workers/worker.py)
+SENT_SECONDS = 0.5  # the shortest interval in which a worker forwards heartbeats (workers/worker.py)
 IDLE_SECONDS = 5.0  # shorter waits for a worker are part of any activity
-BEAT_SECONDS = 1.5  # a quarter of the heartbeat time-out of workflows/options.py: three may be lost
+BEAT_SECONDS = 1.5  # a quarter of the heartbeat time-out in workflows/options.py: three heartbeats may be lost
 
 
 class Boundary(Interceptor):
-    """Translates what activities raise. Nothing longer than a couple of kilobytes reaches a history."""
+    """Translates the exceptions of activities into Temporal failures whose text is at most about two kilobytes."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """See the base class."""
-        return _NamedFailures(next)
+        return _FailureTranslator(next)
 
 
-class _NamedFailures(ActivityInboundInterceptor):
+class _FailureTranslator(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         try:
             return await self.next.execute_activity(input)
@@ -35,22 +35,22 @@ class _NamedFailures(ActivityInboundInterceptor):
             raise to_application_error(error) from None
         except FailureError:
             raise
-        except Exception as error:  # a bug, or a library's error nobody named: retryable, but not with its whole text
+        except Exception as error:  # a bug, or an unmapped error of a library: retryable, with a clipped text
             activity.logger.exception("unexpected %s in %s", type(error).__name__, activity.info().activity_type)
             raise ApplicationError(clip(f"{type(error).__name__}: {error}"), type=type(error).__name__) from None
 
 
 @asynccontextmanager
 async def heartbeating() -> AsyncIterator[None]:
-    """Heartbeats in the background: a dead worker is noticed, and a cancel arrives while something is awaited."""
+    """Send heartbeats in the background, so that Temporal detects a dead worker and can deliver a cancellation."""
     if not activity.in_activity():
         yield
         return
-    beats = _Beats()
+    heartbeats = _HeartbeatTimer()
     try:
         yield
     finally:
-        beats.stop()
+        heartbeats.stop()
 
 
 class _WorkClock:
@@ -92,8 +92,8 @@ def _heartbeat() -> None:
     activity.heartbeat(round(worked_seconds(), 3))
 
 
-class _Beats:
-    """A timer that beats and sets itself again. A task would cost each activity its start, cancelling and end."""
+class _HeartbeatTimer:
+    """Sends a heartbeat and re-arms itself. A timer is cheaper than a task: nothing to start, cancel and await."""
 
     def __init__(self) -> None:
         _clock.set(_WorkClock())
@@ -104,14 +104,14 @@ class _Beats:
         self._next.cancel()
 
     def _beat(self) -> None:
-        self._next = self._loop.call_later(BEAT_SECONDS, self._beat)  # first, so that one that fails is not the last
+        self._next = self._loop.call_later(BEAT_SECONDS, self._beat)  # re-arm first: the heartbeat may raise
         _heartbeat()
 
 
 def beats() -> Callable[[], None]:
-    """A heartbeat for a provider to give at every sign of life; those that nobody would see are not sent.
+    """Return a function that sends a heartbeat, at most one every `SENT_SECONDS`. A provider calls it at each event.
 
-    The first one is never throttled by the SDK: for an answer that is there at once it would be a request for nothing.
+    The first heartbeat is delayed too: the SDK sends a first one at once, and a fast answer would not need it.
     """
     last = time.monotonic()
 
@@ -125,12 +125,12 @@ def beats() -> Callable[[], None]:
 
 
 def attempt() -> int:
-    """Which attempt at its activity this is, from 1; outside of Temporal there is one."""
+    """The number of the current activity attempt, from 1; always 1 outside of Temporal."""
     return activity.info().attempt if activity.in_activity() else 1
 
 
 def to_application_error(error: StanchionError) -> ApplicationError:
-    """The Temporal failure for `error`: its type name, its clipped text, and whether and when to try again."""
+    """The Temporal failure for `error`: its type name, its clipped text, and whether and when to retry."""
     return ApplicationError(
         clip(str(error)),
         type=type(error).__name__,

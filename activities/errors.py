@@ -1,25 +1,24 @@
-"""Errors named by what to do next. The type decides, never the message text.
+"""The error classes `Transient` (retry) and `Permanent` (do not retry); the type decides, never the text.
 
-`Transient` and `Permanent` are the only two answers a caller needs; everything else is a subclass that says why.
-They become Temporal failures in one place: `activities.boundary.to_application_error`. This module imports no
-Temporal, so that commands that only read tables start quickly.
+All other errors are subclasses that name the cause. `activities.boundary.to_application_error` alone translates them
+into Temporal failures. This module does not import Temporal, so that commands that only read tables start quickly.
 """
 
 from datetime import timedelta
 
-# Longest error text that travels into a history: a 64 KB traceback in a failure would be copied into every retry.
+# Characters of an error text in a workflow history. Without a limit, every retry would copy a 64 KB traceback.
 MESSAGE_LIMIT = 2_000
 
 
 class StanchionError(Exception):
-    """Something went wrong that the caller can name."""
+    """Base class of all expected errors. Without a message, the text is the first line of the class's docstring."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or (self.__doc__ or type(self).__name__).strip().splitlines()[0])
 
 
 class Transient(StanchionError):
-    """It may work in a moment; try again."""
+    """A retry may succeed."""
 
     def __init__(self, message: str = "", *, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
@@ -27,11 +26,11 @@ class Transient(StanchionError):
 
 
 class Permanent(StanchionError):
-    """Trying again cannot help; someone has to change something."""
+    """A retry cannot succeed; somebody has to change something first."""
 
 
 def clip(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """`text`, at most `limit` characters long, saying so where it was cut."""
+    """The first `limit` characters of `text`, with a note if something was cut."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text)} characters, cut at {limit})"

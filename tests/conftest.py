@@ -46,7 +46,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 TESTS = Path(__file__).parent
 HOMES = pytest.StashKey[Path]()  # the folder of the state folders of this run, those of all its processes
 SLOW = ("acceptance", "attacks", "crash", "disasters")  # folders whose tests kill, or bring up servers
-SHARED = ("attacks",)  # folders whose tests share what is costly to make: one process runs them all
 
 # A test must never act on what the person who runs it has configured.
 OTHERS = frozenset(("DATABASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"))
@@ -99,12 +98,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests of SLOW and SHARED. Here, because xdist reads the groups as soon as all tests are collected."""
-    folder = item.path.relative_to(TESTS).parts[0]
-    if folder in SLOW:
+    """Mark the tests of SLOW."""
+    if item.path.relative_to(TESTS).parts[0] in SLOW:
         item.add_marker(pytest.mark.slow)
-    if folder in SHARED:
-        item.add_marker(pytest.mark.xdist_group(folder))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first: a process of `-n` gets whole files, and a long one at the end would run alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -173,7 +173,7 @@ async def work(
     workers = make_workers(client, settings, parts, roles, **options)
     if set(roles) != {"workflow"}:
         queues = [worker.task_queue for worker in workers]
-        await parts.session.start(queues, Takeover(client, parts.database, parts.session.worker_id).of)
+        await parts.session.start(queues, Takeover(client, parts.database, parts.session.worker_id).take_over)
     await run_workers(workers, stop, ready)
 
 

@@ -16,6 +16,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows import options, patches
+from workflows.activity_calls import ActivityLost, execute, is_out_of_time
 from workflows.approvals import answer_without_tables, expiry, opened_by
 from workflows.children import Children
 from workflows.compensation import undo_after
@@ -45,7 +46,7 @@ from workflows.contracts.events import (
     WaitEnded,
     WaitStarted,
 )
-from workflows.contracts.messages import REASON_LIMIT, HaltOrdered
+from workflows.contracts.messages import REASON_LIMIT, HaltOrdered, PauseOrdered
 from workflows.contracts.model import PlannedCall, VendorAsked
 from workflows.contracts.reviews import ReviewGiven, ReviewRequest
 from workflows.contracts.runs import WORKFLOW_TYPE, OpenRequest, QueueLayout, RunOutcome, RunRequest
@@ -116,21 +117,35 @@ class AgentWorkflow(Handlers):
         if self._state.opened is None and await self._open():
             return
         while True:
-            match govern(self._state, workflow.now(), patches.loops_pause):
-                case Stop(ending=ending):
-                    return self._apply(RunClosed(ending=ending))
-                case Intervene(order=order):
-                    self._apply(order)
-                case AssessBreach(breach=breach):
-                    self._apply(await assess_breach(self._state.run_id, breach))
-                case Pause() if not self._state.inbox:
-                    await self._roll_over_if_due()
-                    await self._park(lambda: self._state.pause is None or bool(self._state.inbox))
-                case Pause():
-                    await self._record()
-                case Go():
-                    await self._roll_over_if_due()
-                    await self._advance()
+            try:
+                if await self._turn():
+                    return
+            except ActivityLost as lost:
+                self._apply(PauseOrdered(reason=lost.message[:REASON_LIMIT]))
+            except ActivityError as error:
+                if not is_out_of_time(error):
+                    raise
+                self._apply(PauseOrdered(reason=ending_after(error).reason[:REASON_LIMIT]))
+
+    async def _turn(self) -> bool:
+        """One turn of the loop. True if the run is over."""
+        match govern(self._state, workflow.now(), patches.loops_pause):
+            case Stop(ending=ending):
+                self._apply(RunClosed(ending=ending))
+                return True
+            case Intervene(order=order):
+                self._apply(order)
+            case AssessBreach(breach=breach):
+                self._apply(await assess_breach(self._state.run_id, breach))
+            case Pause() if not self._state.inbox:
+                await self._roll_over_if_due()
+                await self._park(lambda: self._state.pause is None or bool(self._state.inbox))
+            case Pause():
+                await self._record()
+            case Go():
+                await self._roll_over_if_due()
+                await self._advance()
+        return False
 
     async def _advance(self) -> None:
         match next_move(self._state):
@@ -160,7 +175,7 @@ class AgentWorkflow(Handlers):
             run_id=self._state.run_id, chain_id=workflow.info().first_execution_run_id, request=self._request
         )
         try:
-            opened = await workflow.execute_activity_method(RunsPort.open, request, **options.opening())
+            opened = await execute(RunsPort.open, request, **options.opening())
         except ActivityError as error:
             raise error if is_cancelled_exception(error) else refusal_to_open(error) from error
         self._apply(opened)
@@ -191,7 +206,7 @@ class AgentWorkflow(Handlers):
             woken=call.call_id in self._state.woken,
             used_seconds=used_for(self._state, call, workflow.now()),
         )
-        return await workflow.execute_activity_method(
+        return await execute(
             GatewayPort.call,
             request,
             summary=f"{call.tool} {call.call_id}",
@@ -208,7 +223,7 @@ class AgentWorkflow(Handlers):
     async def _review(self, approval: OpenApproval) -> None:
         request = ReviewRequest(run_id=self._state.run_id, approval_id=approval.approval_id)
         try:
-            given = await workflow.execute_activity_method(
+            given = await execute(
                 ReviewsPort.give,
                 request,
                 summary=f"{approval.reviewer} reviews {approval.tool}",
@@ -241,7 +256,7 @@ class AgentWorkflow(Handlers):
         noted = self._state.inbox[0]
         receipt = answer_without_tables(self._state, noted.decision, workflow.now())
         if receipt is None:
-            receipt = await workflow.execute_activity_method(
+            receipt = await execute(
                 ApprovalsPort.record,
                 RecordRequest(run_id=self._state.run_id, decision=noted.decision),
                 summary=noted.decision.approval_id,
@@ -303,9 +318,7 @@ class AgentWorkflow(Handlers):
             return self._state.opened.finished
         await self._children.stop()
         request = closing(self._state, workflow.now())
-        outcome = await workflow.execute_activity_method(
-            RunsPort.close, request, summary=request.ending.rule, **options.bookkeeping()
-        )
+        outcome = await execute(RunsPort.close, request, summary=request.ending.rule, **options.bookkeeping())
         await undo_after(self._state, request.ending)
         self._announce(request.ending.status)
         self._over = True

@@ -6,6 +6,7 @@ ended without closing itself (terminated, timed out, never admitted) is closed i
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from temporalio import workflow
@@ -16,7 +17,8 @@ from temporalio.exceptions import (
     WorkflowAlreadyStartedError,
 )
 
-from workflows import options
+from workflows import options, patches
+from workflows.activity_calls import execute
 from workflows.contracts.budgets import Spent
 from workflows.contracts.events import ChildEnded, ChildStarted
 from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, Ending, RunRequest
@@ -55,9 +57,7 @@ class Children:
     async def stop(self) -> None:
         """Cancel those that are at work and wait until they have ended: nothing of a run outlives it."""
         self._stopping = True
-        for handle in self._handles.values():
-            if not handle.done():
-                handle.cancel(CANCELLED_BECAUSE)
+        await asyncio.gather(*(_cancel(handle) for handle in self._handles.values() if not handle.done()))
         if self._lives:
             await workflow.wait_condition(lambda: all(life.done() for life in self._lives.values()))
 
@@ -73,17 +73,25 @@ class Children:
             )
             self._handles[child.call_id] = handle
             if self._stopping:
-                handle.cancel(CANCELLED_BECAUSE)
+                await _cancel(handle)
             await handle
         except WorkflowAlreadyStartedError:
             workflow.logger.warning("the id of a sub-agent is taken by another workflow: %s", child.run_id)
         except ChildWorkflowError as error:
-            await workflow.execute_activity_method(
+            await execute(
                 RunsPort.close,
                 CloseRequest(run_id=child.run_id, ending=_ending(error), steps=0, spent=Spent()),
                 summary=f"{child.run_id} ended without closing itself",
                 **options.bookkeeping(),
             )
+
+
+async def _cancel(handle: workflow.ChildWorkflowHandle[Any, Any]) -> None:
+    """Cancel a sub-agent, whichever of its executions is alive now."""
+    handle.cancel(CANCELLED_BECAUSE)  # with the reason, but it reaches the first execution only
+    if patches.cancels_living_child():
+        with suppress(ApplicationError):  # it has ended meanwhile
+            await workflow.get_external_workflow_handle(handle.id).cancel()
 
 
 def _ending(error: ChildWorkflowError) -> Ending:

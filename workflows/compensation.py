@@ -4,6 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows import options
+from workflows.activity_calls import execute
 from workflows.contracts.rollbacks import UndoRequest
 from workflows.contracts.runs import Ending
 from workflows.ports import UndoPort
@@ -22,7 +23,7 @@ async def undo_after(state: RunState, ending: Ending) -> None:
     if not takes_back(state, ending):
         return
     try:
-        started = await workflow.execute_activity_method(
+        started = await execute(
             UndoPort.start, UndoRequest(run_id=state.run_id), summary="on_failure: undo", **options.bookkeeping()
         )
     except ActivityError as error:

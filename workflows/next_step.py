@@ -7,6 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows import options
+from workflows.activity_calls import execute
 from workflows.alarms import due_notices, keys_of
 from workflows.contracts.alarms import AlarmsTold, BudgetBreached, BudgetWeighed, WeighRequest
 from workflows.contracts.events import StepEvent
@@ -33,7 +34,7 @@ async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]
         seconds_left=left.total_seconds(),
     )
     try:
-        plan = await workflow.execute_activity_method(
+        plan = await execute(
             ModelPort.plan,
             request,
             summary=f"step {request.step}",
@@ -52,7 +53,7 @@ async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]
 
 async def assess_breach(run_id: str, breach: BudgetBreached) -> BudgetWeighed:
     """Ask what the budget is now: a signal may claim what it likes."""
-    return await workflow.execute_activity_method(
+    return await execute(
         BudgetsPort.weigh,
         WeighRequest(run_id=run_id, breach=breach),
         summary=breach.rule,

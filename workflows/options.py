@@ -11,13 +11,12 @@ from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
 HEARTBEAT = timedelta(seconds=6)  # two missed beats: slower than a worker restart, faster than a person notices
-MODEL_OUTAGE = timedelta(hours=24)  # how long a step waits for a worker or Postgres; this time costs no budget
+OUTAGE = timedelta(hours=24)  # how long a step or a call waits for a worker or Postgres; then the run pauses
 MODEL_MARGIN = timedelta(seconds=60)  # the activity ends a model call itself when the run's active time is used up
 BOOKKEEPING_CALL = timedelta(seconds=30)  # one transaction, with room for a slow disk
 BOOKKEEPING_TOTAL = timedelta(hours=24)  # Postgres may be away for a night; a run's end is worth waiting for
 REVIEW = timedelta(minutes=2)  # people wait for the reviewer to finish before their answers are looked at
 GATEWAY_MARGIN = timedelta(seconds=60)  # on top of the tool's own time-out: claim, settle, probe
-OUTAGE = timedelta(minutes=15)  # how long a call waits for Postgres or a worker, after its own time is used up
 
 # One second first, so that a run moves on soon after a crash; half a minute at most, so that it does after an outage.
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(seconds=30)
@@ -77,7 +76,7 @@ def model(queue: str | None, left: timedelta) -> Options:
     return Options(
         task_queue=queue,
         start_to_close_timeout=left + MODEL_MARGIN,
-        schedule_to_close_timeout=left + MODEL_OUTAGE,
+        schedule_to_close_timeout=left + OUTAGE,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=_retries(),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

@@ -14,3 +14,11 @@ def loops_pause() -> bool:
     that was started before: that is after the longest retention of the namespaces it ran in.
     """
     return workflow.patched("loops-pause")
+
+
+def cancels_living_child() -> bool:
+    """A sub-agent that has rolled over is cancelled too; before, only the first execution of each was.
+
+    Born 2026-11-28. May go once no run is alive that was started before.
+    """
+    return workflow.patched("cancel-living-child")

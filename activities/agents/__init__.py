@@ -1,1 +1,1 @@
-"""Agent definitions: read from YAML, resolved with their tools, stored by content."""
+"""Agent definitions: reads them from YAML, resolves their tools, and stores versions by their content's hash."""

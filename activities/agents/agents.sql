@@ -1,5 +1,5 @@
 -- name: publish
--- Store a version, if it is new, and make it the one that new runs get.
+-- Store a version if it is new, and make it the version that new runs get.
 WITH version AS (
     INSERT INTO agents (version, name, definition, tools, source)
     VALUES (:version, :name, :definition, :tools, :source)
@@ -16,7 +16,7 @@ RETURNING version;
 SELECT version FROM agent_heads WHERE name = :name;
 
 -- name: version
--- One version, whole.
+-- One version.
 SELECT version, name, definition, tools, source FROM agents WHERE version = :version;
 
 -- name: all

@@ -1,4 +1,4 @@
-"""AgentDefinition: what a developer writes in `agent.yaml`. Unknown keys are refused, with a suggestion."""
+"""`AgentDefinition`: the content of `agent.yaml`. Unknown keys are refused, with a suggestion."""
 
 import difflib
 from pathlib import Path
@@ -14,7 +14,7 @@ from workflows.contracts.budgets import BudgetRequest
 from workflows.contracts.runs import Mode, OnBudget
 from workflows.delegation import DelegationCaps
 
-MOST_TIMES = 1_000_000  # a run that may cost a million times what others do has no such limit
+MOST_TIMES = 1_000_000  # the largest alarm factor; a larger one would never have an effect
 
 
 class DefinitionInvalid(Permanent):
@@ -22,13 +22,13 @@ class DefinitionInvalid(Permanent):
 
 
 class Strict(BaseModel):
-    """Part of a definition."""
+    """Base class of the parts of a definition: frozen, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ToolSource(Strict):
-    """A Python module and the tools the agent may use of it."""
+    """A Python module, and the tools of it that the agent may use."""
 
     module: str = Field(
         pattern=r"^[A-Za-z_][\w.]*$", description="Importable Python module with functions marked @tool"
@@ -40,82 +40,90 @@ Roles = tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], ...]
 
 
 class Escalation(Strict):
-    """Who else may decide, when nobody did for a while."""
+    """Additional roles that may decide after some time without a decision."""
 
     after_minutes: float = Field(ge=0.01, le=60 * 24 * 90)
     roles: Roles = Field(min_length=1)
 
 
 class ApprovalRule(Strict):
-    """Who decides about the calls of one tool, and how. What is not said is the strict case."""
+    """Who decides about the calls of one tool, and how. The defaults are the strict choice."""
 
-    always: bool = Field(default=False, description="Ask even where the tier alone would not")
-    people: int = Field(default=1, ge=0, le=5, description="Distinct people who have to say yes; T4 takes two at least")
-    roles: Roles = Field(default=(), description="Only people with one of these roles count; empty: anyone registered")
-    confirm: str | None = Field(default=None, description="Argument that names who confirms with a one-time code")
-    reviewer: str | None = Field(
-        default=None, description="Agent without tools that may be one of the people: two-person, agent or human"
+    always: bool = Field(default=False, description="Ask also where the tier alone would not require it")
+    people: int = Field(default=1, ge=0, le=5, description="Distinct people who have to approve; at least two for T4")
+    roles: Roles = Field(
+        default=(), description="Only people with one of these roles count; empty: all registered people"
     )
+    confirm: str | None = Field(
+        default=None, description="Argument that names the person who confirms with a one-time code"
+    )
+    reviewer: str | None = Field(default=None, description="Agent without tools that may count as one of the people")
     escalate: Escalation | None = None
-    repeat_most: int = Field(default=0, ge=0, le=100, description="Most n of 'approve the next n like this'; never T4")
+    repeat_most: int = Field(
+        default=0, ge=0, le=100, description="Largest n of 'approve the next n like this'; never for T4"
+    )
 
     @model_validator(mode="after")
-    def _someone_decides(self) -> Self:
+    def _check_approvers(self) -> Self:
         if not self.people and not self.confirm:
             raise ValueError("people: 0 needs `confirm`, or nobody would decide")
         return self
 
 
 class ApprovalRules(Strict):
-    """How approvals behave."""
+    """Rules for approvals: expiry, delivery of one-time codes, and rules by tool."""
 
     expire_minutes: float = Field(
-        default=24 * 60, ge=0.01, le=60 * 24 * 90, description="Silence becomes no after this long"
+        default=24 * 60, ge=0.01, le=60 * 24 * 90, description="After this time without a decision the call is refused"
     )
     deliver: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
-        description="module:function that brings a one-time code to a person: async (ctx, person, code, what) -> None",
+        description="module:function that delivers a one-time code: async (ctx, person, code, what) -> None",
     )
     tools: dict[str, ApprovalRule] = Field(default={}, description="Rules by tool")
 
     @model_validator(mode="after")
-    def _codes_arrive(self) -> Self:
-        if not self.deliver and (needy := [name for name, rule in self.tools.items() if rule.confirm]):
-            raise ValueError(f"{', '.join(needy)}: `confirm` needs `deliver`, or no code would ever arrive")
+    def _check_delivery(self) -> Self:
+        if not self.deliver and (without_delivery := [name for name, rule in self.tools.items() if rule.confirm]):
+            raise ValueError(f"{', '.join(without_delivery)}: `confirm` needs `deliver`, or no code would ever arrive")
         return self
 
     def of(self, tool: str) -> ApprovalRule:
-        """The rule for a tool."""
+        """The rule for a tool; the default rule if it has none."""
         return self.tools.get(tool, ApprovalRule())
 
 
 class AlarmRules(Strict):
-    """How many times the typical cost of its runs one may cost; what is not said, the platform says."""
+    """Limits of a run's cost, as multiples of the typical cost of the agent's runs; None: the platform's limit."""
 
-    warn: int | None = Field(default=None, ge=1, le=MOST_TIMES, description="From here on people are told")
-    stop: int | None = Field(default=None, ge=1, le=MOST_TIMES, description="From here on nothing more is begun")
+    warn: int | None = Field(default=None, ge=1, le=MOST_TIMES, description="At this multiple people are notified")
+    stop: int | None = Field(
+        default=None, ge=1, le=MOST_TIMES, description="At this multiple the run begins nothing new"
+    )
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_order(self) -> Self:
         if self.warn and self.stop and self.warn > self.stop:
-            raise ValueError("warn comes before stop")
+            raise ValueError("warn must not be greater than stop")
         return self
 
 
 class DelegationRules(Strict):
-    """How far delegation may go from here on down; what is not said is the platform's."""
+    """Limits of delegation for the agent's runs and the runs below them; None: the platform's limit."""
 
-    depth: int | None = Field(default=None, ge=0, le=10, description="Runs above one that may still delegate, 0: none")
-    width: int | None = Field(default=None, ge=0, le=50, description="Sub-agents of one run at work at once")
-    total: int | None = Field(default=None, ge=0, le=1_000, description="Sub-agents of one run in its whole life")
+    depth: int | None = Field(
+        default=None, ge=0, le=10, description="Runs above a run that may still delegate, 0: none"
+    )
+    width: int | None = Field(default=None, ge=0, le=50, description="Sub-agents of one run at the same time")
+    total: int | None = Field(default=None, ge=0, le=1_000, description="Sub-agents of one run in total")
 
     def within(self, caps: DelegationCaps) -> DelegationCaps:
-        """These caps, as far as this definition tightens them."""
+        """These caps, tightened by this definition."""
         return caps.tightened(caps.model_copy(update=self.model_dump(exclude_none=True)))
 
 
-def _by_name(raw: Any) -> Any:
+def _names_to_mapping(raw: Any) -> Any:
     """`[researcher]` is short for `{researcher: {}}`."""
     return {name: {} for name in raw} if isinstance(raw, list | tuple) else raw
 
@@ -135,7 +143,7 @@ class AgentDefinition(Strict):
     rehearsal: str | None = Field(
         default=None,
         pattern=r"^scripted:.+$",
-        description="Script that stands in where no key for `model` is configured",
+        description="Script to use instead where no API key for `model` is configured",
     )
     max_output_tokens: int = Field(default=8_192, ge=1, le=128_000)
     tools: tuple[ToolSource, ...] = ()
@@ -143,36 +151,39 @@ class AgentDefinition(Strict):
     budget: BudgetRequest = BudgetRequest()
     on_budget: OnBudget = Field(
         default="pause",
-        description="When a budget of the run is used up: pause until someone adds to it, or stop, where nobody can",
+        description="When a budget of the run is used up: pause until someone adds to it, or stop",
     )
-    alarms: AlarmRules = Field(default=AlarmRules(), description="When a run costs far more than its agent's runs do")
+    alarms: AlarmRules = Field(
+        default=AlarmRules(), description="Limits for runs that cost far more than the agent's typical run"
+    )
     caps: tuple[AgentCap, ...] = Field(
-        default=(), description="What it may use, in each run or in all together; platform and tenant may allow less"
+        default=(),
+        description="What the agent may use, in each run or in all runs together; platform and tenant may allow less",
     )
     approvals: ApprovalRules = ApprovalRules()
     grants: GrantsField | None = Field(
         default=None,
-        description="What each tool may be used for; once set, all but plain reads need one",
+        description="What each tool may be used for; once set, every tool but plain reads needs a grant",
     )
     on_failure: Literal["undo"] | None = Field(
-        default=None, description="undo: what a run did is taken back when it fails or is stopped, but not by a person"
+        default=None, description="undo: roll a run back when it fails or is stopped, unless a person stopped it"
     )
-    delegates: Annotated[dict[AgentName, BudgetRequest], BeforeValidator(_by_name)] = Field(
-        default={}, description="Agents that it may hand work to, and the most that each task may use; a list will do"
+    delegates: Annotated[dict[AgentName, BudgetRequest], BeforeValidator(_names_to_mapping)] = Field(
+        default={}, description="Agents that it may delegate to, and the budget of each task; or a list of names"
     )
     delegation: DelegationRules = DelegationRules()
     policy: str | None = Field(
-        default=None, max_length=200_000, description="Cedar file beside this one: the agent's own policy"
+        default=None, max_length=200_000, description="Cedar file in the same folder: the agent's own policy"
     )
 
     @model_validator(mode="after")
-    def _about_its_tools(self) -> Self:
-        used = {name for source in self.tools for name in source.use}
-        if strange := sorted({*(self.grants or {}), *self.approvals.tools} - used):
-            raise ValueError(f"grants or approvals name tools the agent does not use: {', '.join(strange)}")
+    def _check_tool_names(self) -> Self:
+        tool_names = {name for source in self.tools for name in source.use}
+        if unknown := sorted({*(self.grants or {}), *self.approvals.tools} - tool_names):
+            raise ValueError(f"grants or approvals name tools the agent does not use: {', '.join(unknown)}")
         capped = {cap.calls.removeprefix("tool:") for cap in self.caps if cap.calls.startswith("tool:")}
-        if strange := sorted(capped - used):
-            raise ValueError(f"caps name tools the agent does not use: {', '.join(strange)}")
+        if unknown := sorted(capped - tool_names):
+            raise ValueError(f"caps name tools the agent does not use: {', '.join(unknown)}")
         return self
 
 
@@ -187,11 +198,11 @@ def parse_definition(text: str, origin: str = "definition") -> AgentDefinition:
     try:
         return AgentDefinition.model_validate(raw)
     except ValidationError as error:
-        raise DefinitionInvalid(f"{origin}: " + "; ".join(_problem(item) for item in error.errors())) from None
+        raise DefinitionInvalid(f"{origin}: " + "; ".join(_describe_error(item) for item in error.errors())) from None
 
 
 def read_definition(path: Path) -> AgentDefinition:
-    """The definition in a file. Raises DefinitionInvalid."""
+    """The definition in a file, with the text of its policy file. Raises DefinitionInvalid."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -200,7 +211,7 @@ def read_definition(path: Path) -> AgentDefinition:
 
 
 def _with_policy(definition: AgentDefinition, path: Path) -> AgentDefinition:
-    """The definition with its policy's text in place of the file's name."""
+    """The definition with its policy's file name replaced by the file's text."""
     if definition.policy is None:
         return definition
     file = path.parent / definition.policy
@@ -211,17 +222,17 @@ def _with_policy(definition: AgentDefinition, path: Path) -> AgentDefinition:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of `agent.yaml`, for editors: `stanchion agents schema`."""
+    """The JSON Schema of `agent.yaml`, which `stanchion agents schema` prints for editors."""
     return AgentDefinition.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 
-def _problem(item: Any) -> str:
+def _describe_error(item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
         return f"{where}: {item['msg'].removeprefix('Value error, ')}"
-    known = _fields_at(item["loc"][:-1])
-    close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    known_keys = _fields_at(item["loc"][:-1])
+    close = difflib.get_close_matches(str(item["loc"][-1]), known_keys, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known_keys)}"
     return f"{where}: unknown key; {hint}"
 
 

@@ -1,4 +1,4 @@
-"""Reading YAML that people write to control agents: plain data only, and no key given twice."""
+"""Reads YAML as plain data, and refuses repeated keys."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import yaml
 
 
 class YamlInvalid(ValueError):
-    """The text is not YAML, or gives a key twice."""
+    """The text is not YAML, or repeats a key."""
 
 
-class _OneOfEachKey(yaml.SafeLoader):
-    """YAML in which no key is given twice: nobody should have to know which of two budgets wins."""
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses repeated keys, so that nobody has to know which of two budgets counts."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -20,8 +20,8 @@ class _OneOfEachKey(yaml.SafeLoader):
 
 
 def read_yaml(text: str) -> Any:
-    """The data in `text`. Raises YamlInvalid, in one line."""
+    """The data in `text`. Raises YamlInvalid with a message of one line."""
     try:
-        return yaml.load(text, _OneOfEachKey)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: also a date such as 2024-13-45
         raise YamlInvalid(" ".join(str(error).split())) from None

@@ -1,4 +1,4 @@
-"""Agent versions: a definition with its tools resolved and pinned, addressed by the hash of its content."""
+"""Agent versions: definitions with pinned tools, identified by the hash of their content, and their store."""
 
 import difflib
 import json
@@ -32,12 +32,12 @@ class AgentUnknown(Permanent):
 
 
 class AgentVersionMissing(Permanent):
-    """The version a run was started with is not in the database any more; restore it from a backup."""
+    """The agent version of this run is not in the database any more; restore it from a backup."""
 
 
 @dataclass(frozen=True)
 class PinnedTool:
-    """A tool as an agent version offers it: enough for the model and the loop, without the tool's code."""
+    """A tool as an agent version offers it: what the model and the workflow need, without the tool's code."""
 
     module: str
     name: str
@@ -46,17 +46,17 @@ class PinnedTool:
     pinned_hash: str
     parallel: bool
     timeout: int
-    tier: Tier = "T4"  # a version stored before these were is treated as the strictest
+    tier: Tier = "T4"  # these defaults apply to versions stored before the fields existed, and are the strictest
     effect: str = "admin"
     acts_outside: bool = True
     private: bool = False
-    undo: str | None = None  # the tool that takes its effect back
-    undo_from: dict[str, str] = field(default_factory=dict)  # argument of that one -> where it comes from
+    undo: str | None = None  # the tool that undoes its effect
+    undo_from: dict[str, str] = field(default_factory=dict)  # argument of the undo tool -> its source
 
 
 @dataclass(frozen=True)
 class AgentVersion:
-    """One stored version."""
+    """One version of an agent."""
 
     version: str
     definition: AgentDefinition
@@ -65,17 +65,17 @@ class AgentVersion:
 
     @cached_property
     def by_name(self) -> dict[str, PinnedTool]:
-        """The offered tools, by name."""
+        """The version's tools, by name."""
         return {tool.name: tool for tool in self.tools}
 
     @cached_property
     def own_tools(self) -> tuple[str, ...]:
-        """The tools that its definition names, without those that every agent has."""
+        """The names of its tools, without the built-in ones."""
         return tuple(tool.name for tool in self.tools if tool.name not in BUILTIN)
 
     @cached_property
     def acts_outside(self) -> bool:
-        """One of its tools can carry something out of the house."""
+        """Whether one of its tools can send data outside of the organisation."""
         return any(tool.acts_outside for tool in self.tools)
 
     @cached_property
@@ -87,42 +87,42 @@ class AgentVersion:
 
 
 def resolve(definition: AgentDefinition, source: str) -> AgentVersion:
-    """The version that `definition` makes with the tools as they are now. Raises DefinitionInvalid."""
-    wanted = [(s.module, name) for s in definition.tools for name in s.use] + [
+    """The version of `definition` with the tools as they are now. Raises DefinitionInvalid."""
+    sources = [(s.module, name) for s in definition.tools for name in s.use] + [
         (BUILTIN_MODULE, name) for name in BUILTIN if name != DELEGATE_TOOL or definition.delegates
     ]
-    found: dict[str, tuple[str, ToolSpec]] = {}
-    for module, name in wanted:
+    specs: dict[str, tuple[str, ToolSpec]] = {}
+    for module, name in sources:
         try:
             spec = find_tool(module, name)
         except ToolDeclarationError as error:
             raise DefinitionInvalid(f"{definition.name}: {error}") from None
-        if name in found:
+        if name in specs:
             raise DefinitionInvalid(
                 f"{definition.name}: two tools are called {name!r}; the model could not tell them apart"
             )
-        found[name] = module, spec
-    tools = {name: _pinned(definition.name, module, spec, found) for name, (module, spec) in found.items()}
+        specs[name] = module, spec
+    tools = {name: _pin(definition.name, module, spec, specs) for name, (module, spec) in specs.items()}
     if DELEGATE_TOOL in tools:
-        tools[DELEGATE_TOOL] = _naming_delegates(tools[DELEGATE_TOOL], definition)
+        tools[DELEGATE_TOOL] = _describe_delegates(tools[DELEGATE_TOOL], definition)
     check_definition(definition, tools, shapes(tools.values()))
-    content = [definition.model_dump(mode="json"), [_content(tool) for tool in tools.values()]]
+    content = [definition.model_dump(mode="json"), [_hashed_parts(tool) for tool in tools.values()]]
     return AgentVersion(sha256_hex(content), definition, tuple(tools.values()), source)
 
 
 class Agents:
-    """The agents in Postgres. Versions never change, so they are remembered."""
+    """Stores and reads agents in Postgres. It caches versions, because they never change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[str, AgentVersion] = {}
 
     async def publish_file(self, path: Path) -> AgentVersion:
-        """Read, resolve and publish `agent.yaml`. Raises DefinitionInvalid, StoreUnavailable."""
+        """Read, resolve and publish an `agent.yaml`. Raises DefinitionInvalid, StoreUnavailable."""
         return await self.publish(from_file(path))
 
     async def publish(self, agent: AgentVersion) -> AgentVersion:
-        """Store a version and make it the one that new runs get. Safe to repeat."""
+        """Store a version and make it the version that new runs get. Safe to repeat."""
         await SQL["publish"].row(
             self._database,
             version=agent.version,
@@ -134,12 +134,12 @@ class Agents:
         return agent
 
     async def current(self, name: str) -> AgentVersion:
-        """The version that a new run of `name` gets. Raises AgentUnknown with the closest name."""
+        """The version that new runs of `name` get. Raises AgentUnknown, with the closest name."""
         head = await SQL["head"].row(self._database, name=name)
         if head is None:
-            known = [row["name"] for row in await SQL["all"].rows(self._database)]
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"registered: {', '.join(known) or 'none'}"
+            names = [row["name"] for row in await SQL["all"].rows(self._database)]
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"registered: {', '.join(names) or 'none'}"
             raise AgentUnknown(f"no agent is called {name!r}; {hint} (`stanchion agents add FILE` registers one)")
         return await self.version(head["version"])
 
@@ -153,17 +153,17 @@ class Agents:
         return self._known[version]
 
     async def all(self) -> list[AgentVersion]:
-        """The current version of every agent, by name."""
+        """The current version of every agent, sorted by name."""
         return [await self.version(row["version"]) for row in await SQL["all"].rows(self._database)]
 
 
 def from_file(path: Path) -> AgentVersion:
-    """The version that an `agent.yaml` makes. Raises DefinitionInvalid."""
+    """Read and resolve an `agent.yaml`. Raises DefinitionInvalid."""
     definition, folder = read_definition(path), path.resolve().parent
     for script in (definition.model, definition.rehearsal or ""):
         file = script.removeprefix("scripted:")
         if script.startswith("scripted:") and file.endswith((".yaml", ".yml")) and not (folder / file).is_file():
-            raise DefinitionInvalid(f"{path.name}: there is no script {file!r} beside it")
+            raise DefinitionInvalid(f"{path.name}: there is no script {file!r} in its folder")
     return resolve(definition, str(folder))
 
 
@@ -177,12 +177,12 @@ def decode(row: Any) -> AgentVersion:
     )
 
 
-def _content(tool: PinnedTool) -> list[Any]:
-    """What makes a pinned tool this one and no other."""
+def _hashed_parts(tool: PinnedTool) -> list[Any]:
+    """The parts of a pinned tool that count for the version's hash."""
     return [tool.pinned_hash, tool.timeout, *([tool.undo_from] if tool.undo else [])]
 
 
-def _pinned(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tuple[str, ToolSpec]]) -> PinnedTool:
+def _pin(agent: str, module: str, spec: ToolSpec, specs: Mapping[str, tuple[str, ToolSpec]]) -> PinnedTool:
     return PinnedTool(
         module=module,
         name=spec.name,
@@ -196,33 +196,33 @@ def _pinned(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tuple[s
         acts_outside=acts_outside(spec.facts),
         private=spec.facts.private,
         undo=spec.facts.undo,
-        undo_from=_undo_from(agent, module, spec, found),
+        undo_from=_undo_from(agent, module, spec, specs),
     )
 
 
-def _undo_from(agent: str, module: str, spec: ToolSpec, found: Mapping[str, tuple[str, ToolSpec]]) -> dict[str, str]:
-    """Where the arguments of its undo come from: of the agent's own tool of that name, or else its module's."""
+def _undo_from(agent: str, module: str, spec: ToolSpec, specs: Mapping[str, tuple[str, ToolSpec]]) -> dict[str, str]:
+    """The sources of the undo's arguments. The undo is the agent's tool of that name, or one of the same module."""
     if spec.facts.undo is None:
         return {}
     try:
-        back = found[spec.facts.undo][1] if spec.facts.undo in found else find_tool(module, spec.facts.undo)
-        if back.facts.effect == "read":
-            raise ToolDeclarationError(f"{back.name} is a read, and takes nothing back")
-        return sources_of(spec, back, spec.undo_from)
+        undo_tool = specs[spec.facts.undo][1] if spec.facts.undo in specs else find_tool(module, spec.facts.undo)
+        if undo_tool.facts.effect == "read":
+            raise ToolDeclarationError(f"{undo_tool.name} is a read, and cannot undo anything")
+        return sources_of(spec, undo_tool, spec.undo_from)
     except ToolDeclarationError as error:
         raise DefinitionInvalid(f"{agent}: {spec.name} declares undo {spec.facts.undo!r}: {error}") from None
 
 
-def _naming_delegates(tool: PinnedTool, definition: AgentDefinition) -> PinnedTool:
-    """The tool with a description that says to whom."""
+def _describe_delegates(tool: PinnedTool, definition: AgentDefinition) -> PinnedTool:
+    """The tool `delegate`, with the names of the agents in its description."""
     return replace(tool, description=f"{tool.description}\nThe agents: {', '.join(definition.delegates)}.")
 
 
 def shapes(tools: Iterable[PinnedTool]) -> list[ToolShape]:
-    """Tools as a policy's schema needs them."""
+    """The shapes of tools, as the schema of a policy needs them."""
     return [ToolShape(tool.name, tool.tier, tool.effect, tool.input_schema) for tool in tools]
 
 
 def shapes_of_all(agents: Iterable[AgentVersion]) -> list[ToolShape]:
-    """Every tool that one of these agents offers: what a policy for all of them may speak about."""
+    """The shapes of all tools of these agents, for a policy that applies to all of them."""
     return shapes(tool for agent in agents for tool in agent.tools)

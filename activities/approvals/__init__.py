@@ -1,1 +1,1 @@
-"""Decisions by people: verified here, stored here, believed by the gateway."""
+"""Decisions by people: verifies and stores them. The gateway trusts what is stored."""

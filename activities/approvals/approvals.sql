@@ -1,5 +1,5 @@
 -- name: find
--- An approval of a run, with who asked for the run, and what this person decided about it already.
+-- One approval of a run, with the run's requester and the earlier verdict of this person.
 SELECT d.verdict AS mine, a.approval_id, a.call_id, a.about, a.tool, a.tier, a.state, a.digest, a.expires_at,
        a.requested_at, a.expires_at <= now() AS expired, a.needed, a.approved_by, a.subject, a.code_hash, a.confirmed_at,
        a.repeat_most,
@@ -11,10 +11,11 @@ LEFT JOIN decisions d ON d.approval_id = a.approval_id AND d.by = :by
 WHERE a.approval_id = :approval_id AND a.run_id = :run_id;
 
 -- name: record
--- Store a decision, in one statement: only an open, unexpired approval takes one. A yes closes it once enough distinct
--- people said yes and whom it is about has confirmed; "did-not" lets a call be tried again and counts alike; every other
--- answer closes it at once. The yes of someone who is revoked by now, or whose last word on this call was given with a
--- key that is, does not count and is struck.
+-- Store a decision in one statement. The approval must be open and not expired.
+-- "approve" and "did-not" (which lets the call be tried again) close the approval once enough distinct people gave them
+-- and the subject, if there is one, has confirmed. Every other verdict closes it at once.
+-- Names are removed from approved_by if the person is revoked, or if their latest decision about this call was signed
+-- with a key that is revoked (`gone`).
 WITH gone AS (
     SELECT p.name FROM principals p, runs r
     WHERE r.run_id = :run_id AND p.tenant IN (r.tenant, '*') AND p.revoked_at IS NOT NULL
@@ -33,7 +34,7 @@ WITH gone AS (
                              AND (a.subject IS NULL OR heard.confirmed IS NOT NULL) THEN :verdict
                         ELSE 'open' END AS state
             FROM (
-                SELECT CASE WHEN :verdict = 'edit' THEN ARRAY[:by::text] -- nobody else has seen these arguments
+                SELECT CASE WHEN :verdict = 'edit' THEN ARRAY[:by::text] -- earlier approvals were for other arguments
                             WHEN :verdict IN ('approve', 'did-not') AND :proof <> 'code' THEN still.people || :by::text
                             ELSE still.people END AS people,
                        CASE WHEN :proof = 'code' THEN now() ELSE a.confirmed_at END AS confirmed
@@ -68,19 +69,19 @@ WITH gone AS (
 SELECT state, needed, approved, unconfirmed FROM counted;
 
 -- name: try_code
--- Count a try of a one-time code before anything is compared; no row: there is none left. In the transaction of what
--- comes of it: until that ends, nobody else tries.
+-- Count a try of a one-time code before the code is compared. No row: all tries are used up. The caller compares the
+-- code in the same transaction, so that the row lock keeps other tries waiting.
 UPDATE approvals SET code_tries = code_tries + 1
 WHERE approval_id = :approval_id AND state = 'open' AND confirmed_at IS NULL AND code_hash IS NOT NULL
   AND code_tries < :most::int
 RETURNING code_tries, code_hash;
 
 -- name: withdraw
--- Too many wrong codes: the approval is over.
+-- Close an approval after too many wrong codes.
 UPDATE approvals SET state = 'withdrawn', closed_at = now() WHERE approval_id = :approval_id AND state = 'open';
 
 -- name: open
--- Open approvals, oldest first: what Slack, the CLI and the console show. `after`: the last one of the page before.
+-- Open approvals, oldest first, as Slack, the CLI and the console show them. `after`: the last id of the previous page.
 SELECT a.approval_id, a.run_id, a.call_id, a.about, a.tool, a.tier, a.arguments::text AS arguments, a.rule, a.reason,
        a.requested_at, a.expires_at, a.digest, a.needed, a.roles, a.approved_by, a.escalates_at, a.escalate_roles,
        a.subject, a.confirmed_at, a.origins::text AS origins, a.tainted, r.agent, r.tenant, r.requester,
@@ -96,7 +97,7 @@ WHERE a.state = 'open'
 ORDER BY a.requested_at, a.approval_id LIMIT :most;
 
 -- name: open_after
--- How many open approvals come after one, up to a number.
+-- The number of open approvals after the approval `after`, counted up to `most`.
 SELECT count(*) AS approvals FROM (
     SELECT FROM approvals a
     WHERE a.state = 'open'
@@ -106,17 +107,17 @@ SELECT count(*) AS approvals FROM (
     LIMIT :most::int) counted;
 
 -- name: run_of
--- Which run an approval belongs to.
+-- The run of an approval, with the approval's call, kind, state, digest and subject.
 SELECT run_id, call_id, about, state, digest, subject FROM approvals WHERE approval_id = :approval_id;
 
 -- name: unknown_of
--- The open question about a call whose outcome is not known.
+-- The approval that asks what became of a call with an unknown outcome; an open one first.
 SELECT approval_id FROM approvals
 WHERE run_id = :run_id AND call_id = :call_id AND about = 'unknown'
 ORDER BY (state = 'open') DESC, requested_at DESC LIMIT 1;
 
 -- name: approvers
--- How each person decides: how often asked, how often yes, and how fast. Fast is below three seconds.
+-- Each person's number of decisions, approvals and fast approvals (under three seconds), and the median in seconds.
 SELECT d.by AS approver, count(*) AS decided,
        count(*) FILTER (WHERE d.verdict = 'approve') AS approved,
        count(*) FILTER (WHERE d.verdict = 'approve' AND d.at - a.requested_at < interval '3 seconds') AS fast,

@@ -1,4 +1,4 @@
-"""Who says so: the one place where a decision or a message becomes somebody's."""
+"""Identifies the person who gave a decision, a message or an order, from its signature."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from activities.identity.principals import Principals
 from activities.identity.proof import Proven, Unproven, canonical_name, why_hidden
 from activities.storage.database import Database
 
-UNSIGNED = "it is not signed, and this worker takes no unsigned ones"
+UNSIGNED = "it is not signed, and this worker accepts signed decisions only"
 
 
 @dataclass(frozen=True)
 class Identified:
-    """Somebody, with their roles. `proof` says how we know; unsigned ones count in development only."""
+    """A person and their roles. `proof` says how they were identified; unsigned ones count in development only."""
 
     name: str
     roles: frozenset[str]
@@ -22,7 +22,7 @@ class Identified:
 
 
 class Authority:
-    """Identifies people. Unsigned words count only where the worker was told, by that ugly name, to take them."""
+    """Identifies people. It accepts unsigned decisions only with `dangerously_accept_unsigned_decisions`."""
 
     def __init__(self, database: Database, *, dangerously_accept_unsigned_decisions: bool = False) -> None:
         self._principals = Principals(database)
@@ -40,11 +40,11 @@ class Authority:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> Identified | Unproven:
-        """Who said `statement`, if that is proved. Raises StoreUnavailable."""
+        """The person who signed `statement`, or why nobody is proved to have. Raises StoreUnavailable."""
         if hidden := why_hidden(by or ""):
-            return Unproven(f"{hidden}; give the name as it is registered")
+            return Unproven(f"{hidden}; enter the name as it is registered")
         if key is None and signature is None:
-            return await self._unsigned(tenant, by)
+            return await self._identify_unsigned(tenant, by)
         proof = await self._principals.prove(
             tenant=tenant,
             by=by or "",
@@ -61,11 +61,11 @@ class Authority:
             case Unproven():
                 return proof
 
-    async def _unsigned(self, tenant: str, by: str | None) -> Identified | Unproven:
+    async def _identify_unsigned(self, tenant: str, by: str | None) -> Identified | Unproven:
         if not self._accept_unsigned:
             return Unproven(UNSIGNED)
         name = canonical_name(by or "")
-        known = await self._principals.find(tenant, name) if name else None
-        if known is None and any(held.principal.name == name for held in await self._principals.all(tenant)):
+        principal = await self._principals.find(tenant, name) if name else None
+        if principal is None and name in {each.principal.name for each in await self._principals.all(tenant)}:
             return Unproven(f"{name} is revoked; someone else has to answer")
-        return Identified(name, known.roles if known else frozenset(), "unsigned")
+        return Identified(name, principal.roles if principal else frozenset(), "unsigned")

@@ -1,7 +1,7 @@
-"""What orders have in common: who gives one, how that is proved, and what is kept of the proof.
+"""`Order`: the base class of signed orders, with who gave them and how that is proved.
 
-A kind of order says what is signed of it. Whether one that is not proved counts is its own business: a halt does, and
-is marked; a lift or a grant does not.
+Each subclass defines its signed fields, and whether an unproved order counts: a halt counts and is stored as unsigned,
+a lift or a grant is refused.
 """
 
 from abc import abstractmethod
@@ -19,7 +19,7 @@ from workflows.contracts.base import NAME, Frozen
 
 
 class Order(Frozen):
-    """Somebody orders something. `key`, `at` and `signature` prove who."""
+    """An order by a person. `key`, `at` and `signature` prove who gave it."""
 
     by: str = Field(min_length=1, max_length=320, pattern=NAME)
     key: str | None = None
@@ -27,15 +27,20 @@ class Order(Frozen):
     signature: str | None = None
 
     @abstractmethod
-    def said(self) -> Mapping[str, Any]:
-        """What it says: its kind, and everything that gives it its meaning, so that it fits nothing else."""
+    def signed_fields(self) -> Mapping[str, Any]:
+        """The order's kind and every field that defines it, so that its signature fits no other order."""
 
     def statement(self) -> Mapping[str, Any]:
-        """What is signed of it."""
-        return {**self.said(), "by": self.by, "at": instant(self.at), "key": self.key}
+        """The JSON object that is signed."""
+        return {**self.signed_fields(), "by": self.by, "at": instant(self.at), "key": self.key}
 
-    async def giver(self, authority: Authority, tenant: str, since: datetime | None = None) -> Identified | Unproven:
-        """Who gives it, if that is proved; `since`: when there first was anything to order. Raises StoreUnavailable."""
+    async def identify_author(
+        self, authority: Authority, tenant: str, since: datetime | None = None
+    ) -> Identified | Unproven:
+        """The person who gave the order, or why that is unproved. It must be signed after `since`.
+
+        Raises StoreUnavailable.
+        """
         return await authority.identify(
             tenant=tenant,
             by=self.by,
@@ -46,16 +51,16 @@ class Order(Frozen):
             not_before=since,
         )
 
-    async def signer(self, authority: Authority, tenant: str) -> Identified | None:
-        """Who signed it; None if nobody did who is known, so that it counts as unsigned. Raises StoreUnavailable."""
+    async def find_signer(self, authority: Authority, tenant: str) -> Identified | None:
+        """The person who signed the order; None if it counts as unsigned. Raises StoreUnavailable."""
         if self.key is None or self.signature is None:
             return None
-        who = await self.giver(authority, tenant)
-        return who if isinstance(who, Identified) else None
+        author = await self.identify_author(authority, tenant)
+        return author if isinstance(author, Identified) else None
 
-    def proof(self, who: Identified | None) -> dict[str, Any]:
-        """The columns that say how we know who gave it."""
-        if who is None or who.proof != "signature":
+    def proof_columns(self, author: Identified | None) -> dict[str, Any]:
+        """The columns that store how the order's author was proved."""
+        if author is None or author.proof != "signature":
             return {"proof": "unsigned", "key": None, "signature": None, "statement": None}
         statement = canonical_json(dict(self.statement()))
         return {"proof": "signature", "key": self.key, "signature": self.signature, "statement": statement}

@@ -72,7 +72,7 @@ class Grant(Order):
         counts = {name: getattr(self, name) for name in ("tokens", "tool_calls", "minutes", "steps")}
         return {"usd_micros": usd_to_micros(self.usd), **counts}
 
-    def said(self) -> Mapping[str, Any]:
+    def signed_fields(self) -> Mapping[str, Any]:
         """The run and every amount, so that it fits no other and grows no larger."""
         return {"kind": "grant", "grant_id": self.grant_id, "run_id": self.run_id, **self.added, "reason": self.reason}
 
@@ -119,7 +119,7 @@ class Grants:
         return GrantGiven(grant, Budget.model_validate_json(row["budget"]), who.proof, again=not given)
 
     async def _who(self, grant: Grant, run: Any) -> Identified:
-        who = await grant.giver(self.authority, run["tenant"], run["opened_at"])
+        who = await grant.identify_author(self.authority, run["tenant"], run["opened_at"])
         if isinstance(who, Identified):
             return who
         raise GrantRefused(f"{grant.by} cannot add to the budget of {grant.run_id}: {who.reason}")
@@ -156,7 +156,7 @@ def _columns(grant: Grant, who: Identified, its_own: bool, windows: list[Window]
         "added": canonical_json(grant.added),
         "by": who.name,
         "reason": clean_text(grant.reason),
-        **grant.proof(who),
+        **grant.proof_columns(who),
         "most": canonical_json(BY_REQUESTER) if its_own else None,
         "wanted": window_arguments(windows),
         "hold_seconds": float(SECONDS),

@@ -1,3 +1,3 @@
-"""Drills: decoy runs that act on a decoy, are halted, and are measured by the decoy's own clock."""
+"""Drills: start decoy runs that act on a decoy service, halt them, and measure when their last effects arrive."""
 
-AGENT = "stanchion-drill"  # whom decoys are runs of; the names of agents that they hand work to begin with it
+AGENT = "stanchion-drill"  # the agent of decoy runs, and the prefix of the names of their sub-agents

@@ -1,9 +1,9 @@
-"""The decoy: a small HTTP service that counts what is done to it, by its own clock. It believes nobody.
+"""The decoy: a small HTTP service that records the effects that it receives, with the time by its own clock.
 
     POST /hit/<run>/<call>    one effect
-    GET  /slow/<run>/<call>   an answer that drips for ever; every drop that the other side is still there for counts
+    GET  /slow/<run>/<call>   an endless answer; each chunk counts as an effect while the client is connected
 
-Plain asyncio: the process that drills needs no web framework for it.
+It is plain asyncio, so that the worker needs no web framework for drills.
 """
 
 import asyncio
@@ -13,14 +13,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
-TICK_SECONDS = 0.05  # between two drops, and between two hits of whoever acts all the time: the figures' grain
+TICK_SECONDS = (
+    0.05  # between two chunks, and between two hits of a run that acts all the time: the resolution of the figures
+)
 OK = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"
-DRIPS = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One effect: by which run, by which of its calls (or `model`), and when by the decoy's clock."""
+    """One effect: its run, its call (or `model`), and its time by the decoy's clock."""
 
     run_id: str
     call_id: str
@@ -29,18 +31,18 @@ class Hit:
 
 @dataclass
 class Decoy:
-    """What was done to the decoy."""
+    """The decoy service, with the effects that it received."""
 
     hits: list[Hit] = field(default_factory=list)
     url: str = ""
 
     def now(self) -> float:
-        """Its clock: seconds that never go back."""
+        """The time of the decoy's clock, in monotonic seconds."""
         return time.monotonic()
 
     @asynccontextmanager
     async def serving(self, host: str) -> AsyncIterator["Decoy"]:
-        """Serve on a free port; `host` is how others reach this machine."""
+        """Serve on a free port. `host`: the name or address by which other machines reach this one."""
         loopback = host in ("127.0.0.1", "localhost")
         server = await asyncio.start_server(self._serve, "127.0.0.1" if loopback else None)
         self.url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
@@ -49,7 +51,7 @@ class Decoy:
         finally:
             server.close()
 
-    def _hit(self, path: str) -> None:
+    def _record_hit(self, path: str) -> None:
         _, _, run_id, call_id = path.split("/")
         self.hits.append(Hit(unquote(run_id), unquote(call_id), self.now()))
 
@@ -58,23 +60,23 @@ class Decoy:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
                 if method == "GET":
-                    await self._drip(path, reader, writer)
+                    await self._send_endlessly(path, reader, writer)
                     break
-                self._hit(path)
+                self._record_hit(path)
                 writer.write(OK)
                 await writer.drain()
         writer.close()
 
-    async def _drip(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(DRIPS)
-        gone = asyncio.ensure_future(reader.read())
-        while not gone.done():
-            self._hit(path)
+    async def _send_endlessly(self, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED)
+        disconnected = asyncio.ensure_future(reader.read())
+        while not disconnected.done():
+            self._record_hit(path)
             writer.write(b"1\r\n.\r\n")
             await writer.drain()
-            await asyncio.wait([gone], timeout=TICK_SECONDS)
+            await asyncio.wait([disconnected], timeout=TICK_SECONDS)
 
 
 def path_of(kind: str, run_id: str, call_id: str) -> str:
-    """The path on which a call is counted."""
+    """The path at which the decoy records a call."""
     return f"/{kind}/{quote(run_id, safe='')}/{quote(call_id, safe='')}"

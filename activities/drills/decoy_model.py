@@ -1,4 +1,4 @@
-"""The model of decoy runs: the goal, as JSON, says which kind of work it is. A new kind is a line in the table."""
+"""The scripted model of decoy runs. The run's goal is JSON that names a kind of work from the table `KINDS`."""
 
 import json
 from collections.abc import Callable
@@ -9,24 +9,24 @@ from activities.drills import AGENT
 from activities.drills.decoy_client import act_on_decoy_until_cancelled, decoy_address
 from activities.model.provider import Message, Text
 
-SUB_AGENT = f"{AGENT}-sub-agent"  # whom decoys hand work to
-TIMER_MINUTES = 1.5 / 60  # so that it fires while the drill still looks
+SUB_AGENT = f"{AGENT}-sub-agent"  # the agent of the runs that decoys start
+TIMER_MINUTES = 1.5 / 60  # short enough to fire while the drill still watches
 DONE: dict[str, Any] = {"text": "done"}
 
-Turn = Callable[[int, str], dict[str, Any]]  # step, the decoy's URL -> what the model says
+Turn = Callable[[int, str], dict[str, Any]]  # (step, the decoy's URL) -> the model's answer
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of decoy work. `acts`: all the time, so that its last effect is measured; others wait or sleep.
+    """A kind of decoy work. `acts`: makes effects all the time, so that its last one is measured; others wait or sleep.
 
-    An effect counts for a run if the run, or one that it delegated to, had it.
+    The effects of a sub-agent count for the decoy that started it.
     """
 
     name: str
     turn: Turn
     acts: bool = True
-    asks: bool = False  # the model itself acts on the decoy, for as long as it is asked; from this machine only
+    asks: bool = False  # the model call itself acts on the decoy, which then must be on this machine
 
 
 def _call(name: str, **arguments: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _touch_and_wait(step: int, url: str) -> dict[str, Any]:
 
 
 def _delegate(step: int, url: str) -> dict[str, Any]:
-    """Somebody else acts, all the time, for as long as this one is at work."""
+    """Start a sub-agent that acts all the time."""
     task = json.dumps({"kind": "burst", "url": url, "run": ""})
     return _call("delegate", agent=SUB_AGENT, task=task) if step == 1 else DONE
 

@@ -1,4 +1,4 @@
-"""The tools of decoy runs. They act on the decoy and on nothing else."""
+"""The tools of decoy runs. They act only on the decoy."""
 
 import asyncio
 import sys
@@ -8,9 +8,9 @@ from activities.drills.decoy_client import act_on_decoy, connected, decoy_addres
 from activities.tools import Idempotent, Irreversible, ToolContext, ToolError, tool
 
 MODULE = __name__
-LONGEST = 300  # seconds; far beyond any drill
+LONGEST = 300  # seconds; much longer than any drill
 
-# A process that goes on by itself: it hears of no cancel, so whoever started it has to end it.
+# The source of a child process. A cancellation does not reach it: the tool that started it has to kill it.
 CHILD = """
 import socket, sys, time
 host, port, path, tick = sys.argv[1:]
@@ -30,7 +30,7 @@ async def work_in_a_process(ctx: ToolContext, url: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-S", "-c", CHILD, host, str(port), path, str(TICK_SECONDS),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        env={},  # it needs none of what this worker knows
+        env={},  # the child needs no secrets of this worker
     )  # fmt: skip
     try:
         await process.wait()

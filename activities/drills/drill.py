@@ -1,7 +1,7 @@
-"""`drills.run`: starts decoy runs, halts them, and fails if an effect comes after the halt.
+"""`drills.run`: starts decoy runs, halts them, and fails if an effect arrives after the halt.
 
-Everything in it is real: runs, workers, tools, the halt. Only what the runs act on is a decoy. Unless it is asked for
-live, the halt is one of a tenant that the drill made up, so no other run is touched.
+The runs, workers, tools and the halt are real; only the service that the runs act on is a decoy. Without `live`, the
+drill halts a tenant that exists for this drill only, so that no other run is affected.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from activities.drills import AGENT, decoy_tools
 from activities.drills.decoy import Decoy
 from activities.drills.decoy_client import LOOPBACK
 from activities.drills.decoy_model import KINDS, SUB_AGENT, Kind, goal_of
-from activities.drills.figures import Figures, figures_of, is_of
+from activities.drills.figures import Figures, figures_of, is_run_of
 from activities.errors import Transient
 from activities.halts.halts import Halt, HaltOrder, Halts, LiftOrder, LiftRefused
 from activities.halts.notify_runs import CALL_SECONDS, notify_halted, notify_lifted
@@ -37,21 +37,21 @@ from workflows.contracts.runs import WORKFLOW_TYPE
 from workflows.ports import DrillsPort
 
 SQL = Queries(__file__, "drills.sql")
-LEFT_SECONDS = 300.0  # decoys of a drill that was killed end by themselves after this, and what they were given
-END_SECONDS = 30.0  # for decoys to end once they are cancelled; those that do not are terminated
+LEFT_SECONDS = 300.0  # decoys of a killed drill time out this long after `ready_seconds + watch_seconds`
+END_SECONDS = 30.0  # after this, decoys that did not end on a cancellation are terminated
 LOOK_SECONDS = 0.1
-WORK_SECONDS = 1.0  # all at work together, so that the halt comes in the middle of something for each
+WORK_SECONDS = 1.0  # all decoys act together for this long before the halt
 
 Sign = Callable[[Mapping[str, Any]], tuple[str, str]]  # statement -> (key, signature)
 log = structlog.get_logger("stanchion.drills")
 
 
 class NotReady(Transient):
-    """The decoys did not come to work in time; is a worker running?"""
+    """The decoys did not start to act in time; is a worker running?"""
 
 
 class Drills(DrillsPort):
-    """Drills, and their reports in Postgres. `sign`: with which key, if this process has one."""
+    """Runs drills and stores their reports in Postgres. `sign` signs a report; None leaves reports unsigned."""
 
     def __init__(self, database: Database, agents: Agents, task_queue: str, sign: Sign | None = None) -> None:
         self._database = database
@@ -60,18 +60,18 @@ class Drills(DrillsPort):
         self._sign = sign
 
     def sign_with(self, sign: Sign) -> None:
-        """Sign reports from here on."""
+        """Sign all further reports with `sign`."""
         self._sign = sign
 
     @activity.defn(name="drills.run")
     async def run(self, request: DrillRequest) -> DrillReport:
-        """One drill, measured and stored. Raises NotReady, StoreUnavailable."""
+        """Run a drill, store its report and return it. Raises NotReady, StoreUnavailable."""
         return await self.play(activity.client(), request)
 
     async def play(self, client: Client, request: DrillRequest) -> DrillReport:
-        """One drill with this client."""
-        for each in definitions():
-            await self._agents.publish(resolve(each, "."))
+        """`run`, with this Temporal client."""
+        for definition in definitions():
+            await self._agents.publish(resolve(definition, "."))
         drill = RunningDrill(client, self._database, request, self._queue)
         report = await drill.play()
         await self._store(report, request.by)
@@ -95,20 +95,20 @@ class Drills(DrillsPort):
 
 
 def definitions() -> tuple[AgentDefinition, ...]:
-    """The agents of decoys: the one they are runs of, and the one it delegates to."""
+    """The definitions of the decoys' agent and of its sub-agent."""
     return _definition(SUB_AGENT), _definition(AGENT, delegates=[SUB_AGENT])
 
 
 def _definition(name: str, **more: Any) -> AgentDefinition:
-    """One of them. Its budget is no part of what is drilled."""
-    used = sorted(tools_in(decoy_tools))
+    """The definition of a decoy agent; its budget is so large that it never stops a decoy."""
+    tool_names = sorted(tools_in(decoy_tools))
     return AgentDefinition.model_validate(
         {
             "name": name,
             "description": "Acts on a decoy, so that the off switch can be drilled (`stanchion drill`).",
             "instructions": "Do as the script says.",
             "model": "scripted:activities.drills.decoy_model:turn",
-            "tools": [{"module": decoy_tools.MODULE, "use": used}],
+            "tools": [{"module": decoy_tools.MODULE, "use": tool_names}],
             "approvals": {"tools": {"touch_if_allowed": {"always": True}}},
             "budget": {"tool_calls": 10_000, "steps": 10_000, "minutes": 60, "tokens": 10_000_000},
             **more,
@@ -117,41 +117,41 @@ def _definition(name: str, **more: Any) -> AgentDefinition:
 
 
 class RunningDrill:
-    """One drill at play."""
+    """One drill while it runs."""
 
     def __init__(self, client: Client, database: Database, request: DrillRequest, queue: str) -> None:
         self._client, self._database, self._request, self._queue = client, database, request, queue
-        self.name = f"drill-{secrets.token_hex(4)}"  # of the drill, and of its tenant
-        # Unsigned orders count here: nobody else's runs can be in a tenant that was made up a moment ago.
+        self.name = f"drill-{secrets.token_hex(4)}"  # the drill's id and its tenant
+        # Unless the drill is live, unsigned orders count: the tenant is new, and contains no run but the decoys.
         self._halts = Halts(database, Authority(database, dangerously_accept_unsigned_decisions=not request.live))
         self._decoy = Decoy()
         self._runs: dict[str, Kind] = {}
 
     async def play(self) -> DrillReport:
-        """Start, wait until all are at work, halt, look, clean up."""
+        """Start the decoys, wait until all act, halt them, watch for late effects, and clean up."""
         async with self._decoy.serving(self._request.host), self._decoys():
-            await self._at_work()
+            await self._wait_until_ready()
             await asyncio.sleep(WORK_SECONDS)
-            ordered = self._decoy.now()
+            ordered_at = self._decoy.now()
             halt = await self._halts.order(self._order())
-            committed = self._decoy.now()
-            with suppress(RPCError):  # Temporal is not needed for it
+            committed_at = self._decoy.now()
+            with suppress(RPCError):  # a halt works without Temporal
                 await notify_halted(self._client, halt.notice)
-            blind: Any = await SQL["blind"].row(self._database, tenant=self.name)
-            await self._tempt()
-            await asyncio.sleep(max(ordered + self._request.watch_seconds - self._decoy.now(), 0))
-            begun = [(effect["run_id"], effect["call_id"]) for effect in halt.in_flight]
-            figures = figures_of(self._decoy.hits, ordered, committed, begun, tuple(self._runs))
-            settled = Counter[str](each.outcome for each in await self._halts.in_flight(halt.notice.halt_id))
+            unhalted: Any = await SQL["blind"].row(self._database, tenant=self.name)
+            await self._approve_open_calls()
+            await asyncio.sleep(max(ordered_at + self._request.watch_seconds - self._decoy.now(), 0))
+            in_flight = [(effect["run_id"], effect["call_id"]) for effect in halt.in_flight]
+            figures = figures_of(self._decoy.hits, ordered_at, committed_at, in_flight, tuple(self._runs))
+            outcomes = Counter[str](each.outcome for each in await self._halts.in_flight(halt.notice.halt_id))
         await SQL["let_go"].rows(self._database, tenant=self.name)
         lifted = await self._lift(halt)
-        return self._report(halt, figures, committed - ordered, dict(settled), lifted, blind["runs"])
+        return self._report(halt, figures, committed_at - ordered_at, dict(outcomes), lifted, unhalted["runs"])
 
     # ── the decoys ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
     async def _decoys(self) -> AsyncIterator[None]:
-        """The decoy runs; none is left behind, whatever happens."""
+        """Start the decoy runs, and end all of them when the context is left."""
         kinds = [kind for kind in KINDS if not kind.asks or self._request.host in LOOPBACK]
         handles: list[WorkflowHandle[Any, Any]] = []
         try:
@@ -166,18 +166,18 @@ class RunningDrill:
         self._runs[run_id] = kind
         goal = goal_of(kind, self._decoy.url, run_id)
         start = {"agent": AGENT, "goal": goal, "tenant": self.name, "requester": self._request.by}
-        longest = self._request.ready_seconds + self._request.watch_seconds + LEFT_SECONDS
+        time_limit = self._request.ready_seconds + self._request.watch_seconds + LEFT_SECONDS
         return await self._client.start_workflow(
             WORKFLOW_TYPE,
             start,
             id=run_id,
             task_queue=self._queue,
-            execution_timeout=timedelta(seconds=longest),
+            execution_timeout=timedelta(seconds=time_limit),
             static_summary=f"a decoy of {self.name}",
         )
 
     async def _end(self, handle: WorkflowHandle[Any, Any]) -> None:
-        """Cancelled runs write their own end; one that does not is terminated, and the reaper writes it."""
+        """Cancel a decoy, which then stores its own end. If it hangs, terminate it; the reaper then stores its end."""
         with suppress(RPCError):
             await handle.cancel(reason="the drill is over")
             try:
@@ -188,30 +188,30 @@ class RunningDrill:
             except Exception as error:
                 log.warning("a decoy failed", run_id=handle.id, reason=str(error))
 
-    async def _at_work(self) -> None:
-        """Everyone acts, waits for a person, or sleeps. Raises NotReady."""
-        waiting = sum(not kind.acts for kind in self._runs.values())
-        standing = 0
+    async def _wait_until_ready(self) -> None:
+        """Wait until every decoy acts, waits for a person, or sleeps. Raises NotReady."""
+        expected_waiting = sum(not kind.acts for kind in self._runs.values())
+        waiting = 0
         try:
             async with asyncio.timeout(self._request.ready_seconds):
-                while (standing := await self._standing()) < waiting or self._idle():  # noqa: ASYNC110 — a table
+                while (waiting := await self._count_waiting()) < expected_waiting or self._idle():  # noqa: ASYNC110 — a table
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
-            idle = len(self._idle()) + waiting - standing
-            raise NotReady(f"{idle} of {len(self._runs)} decoys did not come to work; is a worker running?") from None
+            idle = len(self._idle()) + expected_waiting - waiting
+            raise NotReady(f"{idle} of {len(self._runs)} decoys did not start to act; is a worker running?") from None
 
     def _idle(self) -> set[str]:
-        """Those that are to act and did not yet."""
-        seen = {hit.run_id for hit in self._decoy.hits}
+        """The acting decoys that have had no effect yet."""
+        runs_with_hits = {hit.run_id for hit in self._decoy.hits}
         acting = {run_id for run_id, kind in self._runs.items() if kind.acts}
-        return {run_id for run_id in acting if not any(is_of(each, run_id) for each in seen)}
+        return {run_id for run_id in acting if not any(is_run_of(each, run_id) for each in runs_with_hits)}
 
-    async def _standing(self) -> int:
+    async def _count_waiting(self) -> int:
         row: Any = await SQL["waiting"].row(self._database, tenant=self.name)
         return int(row["there"])
 
-    async def _tempt(self) -> None:
-        """Say yes to what waits for a person: a halt has to stand against an approval too."""
+    async def _approve_open_calls(self) -> None:
+        """Approve the calls that wait for a person: a halt must stop approved calls too."""
         for row in await SQL["open_approvals"].rows(self._database, tenant=self.name):
             decision = {"approval_id": row["approval_id"], "verdict": "approve", "by": f"{self.name}-approver"}
             with suppress(RPCError):
@@ -226,22 +226,22 @@ class RunningDrill:
         return HaltOrder(scope=scope, target=target, by=self._request.by, reason=f"drill {self.name}")
 
     async def _lift(self, halt: Halt) -> bool:
-        """Lift the halt, as far as the drill may: that of a live one takes people."""
+        """Lift the halt if the drill may. The halt of a live drill needs people. Returns whether it is lifted."""
         try:
-            lifting = await self._halts.lift(LiftOrder(halt_id=halt.notice.halt_id, by=self._request.by))
+            result = await self._halts.lift(LiftOrder(halt_id=halt.notice.halt_id, by=self._request.by))
         except LiftRefused:
             return False
-        if lifting.lifted and self._request.live:
+        if result.lifted and self._request.live:
             await notify_lifted(self._client, halt.notice)
-        return lifting.lifted
+        return result.lifted
 
     def _report(
-        self, halt: Halt, figures: Figures, order_seconds: float, in_flight: dict[str, int], lifted: bool, blind: int
+        self, halt: Halt, figures: Figures, order_seconds: float, in_flight: dict[str, int], lifted: bool, unhalted: int
     ) -> DrillReport:
         expected = sum(kind.acts for kind in self._runs.values())
-        why = [
+        failures = [
             f"{figures.late} effects came after the halt" if figures.late else "",
-            f"the claim did not see the halt for {blind} runs" if blind else "",
+            f"the claim did not see the halt for {unhalted} runs" if unhalted else "",
             f"the last one came {figures.longest:.2f} s after the order" if figures.longest > HARD_SECONDS else "",
             f"only {figures.acting} of {expected} decoys acted before it" if figures.acting < expected else "",
         ]
@@ -261,6 +261,6 @@ class RunningDrill:
             late_effects=figures.late,
             in_flight=in_flight,
             lifted=lifted,
-            passed=not any(why),
-            why="; ".join(filter(None, why)),
+            passed=not any(failures),
+            why="; ".join(filter(None, failures)),
         )

@@ -1,4 +1,4 @@
-"""What the decoy counted -> figures. Pure."""
+"""Computes a drill's figures from the effects that the decoy recorded. Pure."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,10 @@ from workflows.contracts.drills import HARD_SECONDS
 
 @dataclass(frozen=True)
 class Figures:
-    """What a drill saw. Seconds from the order to halt until a run's last effect."""
+    """The figures of a drill. `p50`, `p99`, `longest`: seconds from the order to halt until a run's last effect.
+
+    `acting`: decoys that acted before the halt; `late`: effects that should not have happened.
+    """
 
     acting: int
     p50: float
@@ -26,17 +29,17 @@ def figures_of(
     in_flight: Iterable[tuple[str, str]],
     decoys: Sequence[str] = (),
 ) -> Figures:
-    """The figures of a drill. All times are the decoy's. What a decoy's sub-agent did counts for the decoy.
+    """The figures of a drill. All times are by the decoy's clock. Effects of a sub-agent count for its decoy.
 
-    An effect is late if it came after the halt had committed and its call was not in flight by then, or if it came more
-    than `HARD_SECONDS` after the order, in flight or not.
+    An effect is late if it arrived after the halt had committed and its call was not in flight at the commit. Every
+    effect is late more than `HARD_SECONDS` after the order.
     """
     begun = frozenset(in_flight)
-    whose = {run_id: _decoy_of(run_id, decoys) for run_id in {hit.run_id for hit in hits}}
-    acting = {whose[hit.run_id] for hit in hits if hit.at < ordered}
+    decoy_by_run = {run_id: _decoy_of(run_id, decoys) for run_id in {hit.run_id for hit in hits}}
+    acting = {decoy_by_run[hit.run_id] for hit in hits if hit.at < ordered}
     last: dict[str, float] = {}
     for hit in hits:
-        decoy = whose[hit.run_id]
+        decoy = decoy_by_run[hit.run_id]
         last[decoy] = max(last.get(decoy, hit.at), hit.at)
     seconds = sorted(max(last[run_id] - ordered, 0.0) for run_id in acting)
     return Figures(
@@ -49,27 +52,27 @@ def figures_of(
 
 
 def is_late(hit: Hit, ordered: float, committed: float, begun: frozenset[tuple[str, str]]) -> bool:
-    """Whether an effect should not have happened any more. A model that is being asked claims nothing."""
+    """Whether an effect should not have happened. A model call claims nothing, so only the time limit counts for it."""
     if hit.at > ordered + HARD_SECONDS:
         return True
     return hit.at > committed and hit.call_id != "model" and (hit.run_id, hit.call_id) not in begun
 
 
-def is_of(run_id: str, decoy: str) -> bool:
-    """Whether it is this decoy, or a sub-agent of it: the key of one begins with the run that it works for."""
+def is_run_of(run_id: str, decoy: str) -> bool:
+    """Whether a run is this decoy or its sub-agent: the key of a sub-agent's run begins with that of its parent."""
     key = run_id.rsplit("/", 1)[-1]
     return run_id == decoy or key.startswith(f"{decoy.removeprefix('agent/').replace('/', '.')}.")
 
 
 def _decoy_of(run_id: str, decoys: Sequence[str]) -> str:
-    return next((decoy for decoy in decoys if is_of(run_id, decoy)), run_id)
+    return next((decoy for decoy in decoys if is_run_of(run_id, decoy)), run_id)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed; 0 of none."""
+    """The smallest value that at least this share of the values does not exceed; 0 if there are none."""
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0
 
 
 def in_words(seconds: float) -> str:
-    """A figure for people, no finer than what was measured: a decoy acts once a tick."""
+    """A duration as text, no finer than the decoy's tick."""
     return f"less than {TICK_SECONDS} s" if seconds < TICK_SECONDS else f"{seconds:.2f} s"

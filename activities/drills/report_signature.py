@@ -1,4 +1,4 @@
-"""Whether a drill's report in our tables is what was signed when it was measured. Pure."""
+"""Verifies the signature of a stored drill report. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -11,12 +11,14 @@ Proof = Literal["signed", "unsigned", "unknown key", "forged"]
 
 
 def verify_report(row: Any, keys: Sequence[Key]) -> Proof:
-    """`unknown key`: by none that counted when it was stored. `forged`: the signature is not of this report."""
+    """Verify a row of `drills`. `unknown key`: the key was not valid when the row was stored. `forged`: no match."""
     if row["proof"] != "signature":
         return "unsigned"
-    held = [key for key in keys if key.key == row["key"] and (key.revoked_at is None or key.revoked_at > row["at"])]
+    valid_keys = [
+        key for key in keys if key.key == row["key"] and (key.revoked_at is None or key.revoked_at > row["at"])
+    ]
     statement = json.loads(row["statement"])
-    fits = statement == {"kind": "drill", "by": row["by"], "report": json.loads(row["report"])}
-    if fits and any(verify(key.public, statement, row["signature"]) for key in held):
+    is_of_report = statement == {"kind": "drill", "by": row["by"], "report": json.loads(row["report"])}
+    if is_of_report and any(verify(key.public, statement, row["signature"]) for key in valid_keys):
         return "signed"
-    return "forged" if held or not fits else "unknown key"
+    return "forged" if valid_keys or not is_of_report else "unknown key"

@@ -1,1 +1,1 @@
-"""The off switch: orders to halt and to lift, and the watch that every worker keeps for them."""
+"""The kill switch: orders to halt and to lift, and the watch in each worker that cancels what a halt covers."""

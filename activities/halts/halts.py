@@ -1,7 +1,7 @@
-"""Halts in Postgres: ordering, lifting, listing. The only writer of halts.
+"""Orders, lifts and lists halts in Postgres; no other module writes halts.
 
-Anyone may stop: an order is signed where it can be, and marked where it is not, and never refused. Lifting is a
-decision: it takes a person who is proved, and two of them for the fleet.
+Anyone may order a halt: an unsigned order is never refused, but stored as unsigned. Only a person who is proved may
+lift one; a halt of the fleet needs two.
 """
 
 import json
@@ -25,7 +25,7 @@ from workflows.contracts.halts import HaltNotice, HaltScope
 
 SQL = Queries(__file__, "halts.sql")
 
-PEOPLE = {"fleet": 2}  # how many distinct people it takes to lift a halt, where one is not enough
+PEOPLE = {"fleet": 2}  # distinct people needed to lift a halt, by scope; 1 for the other scopes
 
 Outcome = Literal["done", "not done", "unknown"]
 
@@ -35,57 +35,57 @@ class HaltUnknown(Permanent):
 
 
 class LiftRefused(Permanent):
-    """This person's order to lift does not count."""
+    """This person may not lift this halt."""
 
 
 class HaltOrder(Order):
-    """Someone stops something. `key`, `at` and `signature` prove who; without them the order counts, and is marked."""
+    """An order to halt a scope. It counts without `key`, `at` and `signature` too, and is then stored as unsigned."""
 
     scope: HaltScope
     target: str = Field(default="", max_length=400, pattern=NAME)
     reason: str = Field(default="", max_length=2_000)
 
     @model_validator(mode="after")
-    def _aims(self) -> "HaltOrder":
+    def _check_target(self) -> "HaltOrder":
         if (self.scope == "fleet") != (self.target == ""):
-            raise ValueError("a halt of the fleet names nothing; any other names what it halts")
+            raise ValueError("a halt of the fleet has no target; any other halt names its target")
         return self
 
-    def said(self) -> Mapping[str, Any]:
-        """Its scope, its target and why."""
+    def signed_fields(self) -> Mapping[str, Any]:
+        """The scope, the target and the reason."""
         return {"kind": "halt", "scope": self.scope, "target": self.target, "reason": self.reason}
 
 
 class LiftOrder(Order):
-    """Someone wants a halt lifted."""
+    """An order to lift a halt."""
 
     halt_id: str
 
-    def said(self) -> Mapping[str, Any]:
-        """The halt's id: an order to lift one lifts no other."""
+    def signed_fields(self) -> Mapping[str, Any]:
+        """The halt's id, so that the order lifts no other halt."""
         return {"kind": "lift", "halt_id": self.halt_id}
 
 
 @dataclass(frozen=True)
 class Halt:
-    """A halt as it stands in the table."""
+    """A row of the table `halts`."""
 
     notice: HaltNotice
     proof: str
     at: datetime
-    in_flight: tuple[dict[str, Any], ...]  # {run_id, call_id, tool, contract, fence}, as it committed
+    in_flight: tuple[dict[str, Any], ...]  # {run_id, call_id, tool, contract, fence} at its commit
     lifted_at: datetime | None = None
     lift_ordered_by: tuple[str, ...] = ()
 
     @property
     def people(self) -> int:
-        """How many people it takes to lift it."""
+        """The number of people needed to lift it."""
         return PEOPLE.get(self.notice.scope, 1)
 
 
 @dataclass(frozen=True)
 class LiftResult:
-    """What an order to lift came to."""
+    """The result of an order to lift: whether the halt is lifted, and who ordered that so far."""
 
     halt: Halt
     lifted: bool
@@ -94,7 +94,7 @@ class LiftResult:
 
 @dataclass(frozen=True)
 class SettledEffect:
-    """What became of an effect that was in flight when a halt committed."""
+    """The outcome of an effect that was in flight when a halt committed."""
 
     run_id: str
     call_id: str
@@ -104,63 +104,67 @@ class SettledEffect:
 
 
 class Halts:
-    """Halts in Postgres."""
+    """Orders, lifts and lists halts in Postgres."""
 
     def __init__(self, database: Database, authority: Authority | None = None) -> None:
         self._database = database
         self._authority = authority or Authority(database)
 
     async def order(self, order: HaltOrder) -> Halt:
-        """Halt a scope. Once this returns, nothing of it is claimed any more, and every watch was called.
+        """Halt a scope. Once this returns, no call in the scope can be claimed, and all watches are notified.
 
         Raises StoreUnavailable.
         """
-        who = await order.signer(self._authority, await self._tenant(order.scope, order.target))
+        signer = await order.find_signer(self._authority, await self._tenant_of(order.scope, order.target))
         row = await SQL["order"].row(
             self._database,
             halt_id=f"halt-{secrets.token_hex(4)}",
             scope=order.scope,
             target=clean_text(order.target),
-            by=who.name if who else clean_text(order.by),
+            by=signer.name if signer else clean_text(order.by),
             reason=clean_text(order.reason),
-            **order.proof(who),
+            **order.proof_columns(signer),
         )
         return _halt(row)
 
     async def lift(self, order: LiftOrder) -> LiftResult:
-        """One person's order to lift. Raises HaltUnknown, LiftRefused, StoreUnavailable."""
+        """Store one person's order to lift. The halt is lifted once enough people ordered that.
+
+        Raises HaltUnknown, LiftRefused, StoreUnavailable.
+        """
         halt = await self.find(order.halt_id)
         scope = halt.notice.scope
-        who = await order.giver(self._authority, await self._tenant(scope, halt.notice.target), halt.at)
-        if not isinstance(who, Identified):
-            raise LiftRefused(f"{order.by} cannot lift {order.halt_id}: {who.reason}")
+        tenant = await self._tenant_of(scope, halt.notice.target)
+        author = await order.identify_author(self._authority, tenant, since=halt.at)
+        if not isinstance(author, Identified):
+            raise LiftRefused(f"{order.by} cannot lift {order.halt_id}: {author.reason}")
         row: Any = await SQL["lift"].row(
-            self._database, halt_id=order.halt_id, by=who.name, people=halt.people, **order.proof(who)
+            self._database, halt_id=order.halt_id, by=author.name, people=halt.people, **order.proof_columns(author)
         )
         return LiftResult(halt, row["lifted"], tuple(row["by_whom"]))
 
     async def active(self, scope: HaltScope | None = None, target: str = "") -> list[Halt]:
-        """The halts in force: all, or those of exactly this scope and target."""
-        found = [_halt(row) for row in await SQL["active"].rows(self._database)]
-        return [h for h in found if scope is None or (h.notice.scope, h.notice.target) == (scope, target)]
+        """All halts in force, or those with exactly this scope and target."""
+        halts = [_halt(row) for row in await SQL["active"].rows(self._database)]
+        return [halt for halt in halts if scope is None or (halt.notice.scope, halt.notice.target) == (scope, target)]
 
     async def find(self, halt_id: str) -> Halt:
-        """One halt, lifted or not. Raises HaltUnknown."""
+        """A halt in force or lifted. Raises HaltUnknown."""
         row = await SQL["find"].row(self._database, halt_id=halt_id)
         if row is None:
             raise HaltUnknown(f"there is no halt {halt_id!r}; `stanchion halts` lists those in force")
         return _halt(row)
 
     async def in_flight(self, halt_id: str) -> list[SettledEffect]:
-        """What became of the effects that were in flight when this halt committed, as far as it is known by now."""
+        """The outcomes, as known by now, of the effects that were in flight when this halt committed."""
         return [SettledEffect(**row) for row in await SQL["in_flight"].rows(self._database, halt_id=halt_id)]
 
     async def retire(self, age: float = 0.0) -> None:
-        """Close the halts of runs that have ended, so many seconds ago."""
+        """Close the halts of runs that ended more than `age` seconds ago."""
         await SQL["retire"].rows(self._database, age=age)
 
-    async def _tenant(self, scope: HaltScope, target: str) -> str:
-        """Whose people have a say: the tenant's, or those of every tenant where more than one is concerned."""
+    async def _tenant_of(self, scope: HaltScope, target: str) -> str:
+        """The tenant whose people may sign; EVERY_TENANT if the halt concerns more than one tenant."""
         if scope == "tenant":
             return target
         if scope == "run" and (row := await SQL["tenant_of"].row(self._database, run_id=target)):
@@ -169,9 +173,9 @@ class Halts:
 
 
 def _halt(row: Any) -> Halt:
-    names = ("halt_id", "scope", "target", "by", "reason")
+    notice_columns = ("halt_id", "scope", "target", "by", "reason")
     return Halt(
-        notice=HaltNotice(**{name: row[name] for name in names}),
+        notice=HaltNotice(**{name: row[name] for name in notice_columns}),
         proof=row["proof"],
         at=row["at"],
         in_flight=tuple(json.loads(row["in_flight"])),

@@ -1,8 +1,8 @@
 """Watches the calls in flight in one worker process, and cancels those that a new halt covers.
 
-It listens on a connection of its own and looks at the table twice a second besides, so a notification that got lost, or
-a listener that hears nothing any more, costs half a second. It starts nothing and permits nothing: that no effect
-begins once a halt has committed is the claim's business, whether or not anyone watches.
+It listens for notifications on its own connection, and polls the table twice a second as well, so that a lost
+notification or a dead listener delays a cancellation by at most half a second. The watch only cancels. That no effect
+begins after a halt has committed is guaranteed by the claim, with or without a watch.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from activities.storage.database import UNAVAILABLE, Database, StoreUnavailable
 from workflows.contracts.halts import HaltNotice
 
 CHANNEL = "stanchion_halts"
-LOOK_SECONDS = 0.5  # half of what a stop may take; one small indexed read
-ANSWER_SECONDS = 2.0  # a connection that is silent for longer is lost, whatever TCP thinks of it
-RELISTEN_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)  # between attempts; looking goes on meanwhile, through the pool
+LOOK_SECONDS = 0.5  # between polls; half the time that a stop may take, and each poll is one small indexed read
+ANSWER_SECONDS = 2.0  # a connection that does not answer for longer counts as lost, even if TCP keeps it open
+RELISTEN_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0)  # between attempts to listen; polling goes on meanwhile
 
 T = TypeVar("T")
 log = structlog.get_logger("stanchion.halts")
 
 
 class StoppedByHalt(Exception):
-    """A halt covers this work: it was not begun, or it was cut short."""
+    """A halt covers this work, so that it was not begun, or was cancelled."""
 
     def __init__(self, halt: HaltNotice) -> None:
         super().__init__(str(halt))
@@ -38,7 +38,7 @@ class StoppedByHalt(Exception):
 
 @dataclass(frozen=True)
 class InFlightCall:
-    """Who is in flight: a tool call, or (without a tool) a model call; and for whom, if it was delegated."""
+    """A tool call or (without a tool) a model call in flight, with its run and the runs above that."""
 
     run_id: str
     agent: str
@@ -50,12 +50,12 @@ class InFlightCall:
 
     @classmethod
     def of(cls, run_id: str, row: Any, tool: str | None = None, call_id: str | None = None) -> "InFlightCall":
-        """From a row of its run."""
+        """Build it from a row with the run's agent, tenant, lineage and agents above."""
         above = frozenset(row["lineage"] or ()), frozenset(row["agents_above"] or ())
         return cls(run_id, row["agent"], row["tenant"], tool, call_id, *above)
 
     def covered_by(self, halt: HaltNotice) -> bool:
-        """Whether the halt's scope holds it."""
+        """Whether the halt's scope contains this call."""
         match halt.scope:
             case "fleet":
                 return True
@@ -74,69 +74,71 @@ StopHook = Callable[[InFlightCall, HaltNotice], Awaitable[None] | None]
 
 @dataclass(eq=False)
 class _Entry:
-    flight: InFlightCall
+    call: InFlightCall
     task: "asyncio.Task[Any]"
-    halt: HaltNotice | None = None  # what cut it short
+    halt: HaltNotice | None = None  # the halt that cancelled it
 
 
 @dataclass(eq=False)
 class HaltWatch:
-    """Cuts short what is in flight here and covered by a halt. Starts by itself with the first flight.
+    """Cancels the calls in flight in this process that a halt covers. Starts with the first call.
 
-    `listen_url`: where to listen, if not where the pool is: a pooler before Postgres may pass no notifications on.
+    `listen_url`: the database URL to listen on, if not the pool's: a connection pooler may not forward notifications.
     """
 
     database: Database
     listen_url: str | None = None
-    _airborne: set[_Entry] = field(default_factory=set)
+    _entries: set[_Entry] = field(default_factory=set)
     _hooks: list[StopHook] = field(default_factory=list)
-    _hooked: set["asyncio.Task[None]"] = field(default_factory=set)  # hooks at work
+    _hook_tasks: set["asyncio.Task[None]"] = field(default_factory=set)  # hooks that are still running
     _active: tuple[HaltNotice, ...] = ()
-    _called: asyncio.Event = field(default_factory=asyncio.Event)  # a notification came
+    _poll_now: asyncio.Event = field(default_factory=asyncio.Event)  # set by a notification, to poll at once
     _listening: asyncio.Event = field(default_factory=asyncio.Event)
     _loop: "asyncio.Task[None] | None" = None
 
     @property
     def active(self) -> tuple[HaltNotice, ...]:
-        """The halts in force when it last looked."""
+        """The halts in force at the last poll."""
         return self._active
 
     @property
     def in_flight(self) -> tuple[InFlightCall, ...]:
-        """What is in flight here."""
-        return tuple(each.flight for each in self._airborne)
+        """The calls in flight in this process."""
+        return tuple(entry.call for entry in self._entries)
 
     @property
     def listens(self) -> bool:
-        """Whether it hears notifications at the moment."""
+        """Whether it listens for notifications at the moment."""
         return self._listening.is_set()
 
     def on_stop(self, hook: StopHook) -> Callable[[], None]:
-        """Have `hook(flight, halt)` called at once for everything that is cut short: whoever holds something that runs
-        on without us (a sandbox, an open connection) ends it there. Returns what takes the hook back."""
+        """Register `hook(call, halt)`, to be called for every call that is cancelled. Returns a function to unregister.
+
+        A hook ends what a cancellation does not end, such as a sandbox or an open connection.
+        """
         self._hooks.append(hook)
         return lambda: self._hooks.remove(hook)
 
-    async def over(self, flight: InFlightCall, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work`, watched over. Raises Stopped if a halt cut it short; a cancel from outside goes its usual way."""
+    async def over(self, call: InFlightCall, work: Coroutine[Any, Any, T]) -> T:
+        """Await the `work` of `call`. Raises StoppedByHalt if a halt cancelled it; other cancellations pass through."""
         self.start()
         task = asyncio.create_task(work)
-        airborne = _Entry(flight, task)
-        self._airborne.add(airborne)
+        entry = _Entry(call, task)
+        self._entries.add(entry)
         try:
             for halt in self._active:
-                self._stop(airborne, halt)
+                self._stop(entry, halt)
             return await task
         except asyncio.CancelledError:
             current = asyncio.current_task()
-            if airborne.halt is None or (current and current.cancelling()):
+            if entry.halt is None or (current and current.cancelling()):
                 raise
-            raise StoppedByHalt(airborne.halt) from None
+            raise StoppedByHalt(entry.halt) from None
         finally:
-            self._airborne.discard(airborne)
+            self._entries.discard(entry)
 
     def start(self) -> None:
-        """Begin to watch, if it does not already."""
+        """Start to watch, unless it does already."""
         if self._loop is None or self._loop.done():
             self._loop = asyncio.create_task(self._watch())
 
@@ -148,35 +150,35 @@ class HaltWatch:
             with suppress(asyncio.CancelledError):
                 await loop
 
-    # ── seeing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── watching ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _watch(self) -> None:
-        looking = asyncio.create_task(self._look_for_ever())
+        polling = asyncio.create_task(self._poll_for_ever())
         try:
             await self._listen_for_ever()
         finally:
-            looking.cancel()
+            polling.cancel()
             with suppress(asyncio.CancelledError):
-                await looking
+                await polling
 
-    async def _look_for_ever(self) -> None:
-        """Look whenever called, and twice a second anyway."""
-        blind = False
+    async def _poll_for_ever(self) -> None:
+        """Poll after each notification, and at least every LOOK_SECONDS."""
+        has_failed = False
         while True:
-            self._called.clear()
+            self._poll_now.clear()
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    self._see(await SQL["active"].rows(self.database))
-                blind = False
-            except (StoreUnavailable, TimeoutError) as error:  # no claim succeeds then either
-                if not blind:
+                    self._apply(await SQL["active"].rows(self.database))
+                has_failed = False
+            except (StoreUnavailable, TimeoutError) as error:  # claims fail then too
+                if not has_failed:
                     log.warning("cannot look for halts", reason=str(error) or type(error).__name__)
-                blind = True
+                has_failed = True
             except Exception:
                 log.exception("looking for halts failed")
-            with suppress(TimeoutError):  # wait_for swallows a cancel that comes with the call (Python < 3.12)
+            with suppress(TimeoutError):  # not wait_for: before Python 3.12 it can swallow a cancellation
                 async with asyncio.timeout(LOOK_SECONDS):
-                    await self._called.wait()
+                    await self._poll_now.wait()
 
     async def _listen_for_ever(self) -> None:
         failures = 0
@@ -191,46 +193,46 @@ class HaltWatch:
             await asyncio.sleep(RELISTEN_SECONDS[min(failures, len(RELISTEN_SECONDS) - 1)])
 
     async def _listen(self) -> None:
-        """Listen until the connection is lost. A connection that no longer answers is lost too."""
+        """Listen until the connection is lost, or no longer answers."""
         connection = await asyncpg.connect(self.listen_url or self.database.url, timeout=ANSWER_SECONDS)
         try:
-            await connection.add_listener(CHANNEL, lambda *_: self._called.set())
+            await connection.add_listener(CHANNEL, lambda *_: self._poll_now.set())
             self._listening.set()
-            self._called.set()  # what was ordered while nobody listened
+            self._poll_now.set()  # poll for halts that were ordered before it listened
             while not connection.is_closed():
                 await connection.fetchval("SELECT 1", timeout=ANSWER_SECONDS)
                 await asyncio.sleep(ANSWER_SECONDS)
         finally:
             connection.terminate()
 
-    def _see(self, rows: list[Any]) -> None:
+    def _apply(self, rows: list[Any]) -> None:
         self._active = tuple(
             HaltNotice(halt_id=r["halt_id"], scope=r["scope"], target=r["target"], by=r["by"], reason=r["reason"])
             for r in rows
         )
         for halt in self._active:
-            for airborne in list(self._airborne):
-                self._stop(airborne, halt)
+            for entry in list(self._entries):
+                self._stop(entry, halt)
 
     # ── stopping ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _stop(self, airborne: _Entry, halt: HaltNotice) -> None:
-        """Cut it short, once: a result that is being written down all the same is not cut off a second time."""
-        if airborne.halt is not None or not airborne.flight.covered_by(halt):
+    def _stop(self, entry: _Entry, halt: HaltNotice) -> None:
+        """Cancel a call that the halt covers. Only once: it may be storing a result after the first cancellation."""
+        if entry.halt is not None or not entry.call.covered_by(halt):
             return
-        airborne.halt = halt
-        airborne.task.cancel()
+        entry.halt = halt
+        entry.task.cancel()
         for hook in self._hooks:
-            task = asyncio.create_task(_called(hook, airborne.flight, halt))
-            self._hooked.add(task)
-            task.add_done_callback(self._hooked.discard)
+            task = asyncio.create_task(_call_hook(hook, entry.call, halt))
+            self._hook_tasks.add(task)
+            task.add_done_callback(self._hook_tasks.discard)
 
 
-async def _called(hook: StopHook, flight: InFlightCall, halt: HaltNotice) -> None:
-    """One hook that fails must not keep the others from being called."""
+async def _call_hook(hook: StopHook, call: InFlightCall, halt: HaltNotice) -> None:
+    """Call a hook and log its error, so that the other hooks are called too."""
     try:
-        given = hook(flight, halt)
-        if inspect.isawaitable(given):
-            await given
+        result = hook(call, halt)
+        if inspect.isawaitable(result):
+            await result
     except Exception:
-        log.exception("a stop hook failed", run_id=flight.run_id, call_id=flight.call_id)
+        log.exception("a stop hook failed", run_id=call.run_id, call_id=call.call_id)

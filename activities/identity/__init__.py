@@ -1,1 +1,1 @@
-"""Who people are to us, and how what they say is proved: principals, their keys, statements and signatures."""
+"""Principals (registered people), their public keys, and the verification of statements that they signed."""

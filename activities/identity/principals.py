@@ -1,4 +1,4 @@
-"""Principals and their public keys in Postgres. Nothing is cached, so a revocation counts at once."""
+"""Registers and revokes principals and their public keys in Postgres. Uncached, so a revocation counts at once."""
 
 import json
 import re
@@ -30,7 +30,7 @@ from activities.storage.database import Database
 from activities.storage.queries import Queries
 
 SQL = Queries(__file__, "principals.sql")
-NAMELIKE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,320}")  # what a decision's `by` may be
+NAMELIKE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,320}")  # names that the field `by` of a decision can hold
 
 
 class PrincipalUnknown(Permanent):
@@ -38,24 +38,24 @@ class PrincipalUnknown(Permanent):
 
 
 class PrincipalInvalid(Permanent):
-    """A principal's name is one line of 1 to 320 characters that all show, such as lee@acme.example."""
+    """A principal's name must be one line of 1 to 320 visible characters, such as lee@acme.example."""
 
 
 class SlackUserTaken(Permanent):
-    """A Slack user is one person; revoke the other one, or give another Slack user."""
+    """This Slack user belongs to another person; revoke that person, or give another Slack user."""
 
 
 class KeyUnknown(Permanent):
-    """No key of that fingerprint is registered; `stanchion keys list` shows those that are."""
+    """No key with that fingerprint is registered; `stanchion keys list` shows the registered keys."""
 
 
 class KeyTaken(Permanent):
-    """A public key is registered once, and never again after it was revoked; make a new one."""
+    """A public key can be registered only once, also after it was revoked; make a new one."""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A principal in one tenant ('*': in every one), with who added them and, if they are revoked, since when."""
+    """A principal in one tenant ('*': in every tenant), with who added them, and when they were added and revoked."""
 
     principal: Principal
     added_by: str
@@ -65,7 +65,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Key:
-    """A public key, with whose it is (nobody's: a surface's) and since when it is revoked, if it is."""
+    """A public key with its owner; the key of a surface has no principal."""
 
     key: str
     public: bytes
@@ -78,7 +78,7 @@ class Key:
 
 
 class Principals:
-    """Who may answer, and with which keys."""
+    """The registered people and keys."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,14 +86,14 @@ class Principals:
     async def add(
         self, tenant: str, name: str, roles: Iterable[str] | None, slack_user: str | None, by: str
     ) -> Registered:
-        """Register a person, with these roles and no others; None leaves the roles, or the Slack user, as they are.
+        """Register a person with exactly these roles. None leaves the roles, or the Slack user, unchanged.
 
         Raises PrincipalInvalid, SlackUserTaken.
         """
         if not NAMELIKE.fullmatch(canonical_name(name)):
             raise PrincipalInvalid
         if reason := why_hidden(name):
-            raise PrincipalInvalid(f"{reason}; type it anew")
+            raise PrincipalInvalid(f"{reason}; type it again")
         try:
             row = await SQL["put_principal"].row(
                 self._database,
@@ -104,11 +104,11 @@ class Principals:
                 by=by,
             )
         except asyncpg.UniqueViolationError:
-            raise SlackUserTaken(f"Slack user {slack_user} is someone else in tenant {tenant!r}") from None
+            raise SlackUserTaken(f"Slack user {slack_user} belongs to someone else in tenant {tenant!r}") from None
         return _registered(row)
 
     async def revoke(self, tenant: str, name: str) -> Registered:
-        """Revoke a person and their keys, at once; what they said yes to and is not done yet counts no more.
+        """Revoke a person and their keys at once. Their approvals of calls that have not begun do not count any more.
 
         Raises PrincipalUnknown.
         """
@@ -120,33 +120,35 @@ class Principals:
         return _registered(row)
 
     async def all(self, tenant: str | None = None) -> list[Registered]:
-        """Who is or was registered for a tenant and for every tenant; without one, everybody."""
+        """All registrations of a tenant and of every tenant, revoked ones too; without a tenant, all there are."""
         return [_registered(row) for row in await SQL["principals"].rows(self._database, tenant=tenant)]
 
     async def find(self, tenant: str, name: str) -> Principal | None:
-        """The person of that name in a tenant; None when not registered, or revoked."""
+        """The person of that name in a tenant; None if they are not registered, or revoked."""
         rows = await SQL["rows_of"].rows(self._database, name=clean_text(canonical_name(name)))
-        found = [_registered(row) for row in rows]
-        return merge_registrations(tenant, (PrincipalRow(one.principal, one.revoked_at is not None) for one in found))
+        registrations = map(_registered, rows)
+        return merge_registrations(
+            tenant, (PrincipalRow(each.principal, each.revoked_at is not None) for each in registrations)
+        )
 
     async def known(self, tenant: str, name: str) -> str:
-        """The name as it is registered. Raises PrincipalUnknown with what to run."""
+        """The registered spelling of a name. Raises PrincipalUnknown, with the command that registers the person."""
         if principal := await self.find(tenant, name):
             return principal.name
-        wanted = canonical_name(name) or "NAME"
+        canonical = canonical_name(name) or "NAME"
         where = "every tenant" if tenant == EVERY_TENANT else f"tenant {tenant!r}"
         raise PrincipalUnknown(
-            f"{wanted} is not registered for {where}, or is revoked;"
-            f" `stanchion principals add {wanted} --tenant '{tenant}'` registers them"
+            f"{canonical} is not registered for {where}, or is revoked;"
+            f" `stanchion principals add {canonical} --tenant '{tenant}'` registers them"
         )
 
     async def by_slack(self, tenant: str, slack_user: str) -> Principal | None:
-        """The person who is that Slack user in a tenant."""
+        """The person to whom a Slack user belongs in a tenant; None if nobody."""
         row = await SQL["of_slack"].row(self._database, tenant=tenant, slack_user=clean_text(slack_user))
         return None if row is None else await self.find(tenant, row["name"])
 
     async def add_key(self, public: bytes, kind: KeyKind, tenant: str, principal: str | None, by: str) -> Key:
-        """Register a public key: a person's, or (without a principal) a surface's. Safe to repeat.
+        """Register the public key of a person or, without a principal, of a surface. Safe to repeat.
 
         Raises PrincipalUnknown, KeyTaken, PublicKeyInvalid.
         """
@@ -165,22 +167,22 @@ class Principals:
         key = _key(row)
         if key.revoked_at is not None:
             raise KeyTaken(
-                f"key {key.key} was revoked, and is not taken back; make a new one with `stanchion keys new`"
+                f"key {key.key} was revoked, and cannot be registered again; make a new one with `stanchion keys new`"
             )
         if (key.public, key.kind, key.tenant, key.principal) != (public, kind, tenant, name):
-            whose = key.principal or "a surface"
-            raise KeyTaken(f"key {key.key} is registered already, for {whose} in tenant {key.tenant!r}; make a new one")
+            owner = key.principal or "a surface"
+            raise KeyTaken(f"key {key.key} is registered already, for {owner} in tenant {key.tenant!r}; make a new one")
         return key
 
     async def revoke_key(self, key: str) -> Key:
-        """Revoke a key, at once and for good, with each yes it signed for what is not done yet. Raises KeyUnknown."""
+        """Revoke a key for good, and the approvals that it signed for calls that have not begun. Raises KeyUnknown."""
         row = await SQL["revoke_key"].row(self._database, key=key)
         if row is None:
-            raise KeyUnknown(f"no key {key!r} is registered; `stanchion keys list` shows those that are")
+            raise KeyUnknown(f"no key {key!r} is registered; `stanchion keys list` shows the registered keys")
         return _key(row)
 
     async def keys(self, tenant: str | None = None) -> list[Key]:
-        """The keys of a tenant and of every tenant, revoked ones too; without a tenant, all there are."""
+        """All keys of a tenant and of every tenant, revoked ones too; without a tenant, all there are."""
         return [_key(row) for row in await SQL["keys"].rows(self._database, tenant=tenant)]
 
     async def prove(
@@ -195,9 +197,9 @@ class Principals:
         not_before: datetime | None,
         not_after: datetime | None,
     ) -> Proven | Unproven:
-        """Whether `by` said this in `tenant`: `key` signed `statement`, between these moments by our clock.
+        """Verify that `key` belongs to `by` in `tenant` and signed `statement` between `not_before` and `not_after`.
 
-        From there on use `Proven.principal.name`: `by` may be another spelling of it. Raises StoreUnavailable.
+        Callers must go on with `Proven.principal.name`, since `by` may be spelled differently. Raises StoreUnavailable.
         """
         claim = Claim(tenant, by, key, signature, statement, at, not_before, not_after)
         row: Any = await SQL["evidence"].row(
@@ -220,10 +222,10 @@ def _key(row: Any) -> Key:
 def _key_row(text: str | None) -> KeyRow | None:
     if text is None:
         return None
-    found = json.loads(text)
-    return KeyRow(**found | {"public": bytes.fromhex(found["public"])})
+    columns = json.loads(text)
+    return KeyRow(**columns | {"public": bytes.fromhex(columns["public"])})
 
 
-def _principal_row(found: Mapping[str, Any]) -> PrincipalRow:
-    principal = Principal(found["name"], found["tenant"], frozenset(found["roles"]), found["slack_user"])
-    return PrincipalRow(principal, found["revoked"])
+def _principal_row(columns: Mapping[str, Any]) -> PrincipalRow:
+    principal = Principal(columns["name"], columns["tenant"], frozenset(columns["roles"]), columns["slack_user"])
+    return PrincipalRow(principal, columns["revoked"])

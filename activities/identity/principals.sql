@@ -1,5 +1,6 @@
 -- name: put_principal
--- Register a person, or change one. What is null stays as it was; one who was revoked comes back with nothing of before.
+-- Register a person, or change a registration. A null parameter leaves its column unchanged. A person who was revoked
+-- is registered again without their old roles.
 INSERT INTO principals (tenant, name, roles, slack_user, added_by)
 VALUES (:tenant, :name, coalesce(:roles::text[], '{}'), :slack_user, :by)
 ON CONFLICT (tenant, name) DO UPDATE
@@ -10,8 +11,8 @@ SET roles = CASE WHEN :roles::text[] IS NULL AND principals.revoked_at IS NULL T
 RETURNING tenant, name, roles, slack_user, added_by, added_at, revoked_at;
 
 -- name: revoke_principal
--- Revoke a person and, with them, their keys. The Slack user is free for someone else from then on. Their yes to what is
--- not done yet is struck; what was approved with it and not begun is not approved any more.
+-- Revoke a person and their keys. Their Slack user can then be given to someone else. The person is removed from
+-- approved_by of every call that has not begun; if such a call was approved already, its approval is withdrawn.
 WITH revoked AS (
     UPDATE principals SET revoked_at = coalesce(revoked_at, now()), slack_user = NULL
     WHERE tenant = :tenant AND name = :name
@@ -31,33 +32,34 @@ WITH revoked AS (
 SELECT * FROM revoked;
 
 -- name: principals
--- Who is, or was, registered: for a tenant with those of every tenant, or all there are.
+-- All registrations, revoked ones too: those of a tenant and of every tenant ('*'), or all there are.
 SELECT tenant, name, roles, slack_user, added_by, added_at, revoked_at FROM principals
 WHERE :tenant::text IS NULL OR tenant IN (:tenant, '*')
 ORDER BY tenant, name;
 
 -- name: rows_of
--- Every row of one name, whatever its tenant.
+-- All registrations of one name, in all tenants.
 SELECT tenant, name, roles, slack_user, added_by, added_at, revoked_at FROM principals WHERE name = :name;
 
 -- name: of_slack
--- Whose a Slack user is: the tenant's own word goes before that of every tenant.
+-- The person to whom a Slack user belongs. A registration in the tenant goes before one in every tenant ('*').
 SELECT name FROM principals WHERE slack_user = :slack_user AND tenant IN (:tenant, '*')
 ORDER BY tenant = '*' LIMIT 1;
 
 -- name: put_key
--- Store a public key; one that is there already stays as it is.
+-- Store a public key. A key that exists is returned unchanged.
 INSERT INTO keys (key, public_key, kind, tenant, principal, added_by)
 VALUES (:key, :public_key, :kind, :tenant, :principal, :by)
 ON CONFLICT (key) DO UPDATE SET key = excluded.key
 RETURNING key, public_key, kind, tenant, principal, added_by, added_at, revoked_at;
 
 -- name: revoke_key
--- Revoke a key; the first time counts. Each yes given with it to what is not done yet is struck, as with a person.
+-- Revoke a key; the time of the first revocation is kept. Approvals that were signed with it, of calls that have not
+-- begun, are struck as in revoke_principal.
 WITH revoked AS (
     UPDATE keys SET revoked_at = coalesce(revoked_at, now()) WHERE key = :key
     RETURNING key, public_key, kind, tenant, principal, added_by, added_at, revoked_at
-), given AS ( -- by call: the yes of who edited is a decision about the approval before
+), given AS ( -- by call, not by approval: the decision "edit" belongs to the approval before
     SELECT q.run_id, q.call_id, array_agg(d.by) AS names
     FROM decisions d JOIN approvals q USING (approval_id)
     WHERE d.key IN (SELECT key FROM revoked) AND d.verdict IN ('approve', 'edit')
@@ -73,13 +75,13 @@ WITH revoked AS (
 SELECT * FROM revoked;
 
 -- name: keys
--- Keys, revoked ones too: of a tenant with those of every tenant, or all there are.
+-- All keys, revoked ones too: those of a tenant and of every tenant ('*'), or all there are.
 SELECT key, public_key, kind, tenant, principal, added_by, added_at, revoked_at FROM keys
 WHERE :tenant::text IS NULL OR tenant IN (:tenant, '*')
 ORDER BY tenant, principal NULLS FIRST, added_at;
 
 -- name: evidence
--- All that is known about a key and about a name, and the time, as of one instant.
+-- A key, all registrations of a name, and the time, in one snapshot.
 SELECT now() AS now,
        (SELECT json_build_object('public', encode(k.public_key, 'hex'), 'kind', k.kind, 'tenant', k.tenant,
                                  'principal', k.principal, 'revoked', k.revoked_at IS NOT NULL)

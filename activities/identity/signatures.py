@@ -1,4 +1,4 @@
-"""Ed25519 signatures of statements. Pure but for `new_key`, which draws from the system's randomness."""
+"""Ed25519 signatures of statements. Pure, except for `new_key`, which reads the system's random source."""
 
 import base64
 import binascii
@@ -12,44 +12,44 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from activities.errors import Permanent
 from activities.storage.canonical import canonical_json
 
-DOMAIN = b"stanchion/1\0"  # before every statement: a key that signs other things elsewhere signs none of ours
+DOMAIN = b"stanchion/1\0"  # prefix of all signed bytes: a signature made for another program never fits a statement
 PUBLIC_BYTES = 32
-FINGERPRINT_DIGITS = 16  # 64 bits: enough to tell keys apart; what is verified with is always the whole stored key
+FINGERPRINT_DIGITS = 16  # 64 bits only identify a key; a signature is verified with the whole stored key
 
 PrivateKey = Ed25519PrivateKey
 
 
 class NotSignable(Permanent):
-    """The statement has no canonical JSON: a number that is not finite, or something that is not JSON."""
+    """The statement has no canonical JSON: it contains a number that is not finite, or a value that is not JSON."""
 
 
 class PublicKeyInvalid(Permanent):
-    """This is no Ed25519 public key; `stanchion keys new NAME --offline` prints one in base64."""
+    """This is not an Ed25519 public key; `stanchion keys new NAME --offline` prints one in base64."""
 
 
 def new_key() -> PrivateKey:
-    """A fresh private key."""
+    """A new private key."""
     return Ed25519PrivateKey.generate()
 
 
 def public_bytes(private: PrivateKey) -> bytes:
-    """The 32 bytes of its public half."""
+    """The 32 bytes of the public key that belongs to a private key."""
     return private.public_key().public_bytes_raw()
 
 
 def fingerprint(public: bytes) -> str:
-    """A public key's id: the first 16 hex digits of its SHA-256."""
+    """The id of a public key: the first 16 hex digits of its SHA-256."""
     return hashlib.sha256(public).hexdigest()[:FINGERPRINT_DIGITS]
 
 
 def encode_public(public: bytes) -> str:
-    """A public key as people pass it on: base64."""
+    """A public key in base64."""
     return base64.b64encode(public).decode()
 
 
 def decode_public(text: str) -> bytes:
     """The public key that `encode_public` wrote. Raises PublicKeyInvalid."""
-    public = _from_base64(text.strip())
+    public = _decode_base64(text.strip())
     if public is None or len(public) != PUBLIC_BYTES:
         raise PublicKeyInvalid
     return public
@@ -65,8 +65,8 @@ def sign(private: PrivateKey, statement: Mapping[str, Any]) -> str:
 
 
 def verify(public: bytes, statement: Mapping[str, Any], signature: str) -> bool:
-    """Whether `signature` is of exactly this statement by this key. Never raises: whatever is odd is a no."""
-    raw = _from_base64(signature)
+    """Whether `signature` signs exactly this statement with this key. Never raises: malformed input gives False."""
+    raw = _decode_base64(signature)
     if raw is None:
         return False
     try:
@@ -80,8 +80,8 @@ def _signed_bytes(statement: Mapping[str, Any]) -> bytes:
     return DOMAIN + canonical_json(dict(statement)).encode()
 
 
-def _from_base64(text: str) -> bytes | None:
-    """The bytes, or None; only the one standard spelling of them is taken."""
+def _decode_base64(text: str) -> bytes | None:
+    """The decoded bytes; None unless `text` is their standard base64."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError):

@@ -1,7 +1,8 @@
-"""What a person signs: a decision or a message, as the plain JSON whose canonical bytes are signed. Pure.
+"""Builds the JSON statements that people sign for a decision or a message. Pure.
 
-A statement names everything that gives an answer its meaning, so that no part of it can be swapped afterwards. The
-one-time code is not in it: it is the proof of somebody else, the subject, and has its own check.
+The signature covers the statement's canonical JSON. A statement contains every field that gives the answer its meaning,
+so that none can be replaced afterwards. The one-time code is not part of it: it identifies the subject, not the signer,
+and is checked separately.
 """
 
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ Statement = dict[str, Any]
 
 
 def decision_statement(decision: Decision) -> Statement:
-    """What is signed of a decision. The approval's id names its run; `digest` binds it to the call as it was shown."""
+    """The statement of a decision. The approval's id identifies the run; `digest` identifies the call as displayed."""
     return {
         "kind": "decision",
         "approval_id": decision.approval_id,
@@ -30,7 +31,7 @@ def decision_statement(decision: Decision) -> Statement:
 
 
 def message_statement(run_id: str, message: MessageReceived) -> Statement:
-    """What is signed of a message: its run is part of it, for a message to one run says nothing to another."""
+    """The statement of a message. It contains the run id, so that the signature does not fit another run."""
     return {
         "kind": "message",
         "run_id": run_id,
@@ -43,15 +44,15 @@ def message_statement(run_id: str, message: MessageReceived) -> Statement:
 
 
 def in_utc(at: datetime) -> datetime:
-    """`at` in UTC; a time without a zone counts as UTC. One at the very edge of the calendar keeps its zone."""
+    """`at` in UTC. A time without a zone counts as UTC; a time that overflows in UTC keeps its zone."""
     if at.tzinfo is None:
         return at.replace(tzinfo=UTC)
     try:
         return at.astimezone(UTC)
-    except OverflowError:  # such as the year 1 at +14:00: whoever sends it gets a refusal, not a crash
+    except OverflowError:  # such as the year 1 at +14:00: the decision is refused later, instead of an error here
         return at
 
 
 def instant(at: datetime | None) -> str | None:
-    """A moment as it stands in a statement: ISO 8601 in UTC, whatever zone it came in."""
+    """A time as statements contain it: ISO 8601 in UTC."""
     return None if at is None else in_utc(at).isoformat()

@@ -1,1 +1,1 @@
-"""Finds workers that died and lets their runs go on within seconds, without waiting for time-outs."""
+"""Detects dead workers and lets their runs go on within seconds, without waiting for Temporal's time-outs."""

@@ -1,7 +1,7 @@
-"""Takes over from a dead worker: fails in Temporal what it had in flight, so that it is tried elsewhere.
+"""Takes over from a dead worker: fails its tasks in Temporal, so that Temporal retries them on other workers.
 
-Safe when the worker lives after all: it is fenced first, so it claims nothing more, and what it had claimed is fenced
-by the attempt that comes next, as after any lost worker.
+This is safe even if the worker is alive. It is fenced first, so that it cannot claim effects any more, and the next
+attempt fences the effects that it had claimed.
 """
 
 import asyncio
@@ -31,19 +31,19 @@ from activities.liveness.task_token import workflow_task_token
 from activities.storage.database import Database
 from workflows.contracts.runs import WORKFLOW_TYPE
 
-AT_ONCE = 20  # runs looked at side by side
+AT_ONCE = 20  # runs handled concurrently
 CALL_SECONDS = timedelta(seconds=5)
-AGAIN_SECONDS = 1.0  # until the second pass: the server may hand a task to a poll of the worker that just died
-JUST_STARTED = timedelta(seconds=60)  # runs younger than that may have no row of ours yet
-AGAIN_AFTER = Duration(nanos=1_000_000)  # at once: zero would mean the retry policy's own first pause of a second
-GONE = "WorkerGone"  # the type of the failure, as the history shows it
+AGAIN_SECONDS = 1.0  # until the second pass, since the server may still hand a task to a poll of the dead worker
+JUST_STARTED = timedelta(seconds=60)  # younger runs may have no row in `runs` yet
+AGAIN_AFTER = Duration(nanos=1_000_000)  # retry at once; zero would mean the retry policy's first interval, 1 s
+GONE = "WorkerGone"  # the failure's type in the workflow history
 STICKY_WAS_RESET = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE
 
 log = structlog.get_logger("stanchion.liveness")
 
 
 class Takeover:
-    """What one worker does about others that died. `by`: its own id."""
+    """Takes over from dead workers. `by`: the id of the worker that takes over."""
 
     def __init__(self, client: Client, database: Database, by: str) -> None:
         self._client = client
@@ -51,8 +51,8 @@ class Takeover:
         self._by = by
         self._namespace_id = ""
 
-    async def of(self, worker_id: str) -> None:
-        """Look after a dead worker, if no other survivor does. Raises RPCError, StoreUnavailable; safe to repeat."""
+    async def take_over(self, worker_id: str) -> None:
+        """Take over from a dead worker, unless another survivor does. Repeatable. Raises RPCError, StoreUnavailable."""
         if not await SQL["take"].rows(self._database, worker_id=worker_id, by=self._by):
             return
         runs = [row["run_id"] for row in await SQL["at_work"].rows(self._database)]
@@ -64,10 +64,10 @@ class Takeover:
         log.warning("worker.gone", worker_id=worker_id, attempts_failed=failed, runs=len(runs))
 
     async def _just_started(self) -> list[str]:
-        """Runs that may have been killed while they were opened."""
+        """Recently started runs; the worker may have died before it stored their rows."""
         since = (datetime.now(UTC) - JUST_STARTED).isoformat()
         query = f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND StartTime > '{since}'"
-        return [found.id async for found in self._client.list_workflows(query, limit=1_000, rpc_timeout=CALL_SECONDS)]
+        return [each.id async for each in self._client.list_workflows(query, limit=1_000, rpc_timeout=CALL_SECONDS)]
 
     async def _release_all(self, run_ids: Iterable[str], worker_id: str) -> int:
         limit = asyncio.Semaphore(AT_ONCE)
@@ -79,33 +79,33 @@ class Takeover:
         return sum(await asyncio.gather(*(one(run_id) for run_id in run_ids)))
 
     async def _release(self, run_id: str, worker_id: str) -> int:
-        """Fail what the dead worker had in flight of this run; how many attempts."""
+        """Fail the dead worker's tasks of this run; return how many."""
         try:
-            found = await self._service.describe_workflow_execution(
+            description = await self._service.describe_workflow_execution(
                 DescribeWorkflowExecutionRequest(
                     namespace=self._client.namespace, execution=WorkflowExecution(workflow_id=run_id)
                 ),
                 timeout=CALL_SECONDS,
             )
-            execution = found.workflow_execution_info.execution
+            execution = description.workflow_execution_info.execution
             started = [
                 each.activity_id
-                for each in found.pending_activities
+                for each in description.pending_activities
                 if each.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
                 and each.last_worker_identity == worker_id
             ]
-            if started or found.HasField("pending_workflow_task"):
+            if started or description.HasField("pending_workflow_task"):
                 await self._reset_sticky(execution)
             for activity_id in started:
                 await self._fail(execution, activity_id, worker_id)
-            return len(started) + await self._fail_workflow_task(found, worker_id)
+            return len(started) + await self._fail_workflow_task(description, worker_id)
         except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:  # it ended, or went on, in between
+            if error.status == RPCStatusCode.NOT_FOUND:  # the run has ended, or continued as new
                 return 0
             raise
 
     async def _reset_sticky(self, execution: WorkflowExecution) -> None:
-        """Else its next workflow task waits for the dead worker first."""
+        """Reset the sticky task queue, or the run's next workflow task would wait for the dead worker."""
         request = ResetStickyTaskQueueRequest(namespace=self._client.namespace, execution=execution)
         await self._service.reset_sticky_task_queue(request, timeout=CALL_SECONDS)
 
@@ -116,18 +116,18 @@ class Takeover:
                 workflow_id=execution.workflow_id,
                 run_id=execution.run_id,
                 activity_id=activity_id,
-                failure=_gone(worker_id),
+                failure=_worker_gone_failure(worker_id),
                 identity=self._by,
             ),
             timeout=CALL_SECONDS,
         )
 
-    async def _fail_workflow_task(self, found: DescribeWorkflowExecutionResponse, worker_id: str) -> int:
-        """Fail the workflow task that the dead worker had started, if it is the newest event and its own.
+    async def _fail_workflow_task(self, description: DescribeWorkflowExecutionResponse, worker_id: str) -> int:
+        """Fail the dead worker's workflow task, if its start is the newest event of the history. Returns 1 or 0.
 
-        A server that does not take the token lets the task time out.
+        If the server refuses the token, the run goes on after the task's time-out.
         """
-        pending, execution = found.pending_workflow_task, found.workflow_execution_info.execution
+        pending, execution = description.pending_workflow_task, description.workflow_execution_info.execution
         if pending.state != PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:
             return 0
         newest = await self._service.get_workflow_execution_history_reverse(
@@ -153,7 +153,7 @@ class Takeover:
             task_token=token,
             cause=STICKY_WAS_RESET,
             identity=self._by,
-            failure=_gone(worker_id),
+            failure=_worker_gone_failure(worker_id),
         )
         try:
             await self._service.respond_workflow_task_failed(request, timeout=CALL_SECONDS)
@@ -165,8 +165,8 @@ class Takeover:
     async def _id_of_namespace(self) -> str:
         if not self._namespace_id:
             request = DescribeNamespaceRequest(namespace=self._client.namespace)
-            found = await self._service.describe_namespace(request, timeout=CALL_SECONDS)
-            self._namespace_id = found.namespace_info.id
+            description = await self._service.describe_namespace(request, timeout=CALL_SECONDS)
+            self._namespace_id = description.namespace_info.id
         return self._namespace_id
 
     @property
@@ -174,7 +174,7 @@ class Takeover:
         return self._client.workflow_service
 
 
-def _gone(worker_id: str) -> Failure:
-    """How the history says it."""
+def _worker_gone_failure(worker_id: str) -> Failure:
+    """The failure that the workflow history shows."""
     info = ApplicationFailureInfo(type=GONE, next_retry_delay=AGAIN_AFTER)
     return Failure(message=f"the worker {worker_id} is gone", application_failure_info=info)

@@ -1,8 +1,8 @@
-"""The token of a workflow task that a dead worker had started, as the Temporal server writes it.
+"""Builds the token of a workflow task that a dead worker had started, as the Temporal server does.
 
-The server's API fails a workflow task only by its token, which died with the worker; without it the run waits for the
-task's time-out, ten seconds by default. The token is an unsigned protobuf message whose layout is internal to the
-server (1.29: `token.Task`): where a server has another layout it refuses the token, and the time-out is waited for.
+The server fails a workflow task only by its token, which was lost with the worker. Without the token, the run waits for
+the task's time-out, ten seconds by default. The token is an unsigned protobuf message whose layout is internal to the
+server (1.29: `token.Task`). A server with another layout refuses it, and the run waits for the time-out.
 """
 
 _TEXT, _NUMBER = 2, 0  # wire types of protobuf

@@ -1,4 +1,4 @@
-"""Tries policies and grants before they are in force: on cases and on recorded calls. Performs nothing.
+"""Tries policies and grants on cases and on recorded calls before they are in force. Performs no calls.
 
-Every evaluation here is the gateway's own (`activities.gateway.evaluation.checks.evaluate`); there is no second judge.
+It evaluates calls with the gateway's own function, `activities.gateway.evaluation.checks.evaluate`.
 """

@@ -1,6 +1,6 @@
-"""Rehearsing a policy: cases in YAML, each judged as the gateway judges a call. Performs and stores nothing.
+"""Reads test cases for a policy from YAML, and evaluates each as the gateway would. Performs and stores nothing.
 
-A case is a run that never was: what it read becomes a transcript, and from there on everything is the gateway's own.
+Each case becomes a transcript in memory and a call, which the gateway's own functions evaluate.
 """
 
 import json
@@ -32,7 +32,7 @@ from workflows.contracts.runs import Mode
 
 Word = Literal["allow", "ask", "deny"]
 WORDS: dict[type, Word] = {Allow: "allow", Ask: "ask", Deny: "deny"}
-CALL_ID = "case"  # no call of a transcript is called so
+CALL_ID = "case"  # differs from all call ids of a case's transcript
 
 
 class CasesInvalid(Permanent):
@@ -44,86 +44,90 @@ class _Strict(BaseModel):
 
 
 class PriorMessage(_Strict):
-    """One thing that the run had said or read before: a person's words, or what a tool returned."""
+    """An earlier message of the run: a person's words, or the result of a tool."""
 
     user: str | None = Field(default=None, description="A person's words; the first are the goal")
     trusted: JsonValue = Field(default=None, description="A result of trusted origin: text or data")
     untrusted: JsonValue = Field(default=None, description="A result of untrusted origin: text or data")
     output: JsonValue = Field(default=None, description="A result of `tool`, of the origin that the tool declares")
     tool: str | None = Field(default=None, description="A tool of the agent whose result this is")
-    arguments: dict[str, JsonValue] = Field(default={}, description="What that tool was given")
+    arguments: dict[str, JsonValue] = Field(default={}, description="The arguments of that tool")
     suspect: str | None = Field(default=None, min_length=1, description="Why the data may be wrong")
 
     @model_validator(mode="after")
-    def _one_thing(self) -> Self:
+    def _check_kind(self) -> Self:
         if len(self.model_fields_set & {"user", "trusted", "untrusted", "output"}) != 1:
-            raise ValueError("say one of user, trusted, untrusted, or output (of a tool)")
+            raise ValueError("give one of user, trusted, untrusted, or output (of a tool)")
         if "output" in self.model_fields_set and self.tool is None:
-            raise ValueError("output needs the tool that returned it; without one, say trusted or untrusted")
+            raise ValueError("output needs the tool that returned it; without a tool, give trusted or untrusted")
         if self.user is not None and self.model_fields_set != {"user"}:
-            raise ValueError("a person's words come with nothing else")
+            raise ValueError("user cannot be combined with other keys")
         return self
 
 
 class Case(_Strict):
-    """One call and the verdict that is expected of it."""
+    """One call and its expected verdict."""
 
     name: str = Field(min_length=1)
-    agent: str | dict[str, Any] | None = Field(default=None, description="Another agent than the file's")
+    agent: str | dict[str, Any] | None = Field(
+        default=None, description="The agent of this case, instead of the file's agent"
+    )
     tool: str
     arguments: dict[str, JsonValue] = {}
-    before: tuple[PriorMessage, ...] = Field(default=(), description="What was said and read before, in order")
-    mode: Mode | None = Field(default=None, description="Of the run; the agent's own, if not given")
+    before: tuple[PriorMessage, ...] = Field(default=(), description="Earlier messages and results, in order")
+    mode: Mode | None = Field(default=None, description="The run's mode; by default the agent's own")
     tenant: str | None = None
     requester: str | None = None
     tainted: bool = Field(default=False, description="The run was given untrusted data before its first step")
-    endorsed: tuple[str, ...] = Field(default=(), description="Values that a person restated")
+    endorsed: tuple[str, ...] = Field(default=(), description="Values that a person endorsed")
     expect: Word
-    rule: str | None = Field(default=None, description="And by this rule")
+    rule: str | None = Field(default=None, description="The expected rule of the verdict")
 
 
 class Cases(_Strict):
-    """A file of cases. What it says of agent, tenant, requester and mode holds for each case that says nothing else."""
+    """A file of cases. Its agent, tenant, requester and mode are defaults for the cases."""
 
-    agent: str | dict[str, Any] | None = Field(default=None, description="agent.yaml beside this file, or a definition")
+    agent: str | dict[str, Any] | None = Field(
+        default=None, description="Path of an agent.yaml, relative to this file, or a definition"
+    )
     tenant: str = "default"
     requester: str | None = None
     mode: Mode | None = None
     cases: tuple[Case, ...]
 
     @model_validator(mode="after")
-    def _whose(self) -> Self:
+    def _check_cases(self) -> Self:
         if not self.cases:
             raise ValueError("there are no cases")
-        if self.agent is None and (bare := [case.name for case in self.cases if case.agent is None]):
-            raise ValueError(f"no agent is given, neither for the file nor for: {', '.join(bare)}")
+        if self.agent is None and (without_agent := [case.name for case in self.cases if case.agent is None]):
+            raise ValueError(f"no agent is given, neither for the file nor for: {', '.join(without_agent)}")
         names = [case.name for case in self.cases]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two cases are called {', '.join(map(repr, twice))}")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two cases are called {', '.join(map(repr, repeated))}")
         return self
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What became of a case."""
+    """A case and its evaluation."""
 
     case: Case
-    judged: EvaluatedCall
+    evaluated: EvaluatedCall
 
     @property
     def word(self) -> Word:
-        """Allow, ask or deny."""
-        return word_of(self.judged)
+        """The verdict in one word: allow, ask or deny."""
+        return word_of(self.evaluated)
 
     @property
     def passed(self) -> bool:
-        """The verdict is the expected one, and by the expected rule."""
-        return self.word == self.case.expect and self.case.rule in (None, self.judged.verdict.rule)
+        """Whether the verdict and its rule are as expected."""
+        return self.word == self.case.expect and self.case.rule in (None, self.evaluated.verdict.rule)
 
 
-def word_of(judged: EvaluatedCall) -> Word:
-    """The verdict in one word."""
-    return WORDS[type(judged.verdict)]
+def word_of(evaluated: EvaluatedCall) -> Word:
+    """The verdict in one word: allow, ask or deny."""
+    return WORDS[type(evaluated.verdict)]
 
 
 def read_cases(path: Path) -> Cases:
@@ -143,9 +147,9 @@ def read_cases(path: Path) -> Cases:
 
 
 def offline(tenant_policy: str | None, money_floor: int, tenant: str) -> Effective:
-    """The shipped platform policy, together with this tenant's; no database is asked. Raises PolicyInvalid.
+    """The shipped platform policy together with this tenant policy, without a database. Raises PolicyInvalid.
 
-    It is not checked against tools: `stanchion policy set` does that, with the tools of all registered agents.
+    The policy is not checked against tools; `stanchion policy set` does that with the tools of all registered agents.
     """
     scopes = [(PLATFORM, DEFAULT.read_text(encoding="utf-8"))]
     if tenant_policy is not None:
@@ -156,37 +160,39 @@ def offline(tenant_policy: str | None, money_floor: int, tenant: str) -> Effecti
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A file of cases, ready to be judged. Agents are read, and their tools imported, once."""
+    """A file of cases with their agents, ready to be evaluated."""
 
     cases: Cases
-    agents: tuple[AgentVersion, ...]  # of each case
+    agents: tuple[AgentVersion, ...]  # one for each case
 
     @classmethod
     def read(cls, path: Path) -> "Rehearsal":
-        """The rehearsal that a file describes. Raises CasesInvalid, DefinitionInvalid."""
+        """Read a file of cases and its agents. Raises CasesInvalid, DefinitionInvalid."""
         cases = read_cases(path)
-        known: dict[str, AgentVersion] = {}
+        resolved: dict[str, AgentVersion] = {}
 
-        def agent_of(given: str | dict[str, Any] | None) -> AgentVersion:
-            key = canonical_json(given) if isinstance(given, dict) else str(given)
-            if key not in known:
-                known[key] = resolve(_definition(given or "", path.parent), str(path.parent))
-            return known[key]
+        def agent_of(file_or_definition: str | dict[str, Any] | None) -> AgentVersion:
+            key = (
+                canonical_json(file_or_definition) if isinstance(file_or_definition, dict) else str(file_or_definition)
+            )
+            if key not in resolved:
+                resolved[key] = resolve(_definition(file_or_definition or "", path.parent), str(path.parent))
+            return resolved[key]
 
         return cls(cases, tuple(agent_of(case.agent or cases.agent) for case in cases.cases))
 
     def tenants(self) -> list[str]:
-        """The tenants that the cases are of."""
+        """The tenants of the cases, sorted."""
         return sorted({case.tenant or self.cases.tenant for case in self.cases.cases})
 
-    async def judged(self, policies: dict[str, Effective]) -> list[Rehearsed]:
-        """Every case, with the policies of its tenant. Raises CasesInvalid for a case that names a strange tool."""
+    async def evaluate(self, policies: dict[str, Effective]) -> list[Rehearsed]:
+        """Evaluate every case with the policies of its tenant. Raises CasesInvalid if a case names an unknown tool."""
         return [
-            Rehearsed(case, await self._judged(case, agent, policies[case.tenant or self.cases.tenant]))
+            Rehearsed(case, await self._evaluate_case(case, agent, policies[case.tenant or self.cases.tenant]))
             for case, agent in zip(self.cases.cases, self.agents, strict=True)
         ]
 
-    async def _judged(self, case: Case, agent: AgentVersion, policies: Effective) -> EvaluatedCall:
+    async def _evaluate_case(self, case: Case, agent: AgentVersion, policies: Effective) -> EvaluatedCall:
         rows = _transcript(case, agent)
         facts = as_planned(
             run_id=f"case/{case.name}",
@@ -207,15 +213,15 @@ class Rehearsal:
         return evaluate(candidate, PolicyContext(evidence, policies))
 
 
-def as_planned(**known: Any) -> CallFacts:
-    """The facts of a call as the model planned it: nothing was decided or done yet. What is not given is empty."""
-    nothing: dict[str, Any] = dict.fromkeys(CallFacts.__dataclass_fields__)
-    nothing |= {"frozen_policy": "", "status": "open", "heads": [], "endorsed": [], "approved_by": []}
-    return CallFacts(**nothing | {"step": 0, "seq": 0, "digest": ""} | known)
+def as_planned(**fields: Any) -> CallFacts:
+    """The facts of a call that was planned, but not yet decided or performed. Fields that are not given are empty."""
+    empty: dict[str, Any] = dict.fromkeys(CallFacts.__dataclass_fields__)
+    empty |= {"frozen_policy": "", "status": "open", "heads": [], "endorsed": [], "approved_by": []}
+    return CallFacts(**empty | {"step": 0, "seq": 0, "digest": ""} | fields)
 
 
 class _CaseTranscript(Transcripts):
-    """A transcript that was never stored."""
+    """A transcript in memory."""
 
     def __init__(self, rows: list[Row]) -> None:
         self._rows = rows
@@ -226,32 +232,32 @@ class _CaseTranscript(Transcripts):
 
 def _transcript(case: Case, agent: AgentVersion) -> list[Row]:
     rows: list[Row] = []
-    for number, told in enumerate(case.before):
-        if told.user is not None:
-            rows.append(Row(len(rows), "message" if rows else "goal", "user", None, (Text(text=told.user),)))
+    for number, prior in enumerate(case.before):
+        if prior.user is not None:
+            rows.append(Row(len(rows), "message" if rows else "goal", "user", None, (Text(text=prior.user),)))
             continue
         call_id = f"{number}.0"
-        if told.tool is not None:
-            call = ToolCall(call_id=call_id, name=told.tool, input=told.arguments)
+        if prior.tool is not None:
+            call = ToolCall(call_id=call_id, name=prior.tool, input=prior.arguments)
             rows.append(Row(len(rows), "response", "model", None, (call,)))
-        origin, value = _returned(case, told, agent)
+        origin, value = _origin_and_value(case, prior, agent)
         result = from_value(value, origin, call_id)
-        result = result.suspected(told.suspect) if told.suspect else result
+        result = result.suspected(prior.suspect) if prior.suspect else result
         block = ToolResult(call_id=call_id, text=result.text)
         rows.append(Row(len(rows), "result", origin, call_id, (block,), result.suspect))
     return rows
 
 
-def _returned(case: Case, told: PriorMessage, agent: AgentVersion) -> tuple[Origin, Any]:
-    """Of which origin, and what."""
-    if "trusted" in told.model_fields_set:
-        return "trusted", told.trusted
-    if "untrusted" in told.model_fields_set:
-        return "untrusted", told.untrusted
-    spec = _spec(agent, told.tool or "")
+def _origin_and_value(case: Case, prior: PriorMessage, agent: AgentVersion) -> tuple[Origin, Any]:
+    """The origin and the value of a result."""
+    if "trusted" in prior.model_fields_set:
+        return "trusted", prior.trusted
+    if "untrusted" in prior.model_fields_set:
+        return "untrusted", prior.untrusted
+    spec = _spec(agent, prior.tool or "")
     if spec is None:
-        raise CasesInvalid(f"{case.name}: {agent.definition.name} has no tool {told.tool!r}; it has: {_names(agent)}")
-    return spec.facts.output, told.output
+        raise CasesInvalid(f"{case.name}: {agent.definition.name} has no tool {prior.tool!r}; it has: {_names(agent)}")
+    return spec.facts.output, prior.output
 
 
 def _spec(agent: AgentVersion, tool: str) -> ToolSpec | None:
@@ -263,10 +269,10 @@ def _names(agent: AgentVersion) -> str:
     return ", ".join(sorted(agent.by_name))
 
 
-def _definition(given: str | dict[str, Any], folder: Path) -> AgentDefinition:
-    if isinstance(given, str):
-        return read_definition(folder / given)
-    definition = parse_definition(json.dumps(given), "agent")  # JSON is YAML
+def _definition(file_or_definition: str | dict[str, Any], folder: Path) -> AgentDefinition:
+    if isinstance(file_or_definition, str):
+        return read_definition(folder / file_or_definition)
+    definition = parse_definition(json.dumps(file_or_definition), "agent")  # JSON is YAML
     if definition.policy is None:
         return definition
     try:
@@ -277,5 +283,5 @@ def _definition(given: str | dict[str, Any], folder: Path) -> AgentDefinition:
 
 
 def failures(rehearsed: Sequence[Rehearsed]) -> int:
-    """How many cases did not turn out as expected."""
+    """The number of cases whose verdict or rule is not as expected."""
     return sum(not each.passed for each in rehearsed)

@@ -1,6 +1,6 @@
-"""Graduation: which classes of calls people always said yes to, and the grant that would fit exactly these.
+"""Graduation: finds classes of calls that people always approved, and builds grants for exactly these calls.
 
-Pure: no clock, no I/O, no logging. A class is what "like this" means when an approval is given (`grants.class_of`).
+Pure: no clock, no I/O, no logging. A class contains the calls that a standing approval would cover: "like this one".
 """
 
 import json
@@ -18,18 +18,18 @@ from activities.storage.canonical import canonical_json
 from activities.tools.spec import ToolSpec
 
 CONFIDENCE = 0.95
-FAST_SECONDS = 3.0  # faster than anyone reads
-LONGEST_CHOICE = 200  # characters: a longer text that was always the same is a text, not a choice
-MUST_BE_ABSENT = Constraint(max_items=0, optional=True)  # neither a text nor a list with anything in it fits
+FAST_SECONDS = 3.0  # an approval within this time was given without reading
+LONGEST_CHOICE = 200  # characters; a longer text is pinned only if its argument is sensitive
+MUST_BE_ABSENT = Constraint(max_items=0, optional=True)  # no text fits, and no list but an empty one
 
 
 class NotProposable(Permanent):
-    """No grant says exactly this."""
+    """No grant covers exactly these calls."""
 
 
 @dataclass(frozen=True)
 class RecordedDecision:
-    """One person's, agent's or code's decision about an approval; `seconds` after it was asked."""
+    """A decision of a person, a reviewing agent or a one-time code, `seconds` after the approval was requested."""
 
     by: str
     verdict: str
@@ -39,7 +39,7 @@ class RecordedDecision:
 
 @dataclass(frozen=True)
 class ClosedApproval:
-    """An approval that is closed. `edited`: it shows arguments that someone put in place of the model's."""
+    """A closed approval. `edited`: it is about arguments that a person wrote in place of the model's."""
 
     approval_id: str
     run_id: str
@@ -56,23 +56,23 @@ class ClosedApproval:
 
 @dataclass
 class ApprovedClass:
-    """A class of calls: what people said yes to since the last time that anyone did not."""
+    """A class of calls, with its streak: the approvals since the last one that was not approved."""
 
     like: str
     tool: str
     approved: list[ClosedApproval] = field(default_factory=list)
-    yes: int = 0  # ever
-    not_yes: int = 0  # ever: refused, edited, answered, or left until it was over
-    never: str | None = None  # why this class is never proposed, however often it was approved
+    yes: int = 0  # all approvals by people, also those before the streak
+    not_yes: int = 0  # all approvals that were rejected, edited, answered, or expired
+    never: str | None = None  # why this class can never be proposed
 
     @property
     def calls(self) -> set[str]:
         """The calls of the streak, as `run_id call_id`."""
-        return {f"{asked.run_id} {asked.call_id}" for asked in self.approved}
+        return {f"{approval.run_id} {approval.call_id}" for approval in self.approved}
 
     def summary(self) -> dict[str, Any]:
-        """The figures, as they are shown and kept."""
-        decided = [each for asked in self.approved for each in asked.decided]
+        """The figures of the class, as they are displayed and stored."""
+        decided = [decision for approval in self.approved for decision in approval.decided]
         return {
             "tool": self.tool,
             "class": self.like,
@@ -90,54 +90,54 @@ class ApprovedClass:
 
 
 def refusal_bound(asked: int, refused: int = 0) -> float:
-    """The rate of a no that is not exceeded with 95 % confidence: the one-sided bound of Clopper and Pearson, 1934.
+    """The upper bound of the refusal rate with 95 % confidence (one-sided, Clopper and Pearson, 1934).
 
-    With no refusal at all it is 1 - 0.05^(1/n), about 3/n.
+    Without any refusal among n approvals it is 1 - 0.05^(1/n), about 3/n.
     """
     if asked <= refused:
         return 1.0
     if refused == 0:
         return 1.0 - float((1.0 - CONFIDENCE) ** (1.0 / asked))
     low, high = refused / asked, 1.0
-    for _ in range(50):  # halvings: far below what is shown
+    for _ in range(50):  # bisections: more than enough for four decimals
         middle = (low + high) / 2
-        seldom = sum(comb(asked, k) * pow(middle, k) * pow(1 - middle, asked - k) for k in range(refused + 1))
-        low, high = (low, middle) if seldom < 1.0 - CONFIDENCE else (middle, high)
+        probability = sum(comb(asked, k) * pow(middle, k) * pow(1 - middle, asked - k) for k in range(refused + 1))
+        low, high = (low, middle) if probability < 1.0 - CONFIDENCE else (middle, high)
     return float(high)
 
 
-def approved_classes(asked: Iterable[ClosedApproval], *, unsigned_count: bool) -> list[ApprovedClass]:
-    """Every class with its streak, from approvals in the order in which they were closed.
+def approved_classes(approvals: Iterable[ClosedApproval], *, unsigned_count: bool) -> list[ApprovedClass]:
+    """Every class with its streak. `approvals`: closed ones, in the order in which they were closed.
 
-    A yes of people counts. Anything else but a yes ends the streak: a no, an edit, an answer, silence. A yes that no
-    person gave (a standing approval, an agent, a code), or that is not signed where it has to be, does neither.
+    An approval by people continues the streak. A rejection, an edit, an answer or an expiry ends it. An approval that
+    no person gave (a standing approval, an agent, a code), or that lacks a required signature, does neither.
     """
-    found: dict[str, ApprovedClass] = {}
-    for each in asked:
-        if each.like is None:
+    classes: dict[str, ApprovedClass] = {}
+    for approval in approvals:
+        if approval.like is None:
             continue
-        streak = found.setdefault(each.like, ApprovedClass(each.like, each.tool))
-        streak.never = streak.never or _never(each, streak)
-        if each.state != "approve" or each.edited:
+        streak = classes.setdefault(approval.like, ApprovedClass(approval.like, approval.tool))
+        streak.never = streak.never or _why_never(approval, streak)
+        if approval.state != "approve" or approval.edited:
             streak.not_yes += 1
             streak.approved.clear()
-        elif _is_by_people(each, unsigned_count):
+        elif _is_by_people(approval, unsigned_count):
             streak.yes += 1
-            streak.approved.append(each)
-    return sorted(found.values(), key=lambda streak: (-len(streak.approved), streak.tool, streak.like))
+            streak.approved.append(approval)
+    return sorted(classes.values(), key=lambda streak: (-len(streak.approved), streak.tool, streak.like))
 
 
-def _never(asked: ClosedApproval, streak: ApprovedClass) -> str | None:
-    if asked.tier in (None, "T4"):
-        return "a call of tier T4 is always asked about"
-    return "the class mixes several tools" if asked.tool != streak.tool else None
+def _why_never(approval: ClosedApproval, streak: ApprovedClass) -> str | None:
+    if approval.tier in (None, "T4"):
+        return "a call of tier T4 always needs an approval"
+    return "the class mixes several tools" if approval.tool != streak.tool else None
 
 
-def _is_by_people(asked: ClosedApproval, unsigned_count: bool) -> bool:
+def _is_by_people(approval: ClosedApproval, unsigned_count: bool) -> bool:
     proofs = {"signature", "unsigned"} if unsigned_count else {"signature"}
-    yes = {each.by.casefold() for each in asked.decided if each.verdict == "approve" and each.proof in proofs}
-    everyone = all(each.proof in proofs for each in asked.decided)
-    return everyone and len(yes) >= max(asked.needed, 1)
+    approvers = {each.by.casefold() for each in approval.decided if each.verdict == "approve" and each.proof in proofs}
+    all_proved = all(each.proof in proofs for each in approval.decided)
+    return all_proved and len(approvers) >= max(approval.needed, 1)
 
 
 # ── the grant ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,44 +146,44 @@ def _is_by_people(asked: ClosedApproval, unsigned_count: bool) -> bool:
 def grant_for(calls: Sequence[Mapping[str, Any]], spec: ToolSpec, fitting: Grant | None) -> Grant:
     """The narrowest grant that covers the arguments of these calls. Raises NotProposable.
 
-    `fitting`: the grant that covers them already, if one does. What people saw and what varied harmlessly stays: a
-    sensitive argument is pinned to its value, or to what `fitting` says of it; a text that varied stays free, so that a
-    tainted run is still asked about it; what was never given must not be given.
+    `fitting`: the grant that covers them already, if there is one. A sensitive argument is pinned to its value, or gets
+    the constraint of `fitting`. A text that varied stays unconstrained, so that a tainted run still needs an approval.
+    An argument that no call had must be absent.
     """
-    bound = dict(fitting.arguments) if fitting else {}
+    existing = dict(fitting.arguments) if fitting else {}
     arguments: dict[str, Constraint] = {}
     for name in spec.schema.get("properties", {}):
         values = [call.get(name) for call in calls]
-        if constraint := _constraint(name, values, spec.facts.sensitive.get(name), bound.get(name)):
+        if constraint := _constraint(name, values, spec.facts.sensitive.get(name), existing.get(name)):
             arguments[name] = constraint
     return Grant(arguments=arguments, per_day=fitting.per_day if fitting else None)
 
 
-def _constraint(name: str, values: list[Any], kind: str | None, bound: Constraint | None) -> Constraint | None:
+def _constraint(name: str, values: list[Any], kind: str | None, existing: Constraint | None) -> Constraint | None:
     if all(value is None for value in values):
         return MUST_BE_ABSENT
     if kind == "secret":
-        raise NotProposable(f"{name} is a secret, which has no place in a definition")
+        raise NotProposable(f"{name} is a secret, which must not be written into a definition")
     if len({canonical_json(value) for value in values}) == 1:
-        return _pinned(name, values[0], kind, bound)
-    if bound is not None:
-        return bound
+        return _pinned(name, values[0], kind, existing)
+    if existing is not None:
+        return existing
     if kind is not None:
-        raise NotProposable(f"{name} had several values: these calls are not of one class")
+        raise NotProposable(f"{name} had several values, so these calls are not of one class")
     if all(type(value) is int for value in values):
         return Constraint(min=min(values), max=max(values))
     return None
 
 
-def _pinned(name: str, value: Any, kind: str | None, bound: Constraint | None) -> Constraint | None:
-    """The constraint under which an argument has the one value that it always had."""
+def _pinned(name: str, value: Any, kind: str | None, existing: Constraint | None) -> Constraint | None:
+    """A constraint that allows only the value that the argument always had; `existing` for a long text."""
     only = value[0] if isinstance(value, list) and len(value) == 1 else value
-    known: dict[str, Any] = bound.model_dump(exclude_defaults=True) if bound else {}
+    fields: dict[str, Any] = existing.model_dump(exclude_defaults=True) if existing else {}
     if type(only) in (str, int, bool) and (kind or not isinstance(only, str) or len(only) <= LONGEST_CHOICE):
-        return Constraint(**known | {"one_of": (only,)} | ({"max_items": 1} if isinstance(value, list) else {}))
-    if kind is not None and bound is None:
+        return Constraint(**fields | {"one_of": (only,)} | ({"max_items": 1} if isinstance(value, list) else {}))
+    if kind is not None and existing is None:
         raise NotProposable(f"{name} holds a value that a grant cannot pin")
-    return bound
+    return existing
 
 
 # ── the definition ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -192,10 +192,10 @@ def _pinned(name: str, value: Any, kind: str | None, bound: Constraint | None) -
 def with_grants(
     definition: AgentDefinition, granted: Mapping[str, Sequence[Grant]], specs: Mapping[str, ToolSpec]
 ) -> AgentDefinition:
-    """The definition with these grants, each before the tool's own. `specs`: the tools the definition names.
+    """The definition with these grants, placed before each tool's own. `specs`: all tools of the definition.
 
-    An agent without grants gets some for the first time, and with them a no to every tool without one. So the others
-    are granted too, and asked about as before.
+    Once a definition has grants, every tool without one is refused. So if it had none before, the other tools get a
+    grant without constraints too, and need approvals as before.
     """
     grants: Grants = dict(definition.grants or {})
     approvals = definition.approvals
@@ -208,7 +208,7 @@ def with_grants(
 
 
 def _needs_grant(spec: ToolSpec) -> bool:
-    """Once there are grants, this tool is refused without one. A read that goes out is asked about instead."""
+    """Whether this tool is refused without a grant; a read that sends data out needs an approval instead."""
     if spec.facts.effect != "read":
         return True
     return bool(spec.facts.sensitive) and not acts_outside(spec.facts)
@@ -220,7 +220,7 @@ def _always(tools: Sequence[str], approvals: ApprovalRules) -> ApprovalRules:
 
 
 def definition_changes(definition: AgentDefinition) -> dict[str, Any]:
-    """What a graduation may change of a definition, as it stands in YAML."""
+    """The parts of a definition that a graduation may change, as plain data for YAML."""
     grants = {
         tool: [_plain(grant) for grant in alternatives] if len(alternatives) > 1 else _plain(alternatives[0])
         for tool, alternatives in sorted((definition.grants or {}).items())

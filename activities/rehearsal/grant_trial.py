@@ -1,4 +1,4 @@
-"""Tries a proposed grant on recorded calls: it must change exactly the approved ones. Reads only."""
+"""Tries proposed grants on recorded calls: only calls of approved classes may get a looser verdict. Reads only."""
 
 import json
 from collections import Counter, defaultdict
@@ -30,12 +30,12 @@ from activities.storage.database import Database
 from activities.tools.registry import find_tool
 from activities.tools.spec import ToolSpec
 
-LOOKED_BACK = 5_000  # recorded calls on which a change is tried as a whole: seconds
+LOOKED_BACK = 5_000  # latest recorded calls on which a whole change is tried; that takes seconds
 
 
 @dataclass(frozen=True)
 class GraduatedClass:
-    """A class whose calls would pass unasked, and the grant for it."""
+    """A class of calls, and the grant with which they need no approval any more."""
 
     streak: ApprovedClass
     grant: Grant
@@ -43,7 +43,7 @@ class GraduatedClass:
 
 @dataclass
 class GraduationResult:
-    """What the recorded approvals give: the classes to graduate, the new version, and why not the others."""
+    """The classes to graduate, the new agent version, and the classes passed over, each with the reason."""
 
     agent: AgentVersion
     graduated: list[GraduatedClass] = field(default_factory=list)
@@ -54,12 +54,12 @@ class GraduationResult:
     not_judged: int = 0
 
     def evidence(self, tenant: str, least: int) -> dict[str, Any]:
-        """All that a second person needs to judge the change."""
+        """The figures by which a second person decides about the change, as JSON data."""
         classes = [
             each.streak.summary()
             | {
                 "grant": json.loads(each.grant.model_dump_json()),
-                "approvals": [asked.approval_id for asked in each.streak.approved],
+                "approvals": [approval.approval_id for approval in each.streak.approved],
             }
             for each in self.graduated
         ]
@@ -72,32 +72,32 @@ class GraduationResult:
 
 
 class NotExact(NotProposable):
-    """The change would let calls pass that nobody looked at."""
+    """The change would allow calls of classes that nobody approved."""
 
 
 async def graduate(
     database: Database,
     agent: AgentVersion,
     tenant: str,
-    asked: Sequence[ClosedApproval],
+    approvals: Sequence[ClosedApproval],
     *,
     least: int,
     unsigned_count: bool,
 ) -> GraduationResult:
-    """The change that the recorded approvals give, tried call by call. Raises StoreUnavailable, DefinitionInvalid."""
-    found = GraduationResult(agent)
+    """Build a change from closed approvals and try it on recorded calls. Raises StoreUnavailable, DefinitionInvalid."""
+    result = GraduationResult(agent)
     trial = _Trial(database, agent, tenant, await Policies(database).effective(tenant))
-    for streak in approved_classes(asked, unsigned_count=unsigned_count):
+    for streak in approved_classes(approvals, unsigned_count=unsigned_count):
         try:
-            found.graduated.append(GraduatedClass(streak, await trial.grant(streak, least)))
+            result.graduated.append(GraduatedClass(streak, await trial.grant(streak, least)))
         except (NotProposable, CannotBeEvaluated) as error:
-            found.passed_over.append((streak, str(error)))
+            result.passed_over.append((streak, str(error)))
     try:
-        await trial.whole(found)
+        await trial.try_together(result)
     except NotExact as error:
-        found.passed_over += [(each.streak, str(error)) for each in found.graduated]
-        found.graduated, found.new = [], None
-    return found
+        result.passed_over += [(each.streak, str(error)) for each in result.graduated]
+        result.graduated, result.new = [], None
+    return result
 
 
 @dataclass
@@ -108,55 +108,56 @@ class _Trial:
     policies: Effective
 
     async def grant(self, streak: ApprovedClass, least: int) -> Grant:
-        """The grant for a class, under which each of its calls would have passed. Raises NotProposable."""
+        """The grant for a class, with which each of its calls is allowed. Raises NotProposable, CannotBeEvaluated."""
         if streak.never:
             raise NotProposable(streak.never)
         if len(streak.approved) < least:
             raise NotProposable(f"{len(streak.approved)} in a row, and {least} are needed")
         spec = self._spec(streak.tool)
         calls = await self._calls(streak)
-        judged = [call.judged(self.policies) for call in calls]
-        _check_class(streak, spec, judged)
+        evaluated = [call.evaluate(self.policies) for call in calls]
+        _check_class(streak, spec, evaluated)
         arguments = [json.loads(call.candidate.facts.arguments) for call in calls]
-        grant = grant_for(arguments, spec, judged[0].evaluation.grant)
-        new = self._with({streak.tool: [grant]})
+        grant = grant_for(arguments, spec, evaluated[0].evaluation.grant)
+        new = self._version_with({streak.tool: [grant]})
         for call in calls:
-            verdict = _under(new, call).judged(self.policies).verdict
+            verdict = _as_call_of(new, call).evaluate(self.policies).verdict
             if not isinstance(verdict, Allow):
                 raise NotProposable(f"no grant would change it: {verdict.rule}, {verdict.reason}")
         return grant
 
-    async def whole(self, found: GraduationResult) -> None:
-        """Try all grants together on what was recorded lately. Raises NotExact."""
-        if not found.graduated:
+    async def try_together(self, result: GraduationResult) -> None:
+        """Try all grants together on the latest recorded calls. Raises NotExact."""
+        if not result.graduated:
             return
         granted: dict[str, list[Grant]] = defaultdict(list)
-        for each in found.graduated:
+        for each in result.graduated:
             granted[each.streak.tool].append(each.grant)
-        new, likes = self._with(granted), {each.streak.like for each in found.graduated}
+        new, likes = self._version_with(granted), {each.streak.like for each in result.graduated}
         archive = CallArchive(self.database)
-        async for call in recorded_calls(self.database, self._chosen(most=LOOKED_BACK)):
+        async for call in recorded_calls(self.database, self._selection(most=LOOKED_BACK)):
             try:
-                prepared = _under(self.agent, await archive.prepared(call.facts))
+                prepared = _as_call_of(self.agent, await archive.prepared(call.facts))
             except CannotBeEvaluated:
-                found.not_judged += 1
+                result.not_judged += 1
                 continue
-            found.looked_at += 1
-            _note(found, prepared.judged(self.policies), _under(new, prepared).judged(self.policies), likes)
-        found.new = new
+            result.looked_at += 1
+            with_grants_now = _as_call_of(new, prepared).evaluate(self.policies)
+            _count_change(result, prepared.evaluate(self.policies), with_grants_now, likes)
+        result.new = new
 
     async def _calls(self, streak: ApprovedClass) -> list[PreparedCall]:
         archive = CallArchive(self.database)
-        wanted = self._chosen(only=tuple(sorted(streak.calls)))
+        selection = self._selection(only=tuple(sorted(streak.calls)))
         calls = [
-            _under(self.agent, await archive.prepared(call.facts))
-            async for call in recorded_calls(self.database, wanted)
+            _as_call_of(self.agent, await archive.prepared(call.facts))
+            async for call in recorded_calls(self.database, selection)
         ]
         if len(calls) != len(streak.calls):
-            raise CannotBeEvaluated(f"{len(streak.calls) - len(calls)} of its calls are not recorded any more")
+            raise CannotBeEvaluated(f"{len(streak.calls) - len(calls)} of its calls are not in the database any more")
         return calls
 
-    def _chosen(self, **more: Any) -> CallSelection:
+    def _selection(self, **more: Any) -> CallSelection:
         return CallSelection(tenant=self.tenant, agent=self.agent.definition.name, **more)
 
     def _spec(self, tool: str) -> ToolSpec:
@@ -167,35 +168,37 @@ class _Trial:
     def _specs(self) -> dict[str, ToolSpec]:
         return {name: find_tool(s.module, name) for s in self.agent.definition.tools for name in s.use}
 
-    def _with(self, granted: dict[str, list[Grant]]) -> AgentVersion:
+    def _version_with(self, granted: dict[str, list[Grant]]) -> AgentVersion:
         return resolve(with_grants(self.agent.definition, granted, self._specs()), self.agent.source)
 
 
-def _check_class(streak: ApprovedClass, spec: ToolSpec, judged: Sequence[EvaluatedCall]) -> None:
-    """These calls are asked about today as well, and are of that very class. Raises NotProposable."""
-    if "T4" in {spec.tier, *(each.tier for each in judged)}:
-        raise NotProposable("a call of tier T4 is always asked about")
-    for each in judged:
+def _check_class(streak: ApprovedClass, spec: ToolSpec, evaluated: Sequence[EvaluatedCall]) -> None:
+    """Check that these calls need an approval today, and still belong to the class. Raises NotProposable."""
+    if "T4" in {spec.tier, *(each.tier for each in evaluated)}:
+        raise NotProposable("a call of tier T4 always needs an approval")
+    for each in evaluated:
         if each.evaluation.like != streak.like:
             raise NotProposable("it was approved under another tool, grant or constraint than the agent has now")
         if not isinstance(each.verdict, Ask):
-            raise NotProposable(f"it is not asked about today: {each.verdict.rule}")
+            raise NotProposable(f"it needs no approval today: {each.verdict.rule}")
 
 
-def _under(agent: AgentVersion, call: PreparedCall) -> PreparedCall:
-    """The same call, of another version of its agent."""
+def _as_call_of(agent: AgentVersion, call: PreparedCall) -> PreparedCall:
+    """The same call, made by another version of its agent."""
     facts = replace(call.candidate.facts, agent_version=agent.version)
     pinned = agent.by_name.get(facts.tool)
     spec = call.candidate.spec if pinned else None
     return replace(call, candidate=replace(call.candidate, facts=facts, agent=agent, pinned=pinned, spec=spec))
 
 
-def _note(found: GraduationResult, now: EvaluatedCall, new: EvaluatedCall, likes: set[str]) -> None:
-    """Count what changes. Raises NotExact for a call that would pass though it is of no class that was approved."""
-    looser = strictness(new.verdict) < strictness(now.verdict)
-    if looser and now.evaluation.like not in likes:
+def _count_change(result: GraduationResult, now: EvaluatedCall, new: EvaluatedCall, likes: set[str]) -> None:
+    """Count a changed verdict. Raises NotExact if a call outside the approved classes gets a looser verdict."""
+    is_looser = strictness(new.verdict) < strictness(now.verdict)
+    if is_looser and now.evaluation.like not in likes:
         facts = now.call.facts
-        raise NotExact(f"{facts.tool} {facts.run_id} {facts.call_id} would pass too, though nobody approved its like")
-    if looser or strictness(new.verdict) > strictness(now.verdict):
+        raise NotExact(
+            f"{facts.tool} {facts.run_id} {facts.call_id} would be allowed too, but its class was not approved"
+        )
+    if is_looser or strictness(new.verdict) > strictness(now.verdict):
         words = {0: "allow", 1: "ask", 2: "deny"}
-        found.effects[(now.call.facts.tool, words[strictness(now.verdict)], words[strictness(new.verdict)])] += 1
+        result.effects[(now.call.facts.tool, words[strictness(now.verdict)], words[strictness(new.verdict)])] += 1

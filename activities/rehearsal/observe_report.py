@@ -1,4 +1,4 @@
-"""What runs in mode `observe` would have done: read from the verdicts that the trace keeps. Reads only."""
+"""Reports, from the trace, what runs in mode `observe` would have done. Reads only."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from activities.rehearsal.recorded_calls import PAGE, SQL
 from activities.storage.database import Database
 
 OBSERVED = "mode.observe"
-LISTED = 1_000  # calls that a report lists; it counts all of them
+LISTED = 1_000  # at most so many calls are listed; all are counted
 UNREADABLE = "?"
 
-# The words of activities/policy/engine/tiers.py; a test holds the two together.
-_SAYS = re.compile(r"it would have been (allowed|asked about|denied) \(([^:)]*): ")
-_WORDS: dict[str, Word] = {"allowed": "allow", "asked about": "ask", "denied": "deny"}
+# Matches the reasons that activities/policy/engine/tiers.py writes; a test checks that they fit.
+_OBSERVED_REASON = re.compile(r"it would have been (allowed|asked about|denied) \(([^:)]*): ")
+_VERDICT_WORDS: dict[str, Word] = {"allowed": "allow", "asked about": "ask", "denied": "deny"}
 
 
 class NothingObserved(Permanent):
@@ -27,7 +27,7 @@ class NothingObserved(Permanent):
 
 @dataclass(frozen=True)
 class ObservedCall:
-    """A call that was not performed, and what would have become of it."""
+    """A call that was not performed because of mode observe, and the verdict that it would have had otherwise."""
 
     run_id: str
     call_id: str
@@ -40,40 +40,40 @@ class ObservedCall:
 
 @dataclass
 class Report:
-    """Counts by tool, what would have happened and rule; and the calls, up to a limit."""
+    """Counts of calls by (tool, verdict, rule), and the first `LISTED` calls."""
 
     runs: int
-    calls: int  # of these runs in all, reads included
+    calls: int  # all calls of these runs, reads included
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     listed: list[ObservedCall] = field(default_factory=list)
 
     @property
     def effects(self) -> int:
-        """How many calls were not performed."""
+        """The number of calls that were not performed."""
         return self.counts.total()
 
 
 def would_have(reason: str) -> tuple[str, str]:
-    """What would have happened and by which rule, from the reason of a verdict in mode observe."""
-    found = _SAYS.search(reason)
-    return (_WORDS[found[1]], found[2]) if found else (UNREADABLE, UNREADABLE)
+    """The verdict and the rule without mode observe, parsed from the reason of a verdict in mode observe."""
+    match = _OBSERVED_REASON.search(reason)
+    return (_VERDICT_WORDS[match[1]], match[2]) if match else (UNREADABLE, UNREADABLE)
 
 
 async def observe_report(database: Database, *, agent: str | None = None, run_id: str | None = None) -> Report:
-    """The report of an agent's runs, or of one. Raises NothingObserved, StoreUnavailable."""
+    """The report on all observing runs of an agent, or on one run. Raises NothingObserved, StoreUnavailable."""
     totals: Any = await SQL["observing"].row(database, agent=agent, run_id=run_id)
     if not totals["runs"]:
         raise NothingObserved(f"no run of {agent or run_id} was in mode observe")
-    made = Report(totals["runs"], totals["calls"])
+    report = Report(totals["runs"], totals["calls"])
     async for call in _observed(database, agent, run_id):
-        made.counts[(call.tool, call.would_have, call.rule)] += 1
-        if len(made.listed) < LISTED:
-            made.listed.append(call)
-    return made
+        report.counts[(call.tool, call.would_have, call.rule)] += 1
+        if len(report.listed) < LISTED:
+            report.listed.append(call)
+    return report
 
 
 async def is_agent(database: Database, name: str) -> bool:
-    """Whether an agent of that name is registered, or ran."""
+    """Whether an agent of that name is registered, or has runs."""
     row: Any = await SQL["known_agent"].row(database, agent=name)
     return bool(row["known"])
 

@@ -1,4 +1,4 @@
-"""Proposals: a graduation tried on what was recorded, stored, and accepted by somebody else, which publishes it."""
+"""Proposals: stores a tried graduation; publishes it once a second person accepts it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +27,12 @@ class ProposalRefused(Permanent):
 
 
 class ProposalUnknown(Permanent):
-    """There is no such proposal; `stanchion policy proposals` lists those there are."""
+    """There is no such proposal; `stanchion policy proposals` lists all proposals."""
 
 
 @dataclass(frozen=True)
 class SigningPerson:
-    """Who acts, and with which key; without one they only say so."""
+    """The person who proposes or accepts, with their key; without a key, the request is unsigned."""
 
     by: str
     key: str | None = None
@@ -41,7 +41,10 @@ class SigningPerson:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A definition in place of another version's, and why. `head`: the version that new runs get now."""
+    """A new definition for an agent, with the version that it replaces and the evidence.
+
+    `head`: the version that new runs get now.
+    """
 
     proposal_id: str
     agent: str
@@ -56,47 +59,50 @@ class Proposal:
 
     @property
     def digest(self) -> str:
-        """What somebody who accepts it signs: every part of it."""
-        said = {key: value for key, value in self.evidence.items() if key != "accepted"}
-        return sha256_hex([self.proposal_id, self.agent, self.version, _dumped(self.definition), said])
+        """The SHA-256 of all parts of the proposal, which a person signs to accept it."""
+        evidence = {key: value for key, value in self.evidence.items() if key != "accepted"}
+        return sha256_hex([self.proposal_id, self.agent, self.version, _dumped(self.definition), evidence])
 
 
 def proposal_id_for(agent: str, version: str, definition: AgentDefinition) -> str:
-    """A short name for what it would change: the same change of the same version is the same proposal."""
+    """The proposal's id: the same change of the same version always has the same id."""
     return "pp-" + sha256_hex([agent, version, _dumped(definition)])[:16]
 
 
-def proposal_statement(proposal_id: str, hand: SigningPerson, at: datetime) -> Statement:
-    """What somebody signs who proposes."""
-    return {"kind": "proposal", "proposal_id": proposal_id, "by": hand.by, "at": instant(at), "key": hand.key}
+def proposal_statement(proposal_id: str, person: SigningPerson, at: datetime) -> Statement:
+    """The statement that a person signs to propose."""
+    return {"kind": "proposal", "proposal_id": proposal_id, "by": person.by, "at": instant(at), "key": person.key}
 
 
-def acceptance_statement(proposal: Proposal, hand: SigningPerson, at: datetime) -> Statement:
-    """What somebody signs who accepts: the digest binds it to the very change and the figures it was made for."""
-    said = {"kind": "acceptance", "proposal_id": proposal.proposal_id, "digest": proposal.digest}
-    return said | {"by": hand.by, "at": instant(at), "key": hand.key}
+def acceptance_statement(proposal: Proposal, person: SigningPerson, at: datetime) -> Statement:
+    """The statement that a person signs to accept; the digest binds it to this change and its evidence."""
+    fields = {"kind": "acceptance", "proposal_id": proposal.proposal_id, "digest": proposal.digest}
+    return fields | {"by": person.by, "at": instant(at), "key": person.key}
 
 
 class Proposals:
-    """The proposals of one database. Whatever is not proved is refused."""
+    """Stores, lists and accepts proposals. An unproved proposal or acceptance is refused."""
 
     def __init__(self, database: Database, authority: Authority) -> None:
         self._database = database
         self._authority = authority
 
     async def approvals(self, agent: str, tenant: str) -> list[ClosedApproval]:
-        """The closed approvals of an agent in a tenant, in order."""
-        return [_asked(dict(row)) for row in await SQL["approvals"].rows(self._database, agent=agent, tenant=tenant)]
+        """The closed approvals of an agent in a tenant, in the order in which they were closed."""
+        return [
+            _closed_approval(dict(row))
+            for row in await SQL["approvals"].rows(self._database, agent=agent, tenant=tenant)
+        ]
 
     async def propose(
-        self, agent: AgentVersion, new: AgentVersion, evidence: dict[str, Any], hand: SigningPerson
+        self, agent: AgentVersion, new: AgentVersion, evidence: dict[str, Any], person: SigningPerson
     ) -> Proposal:
-        """Store the change from one version to another. Raises ProposalRefused for who cannot prove who they are."""
+        """Store the change from one version to another. Raises ProposalRefused if the person is not proved."""
         name = agent.definition.name
         proposal_id = proposal_id_for(name, agent.version, new.definition)
         at = datetime.now(UTC)
-        statement = proposal_statement(proposal_id, hand, at)
-        who, proof = await self._identified(name, evidence["tenant"], hand, statement, at)
+        statement = proposal_statement(proposal_id, person, at)
+        author, proof = await self._identified(name, evidence["tenant"], person, statement, at)
         await SQL["propose"].row(
             self._database,
             proposal_id=proposal_id,
@@ -104,12 +110,12 @@ class Proposals:
             version=agent.version,
             definition=canonical_json(_dumped(new.definition)),
             evidence=canonical_json(evidence | {"proposed": proof}),
-            by=who.name,
+            by=author.name,
         )
         return await self.find(proposal_id)
 
     async def find(self, proposal_id: str) -> Proposal:
-        """One proposal. Raises ProposalUnknown, ProposalRefused for one that was changed in the table."""
+        """One proposal. Raises ProposalUnknown, or ProposalRefused if its row was changed after it was stored."""
         row = await SQL["proposal"].row(self._database, proposal_id=proposal_id)
         if row is None:
             raise ProposalUnknown(f"there is no proposal {proposal_id!r}; `stanchion policy proposals` lists them")
@@ -117,45 +123,48 @@ class Proposals:
         definition = AgentDefinition.model_validate_json(columns.pop("definition"))
         proposal = Proposal(definition=definition, evidence=json.loads(columns.pop("evidence")), **columns)
         if proposal_id_for(proposal.agent, proposal.version, definition) != proposal_id:
-            raise ProposalRefused(f"{proposal_id} was changed in the database after it was made; propose it anew")
+            raise ProposalRefused(f"{proposal_id} was changed in the database after it was made; propose it again")
         return proposal
 
     async def all(self) -> list[dict[str, Any]]:
-        """Every proposal, latest first, with whether it is open, accepted or stale."""
+        """All proposals, latest first, each with its state: open, accepted or stale."""
         rows = [dict(row) for row in await SQL["all"].rows(self._database)]
         return [row | {"evidence": json.loads(row["evidence"])} for row in rows]
 
-    async def accept(self, proposal_id: str, hand: SigningPerson) -> tuple[Proposal, AgentVersion]:
-        """Publish what is proposed. Raises ProposalUnknown, ProposalRefused, DefinitionInvalid, StoreUnavailable."""
+    async def accept(self, proposal_id: str, person: SigningPerson) -> tuple[Proposal, AgentVersion]:
+        """Accept a proposal and publish its version.
+
+        Raises ProposalUnknown, ProposalRefused, DefinitionInvalid, StoreUnavailable.
+        """
         proposal = await self.find(proposal_id)
         _refuse_closed(proposal)
         at = datetime.now(UTC)
-        statement = acceptance_statement(proposal, hand, at)
-        who, proof = await self._identified(
-            proposal.agent, proposal.evidence["tenant"], hand, statement, at, not_before=proposal.proposed_at
+        statement = acceptance_statement(proposal, person, at)
+        author, proof = await self._identified(
+            proposal.agent, proposal.evidence["tenant"], person, statement, at, not_before=proposal.proposed_at
         )
-        if who.name.casefold() == proposal.proposed_by.casefold():
-            raise ProposalRefused(f"{who.name} proposed it; a second person has to accept it")
+        if author.name.casefold() == proposal.proposed_by.casefold():
+            raise ProposalRefused(f"{author.name} proposed it; a second person has to accept it")
         new = await self._resolved(proposal)
-        await self._publish(proposal, new, who, proof)
+        await self._publish(proposal, new, author, proof)
         return await self.find(proposal_id), new
 
     async def _resolved(self, proposal: Proposal) -> AgentVersion:
-        """The version it makes, with the very tools of the version that it changes."""
+        """The proposed agent version. Its tools must be identical to those of the version that it replaces."""
         old = await Agents(self._database).version(proposal.version)
         new = resolve(proposal.definition, old.source)
         if _hashes(old.tools) != _hashes(new.tools):
-            raise ProposalRefused("a tool is not the one any more that the agent was published with; publish it first")
+            raise ProposalRefused("a tool has changed since the agent was published; publish the agent first")
         return new
 
-    async def _publish(self, proposal: Proposal, new: AgentVersion, who: Identified, proof: Statement) -> None:
-        """Acceptance and publication in one transaction; whoever publishes another version meanwhile waits."""
+    async def _publish(self, proposal: Proposal, new: AgentVersion, author: Identified, proof: Statement) -> None:
+        """Accept and publish in one transaction, which locks the agent's head against other publications."""
         async with self._database.transaction() as connection:
-            held = await SQL["hold_head"].on(connection, agent=proposal.agent)
-            if not held or held[0]["version"] != proposal.version:
+            head = await SQL["hold_head"].on(connection, agent=proposal.agent)
+            if not head or head[0]["version"] != proposal.version:
                 raise ProposalRefused(_stale(proposal))
             accepted = await SQL["accept"].on(
-                connection, proposal_id=proposal.proposal_id, by=who.name, proof=canonical_json(proof)
+                connection, proposal_id=proposal.proposal_id, by=author.name, proof=canonical_json(proof)
             )
             if not accepted:
                 raise ProposalRefused(f"{proposal.proposal_id} was accepted meanwhile")
@@ -172,26 +181,29 @@ class Proposals:
         self,
         agent: str,
         tenant: str,
-        hand: SigningPerson,
+        person: SigningPerson,
         statement: Statement,
         at: datetime,
         not_before: datetime | None = None,
     ) -> tuple[Identified, Statement]:
-        """Who acts, and the proof to keep. An agent that ran for several tenants is changed by people of every one."""
-        ran_for = {row["tenant"] for row in await SQL["tenants"].rows(self._database, agent=agent)}
-        signature = hand.sign(statement) if hand.sign else None
-        who = await self._authority.identify(
-            tenant=tenant if ran_for <= {tenant} else EVERY_TENANT,
-            by=hand.by,
-            key=hand.key,
+        """The proved person, and the proof to store.
+
+        If the agent has runs for several tenants, the person must be registered for every tenant ('*').
+        """
+        tenants = {row["tenant"] for row in await SQL["tenants"].rows(self._database, agent=agent)}
+        signature = person.sign(statement) if person.sign else None
+        author = await self._authority.identify(
+            tenant=tenant if tenants <= {tenant} else EVERY_TENANT,
+            by=person.by,
+            key=person.key,
             signature=signature,
             statement=statement,
             at=at,
             not_before=not_before,
         )
-        if isinstance(who, Unproven):
-            raise ProposalRefused(f"{hand.by}: {who.reason}")
-        return who, {"by": who.name, "proof": who.proof, "statement": statement, "signature": signature}
+        if isinstance(author, Unproven):
+            raise ProposalRefused(f"{person.by}: {author.reason}")
+        return author, {"by": author.name, "proof": author.proof, "statement": statement, "signature": signature}
 
 
 def _refuse_closed(proposal: Proposal) -> None:
@@ -203,8 +215,8 @@ def _refuse_closed(proposal: Proposal) -> None:
 
 def _stale(proposal: Proposal) -> str:
     return (
-        f"{proposal.proposal_id} is stale: {proposal.agent} has another version since;"
-        f" `stanchion policy graduate {proposal.agent}` looks anew"
+        f"{proposal.proposal_id} is stale: {proposal.agent} has a new version since;"
+        f" `stanchion policy graduate {proposal.agent}` makes a new proposal"
     )
 
 
@@ -216,6 +228,6 @@ def _hashes(tools: Sequence[Any]) -> dict[str, str]:
     return {tool.name: tool.pinned_hash for tool in tools}
 
 
-def _asked(row: Mapping[str, Any]) -> ClosedApproval:
+def _closed_approval(row: Mapping[str, Any]) -> ClosedApproval:
     decided = tuple(RecordedDecision(**each) for each in json.loads(row["decided"]))
     return ClosedApproval(**{**row, "decided": decided})

@@ -1,6 +1,6 @@
-"""Judges recorded calls again on the data of their time: transcript, definition, mode. Reads only.
+"""Evaluates recorded calls again with the transcript, definition and mode of their time. Reads only.
 
-Pages of calls, and one run's evidence at a time: however much was recorded, memory stays flat.
+It reads calls in pages, and evidence run by run, so that its memory does not grow with the number of calls.
 """
 
 from collections.abc import AsyncIterator
@@ -10,7 +10,8 @@ from typing import Any
 
 from activities.agents.versions import Agents, AgentVersion, PinnedTool
 from activities.errors import Permanent, Transient
-from activities.gateway.evaluation.checks import Candidate, EvaluatedCall, PolicyContext, evaluate
+from activities.gateway.evaluation.checks import Candidate, EvaluatedCall, PolicyContext
+from activities.gateway.evaluation.checks import evaluate as evaluate_call
 from activities.gateway.evaluation.evidence import EvidenceReader
 from activities.gateway.facts import CallFacts
 from activities.policy.cedar.store import Effective
@@ -26,17 +27,17 @@ from activities.undo.orders import is_rollback
 from activities.undo.rollback_evidence import evidence_on_record
 
 SQL = Queries(__file__, "whatif.sql")
-PAGE = 500  # calls per query: some hundred KB
+PAGE = 500  # calls per query: a few hundred KB
 EVERYTHING = 2**31 - 1
 
 
 class CannotBeEvaluated(Permanent):
-    """This call cannot be judged here; the message says why."""
+    """This call cannot be evaluated here; the message says why."""
 
 
 @dataclass(frozen=True)
 class CallSelection:
-    """Which calls. `most`: no more than so many, the latest; `only`: none but these, each `run_id call_id`."""
+    """Selects calls. `most`: only the latest so many; `only`: only these, each as `run_id call_id`."""
 
     tenant: str | None = None
     agent: str | None = None
@@ -47,7 +48,7 @@ class CallSelection:
 
 @dataclass(frozen=True)
 class RecordedCall:
-    """A call as it was planned, and the first verdict in the trace, if one was given."""
+    """A call as it was planned, and its first verdict in the trace, if there is one."""
 
     facts: CallFacts
     verdict: str | None
@@ -55,30 +56,30 @@ class RecordedCall:
 
 
 async def recorded_calls(database: Database, chosen: CallSelection, page: int = PAGE) -> AsyncIterator[RecordedCall]:
-    """The calls, latest runs first. Raises StoreUnavailable."""
-    left, after = chosen.most, _START
-    while left > 0:
+    """The selected calls, of the latest run first. Raises StoreUnavailable."""
+    remaining, after = chosen.most, _START
+    while remaining > 0:
         rows = await SQL["calls"].rows(
             database,
             tenant=chosen.tenant,
             agent=chosen.agent,
             since=chosen.since,
             only=None if chosen.only is None else list(chosen.only),
-            most=min(page, left),
+            most=min(page, remaining),
             **after,
         )
         for row in rows:
-            yield _recorded(dict(row))
-        if len(rows) < min(page, left):
+            yield _recorded_call(dict(row))
+        if len(rows) < min(page, remaining):
             return
-        left -= len(rows)
+        remaining -= len(rows)
         after = {"after": rows[-1]["opened_at"], "after_run": rows[-1]["run_id"], "after_seq": rows[-1]["seq"]}
 
 
 _START: dict[str, Any] = {"after": None, "after_run": None, "after_seq": None}
 
 
-def _recorded(row: dict[str, Any]) -> RecordedCall:
+def _recorded_call(row: dict[str, Any]) -> RecordedCall:
     del row["opened_at"]
     verdict, rule = row.pop("recorded_verdict"), row.pop("recorded_rule")
     return RecordedCall(as_planned(**row), verdict, rule)
@@ -91,13 +92,13 @@ class PreparedCall:
     candidate: Candidate
     evidence: Evidence
 
-    def judged(self, policies: Effective) -> EvaluatedCall:
-        """Evaluate the call under these policies. Never raises: what cannot be evaluated is a Deny."""
-        return evaluate(self.candidate, PolicyContext(self.evidence, policies))
+    def evaluate(self, policies: Effective) -> EvaluatedCall:
+        """Evaluate the call with these policies. Never raises: a call that cannot be evaluated is denied."""
+        return evaluate_call(self.candidate, PolicyContext(self.evidence, policies))
 
 
 class CallArchive:
-    """Prepares recorded calls to be judged again, run after run."""
+    """Reads the agent, tool and evidence of recorded calls. Calls must come run by run."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -107,7 +108,7 @@ class CallArchive:
         self._run_id = ""
 
     async def prepared(self, facts: CallFacts) -> PreparedCall:
-        """The call, ready to be judged. Raises CannotBeEvaluated, StoreUnavailable."""
+        """The call with its agent, tool and evidence. Raises CannotBeEvaluated, StoreUnavailable."""
         try:
             agent = await self._agents.version(facts.agent_version)
             pinned, spec = self._tool(agent, facts.tool)
@@ -115,11 +116,11 @@ class CallArchive:
             return PreparedCall(Candidate(facts, agent, pinned, spec, above), await self._evidence(facts, agent))
         except (Transient, CannotBeEvaluated):
             raise
-        except Exception as error:  # such as a definition that another version wrote, or a gap in a transcript
+        except Exception as error:  # such as a definition of another release, or a gap in a transcript
             raise CannotBeEvaluated(f"{type(error).__name__}: {error}") from error
 
     async def _above(self, facts: CallFacts) -> tuple[AgentVersion, ...]:
-        """The agents of the runs above its run: a sub-agent may do what all of its line may."""
+        """The agents of the runs above the call's run: a sub-agent may only do what all of these may do too."""
         if len(facts.versions_above or ()) != len(facts.lineage or ()):
             raise CannotBeEvaluated("the runs above its run are not all in the database")
         return tuple([await self._agents.version(version) for version in facts.versions_above or ()])
@@ -127,12 +128,12 @@ class CallArchive:
     async def _evidence(self, facts: CallFacts, agent: AgentVersion) -> Evidence:
         if is_rollback(facts.run_id):
             return await evidence_on_record(self._database, facts)
-        if facts.run_id != self._run_id:  # calls come run by run: what was read of the last one is not needed again
+        if facts.run_id != self._run_id:  # the cached evidence is of another run
             self._reader, self._run_id = EvidenceReader(Transcripts(self._database)), facts.run_id
         return await self._reader.read(facts, agent)
 
     def _tool(self, agent: AgentVersion, name: str) -> tuple[PinnedTool | None, ToolSpec | None]:
-        """The tool as the version has it. One that the agent never had is a call that was refused, and is now."""
+        """The tool of this agent version, or (None, None): a call of a tool that the agent does not have is refused."""
         key = (agent.version, name)
         if key not in self._tools:
             pinned = agent.by_name.get(name)
@@ -144,11 +145,11 @@ class CallArchive:
 
 
 def _as_published(pinned: PinnedTool) -> ToolSpec | str:
-    """The tool, or why there is none to judge by."""
+    """The tool that the agent was published with, or why it is not available here."""
     try:
         spec = find_tool(pinned.module, pinned.name)
     except ToolDeclarationError as error:
-        return f"its tool is not here: {error}"
+        return f"its tool cannot be imported here: {error}"
     if spec.pinned_hash != pinned.pinned_hash:
-        return "its tool is not the one any more that the agent was published with"
+        return "its tool has changed since the agent was published"
     return spec

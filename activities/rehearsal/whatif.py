@@ -1,4 +1,4 @@
-"""What a new policy would change: judges each recorded call by the old and the new policies. Reads only."""
+"""Evaluates recorded calls with the policies in force and with a proposed policy, and compares. Reads only."""
 
 import json
 from collections import Counter
@@ -24,12 +24,12 @@ from activities.rehearsal.recorded_calls import (
 from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 
-LISTED = 1_000  # calls of each kind that an answer lists; it counts all of them
+LISTED = 1_000  # at most so many changed and unjudged calls are listed; all are counted
 
 
 @dataclass(frozen=True)
 class ProposedPolicy:
-    """A policy to try in place of the tenant's own, or of the platform's. `money_floor` None: as it is now."""
+    """A policy to try in place of the tenant's or (`platform`) the platform's. `money_floor` None: unchanged."""
 
     text: str
     money_floor: int | None = None
@@ -38,7 +38,7 @@ class ProposedPolicy:
 
 @dataclass(frozen=True)
 class Change:
-    """A call about which the new policy decides otherwise. `recorded`: the verdict in the trace, if there is one."""
+    """A call whose verdict differs with the new policy. `recorded`: its verdict in the trace, if there is one."""
 
     run_id: str
     call_id: str
@@ -55,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Unjudged:
-    """A call that cannot be judged here, and why."""
+    """A call that cannot be evaluated here, and why."""
 
     run_id: str
     call_id: str
@@ -65,22 +65,22 @@ class Unjudged:
 
 @dataclass
 class WhatIfReport:
-    """What would change: all of it in numbers, and the calls up to a limit."""
+    """Counts of evaluated, changed and unjudged calls, and the first `LISTED` changed and unjudged calls."""
 
     judged: int = 0
     changed: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # tool, was, would be
     changes: list[Change] = field(default_factory=list)
     unjudged: Counter[tuple[str, str]] = field(default_factory=Counter)  # tool, reason
     unjudged_calls: list[Unjudged] = field(default_factory=list)
-    recorded_otherwise: int = 0  # judged today, without any change, as the trace does not have it
+    recorded_otherwise: int = 0  # calls whose verdict today, with the policies in force, differs from the trace
 
     def note(self, call: RecordedCall, now: EvaluatedCall, new: EvaluatedCall) -> None:
-        """Count one call."""
+        """Count a call that was evaluated."""
         self.judged += 1
         self.recorded_otherwise += call.verdict is not None and call.verdict != word_of(now)
-        was, would_be = _said(now), _said(new)
+        was, would_be = _verdict_text(now), _verdict_text(new)
         if was == would_be and now.tier != new.tier:
-            was, would_be = f"{was} {now.tier}", f"{would_be} {new.tier}"  # the same word, but other people are asked
+            was, would_be = f"{was} {now.tier}", f"{would_be} {new.tier}"  # another tier can need other approvers
         if was == would_be:
             return
         self.changed[(call.facts.tool, was, would_be)] += 1
@@ -88,7 +88,7 @@ class WhatIfReport:
             self.changes.append(_change(call, now, new, was, would_be))
 
     def note_unjudged(self, call: RecordedCall, reason: str) -> None:
-        """Count one call that cannot be judged."""
+        """Count a call that cannot be evaluated."""
         facts = call.facts
         self.unjudged[(facts.tool, reason)] += 1
         if len(self.unjudged_calls) < LISTED:
@@ -101,20 +101,23 @@ async def whatif(
     chosen: CallSelection,
     progress: Callable[[int], None] = lambda done: None,
 ) -> WhatIfReport:
-    """Judge the chosen calls twice. Raises PolicyInvalid for what `policy set` would refuse, StoreUnavailable."""
+    """Evaluate the chosen calls with the old and the new policies.
+
+    Raises PolicyInvalid for a policy that `policy set` would refuse, StoreUnavailable.
+    """
     await _check(database, proposed)
-    bench, archive, answer = _PolicyPairs(database, proposed), CallArchive(database), WhatIfReport()
+    policy_pairs, archive, report = _PolicyPairs(database, proposed), CallArchive(database), WhatIfReport()
     async for call in recorded_calls(database, chosen):
         try:
             prepared = await archive.prepared(call.facts)
         except CannotBeEvaluated as error:
-            answer.note_unjudged(call, str(error))
+            report.note_unjudged(call, str(error))
             continue
-        now, new = await bench.of(call.facts.tenant)
-        answer.note(call, prepared.judged(now), prepared.judged(new))
-        if answer.judged % 1_000 == 0:
-            progress(answer.judged)
-    return answer
+        now, new = await policy_pairs.of(call.facts.tenant)
+        report.note(call, prepared.evaluate(now), prepared.evaluate(new))
+        if report.judged % 1_000 == 0:
+            progress(report.judged)
+    return report
 
 
 async def _check(database: Database, proposed: ProposedPolicy) -> None:
@@ -124,7 +127,7 @@ async def _check(database: Database, proposed: ProposedPolicy) -> None:
 
 @dataclass
 class _PolicyPairs:
-    """The policies in force and those with the new one in its place, for each tenant, as of the first look."""
+    """For each tenant, the policies in force, and the same policies with the proposed one in place. Read once."""
 
     database: Database
     proposed: ProposedPolicy
@@ -135,30 +138,32 @@ class _PolicyPairs:
             policies = Policies(self.database)
             heads = {row["scope"]: row["version"] for row in await POLICIES["heads"].rows(self.database, tenant=tenant)}
             now = await policies.in_force(tenant, list(heads.values()))
-            self._known[tenant] = (now, await self._instead(tenant, now, heads, policies))
+            self._known[tenant] = (now, await self._with_proposed(tenant, now, heads, policies))
         return self._known[tenant]
 
-    async def _instead(self, tenant: str, now: Effective, heads: dict[str, str], policies: Policies) -> Effective:
+    async def _with_proposed(self, tenant: str, now: Effective, heads: dict[str, str], policies: Policies) -> Effective:
         scope = PLATFORM if self.proposed.platform else tenant
         floor = now.money_floor if self.proposed.money_floor is None else self.proposed.money_floor
         version = version_of(scope, self.proposed.text, floor)
-        in_place: dict[str, Policy] = {scope: load(self.proposed.text, version=version, scope=scope)}
+        policies_by_scope: dict[str, Policy] = {scope: load(self.proposed.text, version=version, scope=scope)}
         try:
-            for kept, head in heads.items():
-                if kept != scope:
-                    in_place[kept] = await policies.policy(head)
+            for other_scope, head in heads.items():
+                if other_scope != scope:
+                    policies_by_scope[other_scope] = await policies.policy(head)
         except (PolicyInvalid, PolicyMissing) as error:
             return Effective(version, broken=f"a policy in force cannot be read: {error}")
-        if PLATFORM not in in_place:
+        if PLATFORM not in policies_by_scope:
             return Effective(version, missing=f"no policy is in force for '*'; {MEND}")
-        ordered = [in_place[each] for each in sorted(in_place, key=lambda each: each != PLATFORM)]
-        return Effective(sha256_hex([policy.version for policy in ordered]), tuple(ordered), floor)
+        platform_first = [
+            policies_by_scope[each] for each in sorted(policies_by_scope, key=lambda each: each != PLATFORM)
+        ]
+        return Effective(sha256_hex([policy.version for policy in platform_first]), tuple(platform_first), floor)
 
 
-def _said(judged: EvaluatedCall) -> str:
-    """The verdict in a word; in a run that only observes, also what would have happened: that is what changes."""
-    word = word_of(judged)
-    return f"observe ({would_have(judged.verdict.reason)[0]})" if judged.verdict.rule == OBSERVED else word
+def _verdict_text(evaluated: EvaluatedCall) -> str:
+    """The verdict in one word. In mode observe, with the verdict that the call would have had otherwise."""
+    word = word_of(evaluated)
+    return f"observe ({would_have(evaluated.verdict.reason)[0]})" if evaluated.verdict.rule == OBSERVED else word
 
 
 def _change(call: RecordedCall, now: EvaluatedCall, new: EvaluatedCall, was: str, would_be: str) -> Change:
@@ -177,6 +182,6 @@ def _change(call: RecordedCall, now: EvaluatedCall, new: EvaluatedCall, was: str
     )
 
 
-def _rule(judged: EvaluatedCall) -> str:
-    verdict = judged.verdict
+def _rule(evaluated: EvaluatedCall) -> str:
+    verdict = evaluated.verdict
     return would_have(verdict.reason)[1] if verdict.rule == OBSERVED else verdict.rule

@@ -1,8 +1,8 @@
--- Recorded calls, to be judged again. Nothing here writes.
+-- Recorded calls, to be evaluated again. All queries only read.
 
 -- name: calls
--- A page of calls, latest runs first and in each run its last call first: as they were when they were judged, with the
--- values that people had restated by then, and with the first verdict that the trace has.
+-- A page of calls, the latest run first, and in each run the last call first. Each has its facts when it was first
+-- evaluated, the values that people had endorsed by then, and its first verdict in the trace.
 WITH page AS (
     SELECT r.opened_at, r.run_id, r.agent, r.agent_version, r.tenant, r.requester, r.mode,
            r.policy_version AS frozen_policy, r.status, r.tainted_by, r.private_by, r.lineage, coalesce(s.seq, c.seq) AS response_seq,
@@ -34,7 +34,7 @@ FROM page p LEFT JOIN judged j USING (run_id, call_id)
 ORDER BY p.opened_at DESC, p.run_id DESC, p.seq DESC;
 
 -- name: observed
--- A page of the calls that a run in mode observe did not perform: of an agent or of a run, oldest first.
+-- A page of the calls that were not performed because of mode observe, of an agent or of a run, ordered by run.
 SELECT e.run_id, e.n, e.call_id, e.body ->> 'tool' AS tool, e.body ->> 'reason' AS reason, e.at,
        c.arguments::text AS arguments
 FROM runs r JOIN events e USING (run_id) LEFT JOIN calls c USING (run_id, call_id)
@@ -44,11 +44,11 @@ WHERE r.mode = 'observe' AND (:agent::text IS NULL OR r.agent = :agent) AND (:ru
 ORDER BY e.run_id, e.n LIMIT :most::int;
 
 -- name: observing
--- How many runs of an agent, or which run, observed; and how many calls of theirs there are in all.
+-- The number of runs in mode observe, of an agent or with a run id, and the number of all their calls.
 SELECT count(DISTINCT r.run_id) AS runs, count(c.call_id) AS calls
 FROM runs r LEFT JOIN calls c USING (run_id)
 WHERE r.mode = 'observe' AND (:agent::text IS NULL OR r.agent = :agent) AND (:run_id::text IS NULL OR r.run_id = :run_id);
 
 -- name: known_agent
--- Whether an agent of that name is registered, or ran.
+-- Whether an agent of that name is registered, or has runs.
 SELECT EXISTS (SELECT FROM agent_heads WHERE name = :agent) OR EXISTS (SELECT FROM runs WHERE agent = :agent) AS known;

@@ -1,1 +1,1 @@
-"""Admitting runs and writing down how they ended."""
+"""Admits runs, stores how they ended, and closes runs that died."""

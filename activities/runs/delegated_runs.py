@@ -1,7 +1,7 @@
-"""A run that another run delegated, as it is opened: what it is to do and may use stands in our tables.
+"""Opens the run of a sub-agent: its task and budget come from the table `delegations`, not from the request.
 
-Its transcript begins with the task, which the other run's model wrote and which therefore anchors no value; then comes
-what people said to the runs above it, as their own words.
+Its transcript begins with the task. The parent's model wrote the task, so it anchors no value. The messages of people
+to the runs above follow, with the origin `user`.
 """
 
 import json
@@ -25,12 +25,12 @@ NOTE = "Your task stands above. What follows was said by people to the agents th
 
 
 class DelegationMismatch(Permanent):
-    """This key is that of a sub-agent, and it was not delegated this way, or no longer is; use a key of your own."""
+    """This key is reserved for a sub-agent, whose delegation is different, or over; use another key."""
 
 
 @dataclass(frozen=True)
 class Ancestors:
-    """Where a run stands: the runs above it and their agents, the first one first; of one that people start, none."""
+    """The runs above a run and their agents, the topmost first; none for a run that a person started."""
 
     parent_run_id: str | None = None
     lineage: Sequence[str] = ()
@@ -40,16 +40,16 @@ class Ancestors:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """As `runs` has it."""
+        """The columns of the table `runs`."""
         return {**vars(self), "lineage": list(self.lineage), "agents_above": list(self.agents_above)}
 
 
-NOWHERE = Ancestors()
+NO_ANCESTORS = Ancestors()
 
 
 @dataclass(frozen=True)
 class Delegated:
-    """What was delegated."""
+    """A delegation. `over`: it has ended, and its run can no longer be opened."""
 
     agent: str
     agent_version: str
@@ -58,22 +58,23 @@ class Delegated:
     task: str
     budget: Budget
     mode: Mode
-    line: Ancestors
+    ancestors: Ancestors
     upto_seq: int
     suspect: str | None = None
     over: bool = field(default=False)
 
     def request(self, request: OpenRequest) -> OpenRequest:
-        """The request with what really is to be done. Raises NotDelegatedSo: it asks for something else."""
-        asked = request.request
-        if (asked.agent, asked.tenant, asked.requester) != (self.agent, self.tenant, self.requester) or self.over:
-            raise DelegationMismatch(f"{request.run_id} is the id of a sub-agent of {self.line.parent_run_id}")
-        real = RunRequest.model_construct(**{**vars(asked), "goal": self.task, "inputs": {}})
-        return request.model_copy(update={"request": real})
+        """The request, with the delegated task as its goal. Raises DelegationMismatch if it does not fit."""
+        run_request = request.request
+        requested_for = (run_request.agent, run_request.tenant, run_request.requester)
+        if self.over or requested_for != (self.agent, self.tenant, self.requester):
+            raise DelegationMismatch(f"{request.run_id} is the id of a sub-agent of {self.ancestors.parent_run_id}")
+        with_task = RunRequest.model_construct(**{**vars(run_request), "goal": self.task, "inputs": {}})
+        return request.model_copy(update={"request": with_task})
 
 
 async def find_delegated(database: Database, run_id: str) -> Delegated | None:
-    """What was delegated under this id, if anything was. Raises StoreUnavailable."""
+    """The delegation with this run id, or None. Raises StoreUnavailable."""
     row = await SQL["find"].row(database, run_id=run_id)
     if row is None:
         return None
@@ -85,7 +86,9 @@ async def find_delegated(database: Database, run_id: str) -> Delegated | None:
         task=row["task"],
         budget=Budget.model_validate_json(row["budget"]),
         mode=row["mode"],
-        line=Ancestors(row["parent_run_id"], row["lineage"], row["agents_above"], row["tainted_by"], row["private_by"]),
+        ancestors=Ancestors(
+            row["parent_run_id"], row["lineage"], row["agents_above"], row["tainted_by"], row["private_by"]
+        ),
         upto_seq=row["upto_seq"],
         suspect=row["suspect"],
         over=row["over"],
@@ -93,17 +96,17 @@ async def find_delegated(database: Database, run_id: str) -> Delegated | None:
 
 
 async def note_never_admitted(database: Database, run_id: str, ending: Ending) -> None:
-    """Keep why a run that was delegated, and is not there, never began. Nothing for any other run; safe to repeat."""
+    """Store why a delegated run was never opened. Does nothing for other runs. Safe to repeat."""
     trace = Trace(run_id, (RunClosed(ending=ending),))
     await SQL["never_admitted"].row(database, run_id=run_id, **trace.columns)
 
 
 async def write_task(database: Database, run_id: str, delegated: Delegated) -> int:
-    """Write the first rows of its transcript; the seq of the next one. Safe to repeat."""
+    """Write the first rows of the sub-agent's transcript, and return the next seq. Safe to repeat."""
     row: Any = await SQL["write_task"].row(
         database,
         run_id=run_id,
-        parent=delegated.line.parent_run_id,
+        parent=delegated.ancestors.parent_run_id,
         upto_seq=delegated.upto_seq,
         suspect=delegated.suspect,
         note=json.dumps([Text(text=NOTE).model_dump()]),

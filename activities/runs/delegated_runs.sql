@@ -1,8 +1,8 @@
--- Runs that were delegated, as they are opened.
+-- Opening the runs of sub-agents.
 
 -- name: find
--- What was delegated under an id. It is over once the call that waits for it has its result or its run has ended; a run
--- that was opened before is opened again all the same.
+-- The delegation with a run id. It is over once the parent's run has ended, or the parent's call no longer waits for it.
+-- It is never over if its run was opened before, so that opening the run can be repeated.
 SELECT d.parent_run_id, d.agent, d.agent_version, p.tenant, p.requester, d.task, d.budget::text AS budget, d.mode,
        d.upto_seq, d.tainted_by, d.suspect, d.private_by,
        p.lineage || p.run_id AS lineage, p.agents_above || p.agent AS agents_above,
@@ -14,7 +14,7 @@ JOIN effects e ON e.run_id = d.parent_run_id AND e.call_id = d.call_id
 WHERE d.child_run_id = :run_id;
 
 -- name: never_admitted
--- Why a run that was delegated was never opened: kept once, where the one that delegated it looks for how it ended.
+-- Store once why a delegated run was never opened, as an event, where the parent looks for the outcome.
 INSERT INTO events (run_id, kind, trace_id, body)
 SELECT d.child_run_id, e.kind, :trace_id::text, e.body::json
 FROM delegations d, unnest(:kinds::text[], :bodies::text[]) AS e (kind, body)
@@ -23,7 +23,7 @@ WHERE d.child_run_id = :run_id
   AND NOT EXISTS (SELECT FROM events v WHERE v.run_id = d.child_run_id);
 
 -- name: write_task
--- The task, our word about what follows, and what people had said to the runs above when it was written.
+-- Write the task, a note about the messages that follow, and the messages of people to the runs above until upto_seq.
 WITH said AS (
     SELECT row_number() OVER (ORDER BY t.seq) AS n, t.content, t.blob
     FROM transcript t

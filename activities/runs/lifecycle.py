@@ -1,4 +1,4 @@
-"""`runs.open` and `runs.close`: admits a run and writes down its end, each in one statement, safe to repeat."""
+"""`runs.open` and `runs.close` admit a run and store its end, each in one repeatable statement; `runs.reap`."""
 
 import json
 from typing import Any
@@ -40,19 +40,19 @@ from workflows.ports import RunsPort
 
 SQL = Queries(__file__, "runs.sql")
 
-POLICY = "tiers/1"  # the rules of activities/policy; part of every digest that an approval is bound to
+POLICY = "tiers/1"  # version of the rules in activities/policy; part of the digests that approvals are bound to
 
 
 class KeyInUse(Permanent):
-    """This key belongs to another goal; start the run under a key of its own."""
+    """This key belongs to a run with another goal; start the run with a new key."""
 
 
 class InputsTooLarge(Permanent):
-    """The inputs are too large for a start input; store them and pass a reference."""
+    """The inputs are too large for the start of a run; store them elsewhere and pass a reference."""
 
 
 class Runs(RunsPort):
-    """Runs in Postgres."""
+    """Admits and closes runs in Postgres."""
 
     def __init__(
         self,
@@ -73,18 +73,18 @@ class Runs(RunsPort):
 
     @activity.defn(name="runs.open")
     async def open(self, request: OpenRequest) -> RunOpened:
-        """Admit the run under the agent's current version. A key that was used before gives what it gave then.
+        """Admit a run with the agent's current version. Repeated with the same key, it returns the same run.
 
-        Raises CapReached while no running slot is left.
+        Raises CapReached if no running slot is left.
         """
         delegated = await find_delegated(self._database, request.run_id)
         request = delegated.request(request) if delegated else request
-        known: Any = await SQL["caps"].row(
+        limits: Any = await SQL["caps"].row(
             self._database, tenant=request.request.tenant, agent=request.request.agent, most=LOOKED_AT, least=FEWEST
         )
-        terms = await self._terms(request, delegated, stored_rules(known["caps"]))
-        terms = terms.with_alarms(known["typical"], self._alarms)
-        row = await self._admit(request, terms, known["caps"])
+        terms = await self._terms(request, delegated, stored_rules(limits["caps"]))
+        terms = terms.with_alarms(limits["typical"], self._alarms)
+        row = await self._admit(request, terms, limits["caps"])
         opened = RunOpened(
             agent_version=row["agent_version"],
             policy_version=row["policy_version"],
@@ -95,7 +95,7 @@ class Runs(RunsPort):
             next_seq=1,
             rollback=is_rollback(request.run_id),
             on_failure=None if is_rollback(request.run_id) else terms.agent.definition.on_failure,
-            agents_above=tuple(terms.line.agents_above),
+            agents_above=tuple(terms.ancestors.agents_above),
             finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
             on_budget=row["on_budget"],
         )
@@ -106,7 +106,7 @@ class Runs(RunsPort):
 
     @activity.defn(name="runs.close")
     async def close(self, request: CloseRequest) -> RunOutcome:
-        """Write the end. If the run is closed already, the outcome that was written then is the outcome."""
+        """Store the outcome of a run. If the run is closed already, return the stored outcome."""
         unfinished = await SQL["unfinished"].rows(self._database, run_id=request.run_id)
         outcome = RunOutcome(
             status=request.ending.status,
@@ -115,12 +115,12 @@ class Runs(RunsPort):
             steps=request.steps,
             spent=request.spent.plus(request.delegated).for_people(),
         )
-        doubts = [
+        unknown_outcomes = [
             OutcomeUnknown(call_id=call["call_id"], tool=call["tool"][:64], reason=f"the run ended: {outcome.reason}")
             for call in unfinished
             if call["state"] == "claimed" and call["contract"] != "pure"
         ]
-        facts = (*request.journal, *doubts, RunClosed(ending=request.ending))
+        facts = (*request.journal, *unknown_outcomes, RunClosed(ending=request.ending))
         trace = Trace(request.run_id, facts, step=request.steps)
         row = await SQL["close"].row(
             self._database,
@@ -128,7 +128,7 @@ class Runs(RunsPort):
             status=request.ending.status,
             outcome=outcome.model_dump_json(),
             minutes=minutes_used(request.spent),
-            **_results_owed(unfinished),
+            **_missing_results(unfinished),
             **trace.columns,
         )
         if row is not None and row["closed"]:
@@ -141,48 +141,49 @@ class Runs(RunsPort):
 
     @activity.defn(name="runs.reap")
     async def reap(self) -> ReapReport:
-        """Close in our tables every run that Temporal no longer runs, then look after what nobody settled."""
+        """Close runs that Temporal does not run any more, then reconcile holds that were never settled."""
         report = await self._reaper.reap(activity.client(), self.close)
         await self._ledger.reconcile()
         return report
 
     async def _terms(self, request: OpenRequest, delegated: Delegated | None, caps: tuple[Rule, ...]) -> AdmissionTerms:
-        """What the run lives by. A sub-agent goes by what was delegated; a rollback by the order for it, under the
-        version that it takes back.
+        """The terms of a run: from the request, the delegation (sub-agent), or the rollback's order.
+
+        A rollback runs with the agent version of the run that it undoes.
         """
-        asked = request.request
+        run_request = request.request
         if delegated:
             return AdmissionTerms.of_delegated(await self._agents.version(delegated.agent_version), delegated, caps)
         if not is_rollback(request.run_id):
-            return AdmissionTerms.of_request(await self._agents.current(asked.agent), asked, caps)
+            return AdmissionTerms.of_request(await self._agents.current(run_request.agent), run_request, caps)
         rollback = await self._rollbacks.find(request.run_id)
-        if asked != rollback.request:
-            raise KeyInUse(f"{request.run_id} is a rollback, and starts as it was ordered: `stanchion rollback`")
-        terms = AdmissionTerms.of_request(await self._agents.version(rollback.agent_version), asked, caps)
+        if run_request != rollback.request:
+            raise KeyInUse(f"{request.run_id} is a rollback, and can only be started with `stanchion rollback`")
+        terms = AdmissionTerms.of_request(await self._agents.version(rollback.agent_version), run_request, caps)
         return terms.with_calls(rollback.calls)
 
     async def _admit(self, request: OpenRequest, terms: AdmissionTerms, caps: str | None) -> Any:
-        asked, goal = request.request, text_digest(_goal_text(request.request))
+        run_request, goal_digest = request.request, text_digest(_goal_text(request.request))
         windows = run_windows(request, terms.agent, terms.budget, caps)
         with naming_breaches(windows):
             row = await SQL["admit"].row(
                 self._database,
                 run_id=request.run_id,
                 chain_id=request.chain_id,
-                agent=asked.agent,
+                agent=run_request.agent,
                 agent_version=terms.agent.version,
-                tenant=asked.tenant,
-                requester=asked.requester,
-                goal_digest=goal,
+                tenant=run_request.tenant,
+                requester=run_request.requester,
+                goal_digest=goal_digest,
                 mode=terms.mode,
                 on_budget=terms.on_budget,
                 budget=terms.budget.model_dump_json(),
                 policy_version=sha256_hex([POLICY, terms.mode, terms.budget.model_dump(mode="json")])[:16],
                 wanted=window_arguments(windows),
                 hold_seconds=float(SECONDS),
-                **terms.line.columns,
+                **terms.ancestors.columns,
             )
-        if row is None or row["goal_digest"] != goal or row["agent"] != asked.agent:
+        if row is None or row["goal_digest"] != goal_digest or row["agent"] != run_request.agent:
             raise KeyInUse(f"{request.run_id} was started before with another goal or agent; use another key")
         return row
 
@@ -210,24 +211,24 @@ class Runs(RunsPort):
 
 
 def _goal_text(request: RunRequest) -> str:
-    """What the model reads first: the goal, and the inputs as JSON. Raises InputsTooLarge."""
+    """The first message for the model: the goal, and the inputs as JSON. Raises InputsTooLarge."""
     if not request.inputs:
         return clean_text(request.goal)
     inputs = json.dumps(request.inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     if len(inputs) > INPUTS_LIMIT:
-        raise InputsTooLarge(f"inputs are {len(inputs)} characters of JSON, at most {INPUTS_LIMIT} are taken")
+        raise InputsTooLarge(f"inputs are {len(inputs)} characters of JSON, at most {INPUTS_LIMIT} are allowed")
     return clean_text(f"{request.goal}\n\nInputs:\n{inputs}")
 
 
-def _results_owed(unfinished: list[Any]) -> dict[str, Any]:
-    """A result for every call that has none, so that the transcript keeps each call with exactly one."""
+def _missing_results(unfinished: list[Any]) -> dict[str, Any]:
+    """Result rows for all calls without a result: in a transcript, every call has exactly one."""
     texts = {
         None: "Not performed: the run ended first.",
         "waiting": "The wait, or the work of its sub-agent, was cut short: the run ended.",
     }
-    in_doubt = "Outcome unknown: the run ended while this call was under way."
+    unknown = "Outcome unknown: the run ended while this call was under way."
     contents = [
-        json.dumps([ToolResult(call_id=c["call_id"], text=texts.get(c["state"], in_doubt), is_error=True).model_dump()])
+        json.dumps([ToolResult(call_id=c["call_id"], text=texts.get(c["state"], unknown), is_error=True).model_dump()])
         for c in unfinished
     ]
     return {

@@ -1,4 +1,4 @@
-"""The reaper: a run that was terminated, or lost with its server, has no one left to close it. This does."""
+"""The reaper: closes runs in our tables that Temporal terminated or lost."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -19,10 +19,10 @@ from workflows.contracts.runs import WORKFLOW_TYPE, CloseRequest, Ending, RunOut
 SQL = Queries(__file__, "runs.sql")
 LIVING = frozenset((WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW))
 
-BATCH = 200  # open runs asked about in a pass: a second's work for a server on a laptop
+BATCH = 200  # open runs checked in a pass; that takes a Temporal server on a laptop about a second
 PAGE = 500
-LOOK_BACK = timedelta(minutes=15)  # before the last pass: Temporal's list is late by seconds
-FURTHEST = timedelta(days=30)  # where no pass is known of
+LOOK_BACK = timedelta(minutes=15)  # overlap with the last pass, since Temporal's visibility list lags by seconds
+FURTHEST = timedelta(days=30)  # how far to look back if no earlier pass is known
 
 log = structlog.get_logger("stanchion.reaper")
 
@@ -30,11 +30,11 @@ Close = Callable[[CloseRequest], Awaitable[RunOutcome]]
 
 
 class Reaper:
-    """Compares the runs our tables hold open with what Temporal says of them.
+    """Compares the open runs in our tables with their workflows in Temporal.
 
-    The cost of a pass does not grow with the number of open runs. It looks at the runs whose workflow closed since the
-    last pass, by Temporal's own list, which finds every terminated run; and at `batch` of all open runs, those that it
-    looked at longest ago, which finds what no list has: a run that Temporal lost.
+    A pass checks two groups, so that its cost does not grow with the number of open runs:
+    - the runs that Temporal lists as closed since the last pass; these include all terminated runs;
+    - the `batch` open runs that were checked longest ago, to find runs that Temporal lost and does not list.
     """
 
     def __init__(self, database: Database, batch: int = BATCH) -> None:
@@ -42,38 +42,38 @@ class Reaper:
         self._batch = batch
 
     async def reap(self, client: Client, close: Close) -> ReapReport:
-        """Close every dead run with the reason. Raises StoreUnavailable; a Temporal that is away raises RPCError."""
-        last: Any = await SQL["last_pass"].row(self._database)  # None where no run is open
+        """Close all dead runs that this pass finds, with the reason. Raises StoreUnavailable, RPCError."""
+        last: Any = await SQL["last_pass"].row(self._database)  # None if no run is open
         since = ((last and last["at"]) or datetime.now(UTC) - FURTHEST) - LOOK_BACK
         suspects = [row["run_id"] for row in await SQL["to_check"].rows(self._database, most=self._batch)]
         suspects += [run_id for run_id in await self._closed_since(client, since) if run_id not in suspects]
-        closed = [run_id for run_id in suspects if await self._closed(client, run_id, close)]
+        closed = [run_id for run_id in suspects if await self._close_if_dead(client, run_id, close)]
         ended = await end_missed_halts(client, self._database)
         await Halts(self._database).retire(ENDING_SECONDS)
         resumed = await notify_missed_lifts(client, self._database)
         return ReapReport(checked=len(suspects), closed=tuple(closed), resumed=resumed, ended=ended)
 
     async def _closed_since(self, client: Client, since: datetime) -> list[str]:
-        """Open runs of ours whose workflow Temporal lists as closed since then."""
+        """The open runs whose workflow Temporal lists as closed since then."""
         closed = f"CloseTime > '{since.isoformat()}' AND ExecutionStatus != 'ContinuedAsNew'"
         query = f"WorkflowType = '{WORKFLOW_TYPE}' AND {closed}"
-        found, page = list[str](), list[str]()
+        open_runs, page = list[str](), list[str]()
         async for execution in client.list_workflows(query, page_size=PAGE):
             page.append(execution.id)
             if len(page) == PAGE:
-                found, page = found + await self._still_open(page), []
-        return found + await self._still_open(page)
+                open_runs, page = open_runs + await self._still_open(page), []
+        return open_runs + await self._still_open(page)
 
     async def _still_open(self, run_ids: list[str]) -> list[str]:
         return [row["run_id"] for row in await SQL["still_open"].rows(self._database, run_ids=run_ids)]
 
-    async def _closed(self, client: Client, run_id: str, close: Close) -> bool:
-        """Whether it was dead and is closed now. One that cannot be closed must not keep the others from it."""
+    async def _close_if_dead(self, client: Client, run_id: str, close: Close) -> bool:
+        """Close a run if it is dead; return whether it is closed now. An error is logged, so that the pass goes on."""
         ending = await cause_of_death(client, run_id)
         if ending is None:
             return False
         try:
-            await self.bury(run_id, ending, close)
+            await self.close_dead(run_id, ending, close)
         except StoreUnavailable:
             raise
         except Exception:
@@ -81,15 +81,15 @@ class Reaper:
             return False
         return True
 
-    async def bury(self, run_id: str, ending: Ending, close: Close) -> RunOutcome:
-        """Close a run that will not close itself: every call gets a result, every claim is settled by its contract."""
-        left: Any = await SQL["left_behind"].row(self._database, run_id=run_id)
-        spent = Spent(usd_micros=left["usd_micros"], tokens=left["tokens"], tool_calls=left["tool_calls"])
-        return await close(CloseRequest(run_id=run_id, ending=ending, steps=left["steps"], spent=spent))
+    async def close_dead(self, run_id: str, ending: Ending, close: Close) -> RunOutcome:
+        """Close a dead run. Every call gets a result, and every claim is settled by its effect contract."""
+        usage: Any = await SQL["left_behind"].row(self._database, run_id=run_id)
+        spent = Spent(usd_micros=usage["usd_micros"], tokens=usage["tokens"], tool_calls=usage["tool_calls"])
+        return await close(CloseRequest(run_id=run_id, ending=ending, steps=usage["steps"], spent=spent))
 
 
 async def cause_of_death(client: Client, run_id: str) -> Ending | None:
-    """How a run ended without closing itself, or None while it lives."""
+    """Why a run is dead, or None while its workflow runs."""
     try:
         description = await client.get_workflow_handle(run_id).describe()
     except RPCError as error:
@@ -98,5 +98,5 @@ async def cause_of_death(client: Client, run_id: str) -> Ending | None:
         raise
     if description.status in LIVING or description.status is None:
         return None
-    word = description.status.name.lower().replace("_", " ")
-    return Ending(status="stopped", rule=word, reason=f"the workflow was {word} from outside, without clean-up")
+    status = description.status.name.lower().replace("_", " ")
+    return Ending(status="stopped", rule=status, reason=f"the workflow was {status} from outside, without clean-up")

@@ -1,6 +1,6 @@
 -- name: admit
--- Insert the run, or find the one that has this key. A run that is open has its slot and its minutes reserved; where
--- there is none left, this raises, and the run is not there.
+-- Insert a run, or find the run with this key. An open run reserves its slot and its minutes. If none are left,
+-- ledger_reserve raises, and the run is not inserted.
 WITH new AS (
     INSERT INTO runs (run_id, chain_id, agent, agent_version, tenant, requester, goal_digest, mode, budget,
                       on_budget, policy_version, parent_run_id, lineage, agents_above, tainted_by, private_by)
@@ -19,8 +19,8 @@ SELECT run_id, agent, agent_version, goal_digest, mode, budget, on_budget, polic
 FROM runs WHERE run_id = :run_id AND NOT EXISTS (SELECT FROM new);
 
 -- name: caps
--- The caps that the operator and a tenant set; and what the last completed runs of an agent cost, the median in
--- micro-USD, NULL while there are fewer than `least`.
+-- The caps of the operator and of a tenant; and the typical cost of an agent: the median of its last completed runs in
+-- micro-USD, NULL if there are fewer than `least`.
 SELECT (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', :tenant))::text AS caps,
        (SELECT CASE WHEN count(*) >= :least::int THEN percentile_disc(0.5) WITHIN GROUP (ORDER BY c.cost) END
         FROM (SELECT ((r.outcome -> 'spent' ->> 'usd')::numeric * 1000000)::bigint AS cost FROM runs r
@@ -28,13 +28,13 @@ SELECT (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', :tenant))::text A
               ORDER BY r.closed_at DESC LIMIT :most::int) c) AS typical;
 
 -- name: log
--- Write trace events by themselves, where no other statement carries them.
+-- Write trace events that belong to no other statement.
 INSERT INTO events (run_id, kind, step, call_id, trace_id, body)
 SELECT :run_id::text, e.kind, e.step, e.call_id, :trace_id::text, e.body::json
 FROM unnest(:kinds::text[], :steps::int[], :call_ids::text[], :bodies::text[]) AS e (kind, step, call_id, body);
 
 -- name: unfinished
--- Calls that have no result, with what is known of their effect.
+-- Calls without a result, with the state and the contract of their effects.
 SELECT c.call_id, c.seq, c.step, c.tool, e.state, e.contract
 FROM calls c
 LEFT JOIN effects e USING (run_id, call_id)
@@ -44,9 +44,8 @@ WHERE c.run_id = :run_id
 ORDER BY c.seq;
 
 -- name: close
--- End the run: a result for every call that has none, claims abandoned or unknown, approvals withdrawn, what it still
--- held, the outcome.
--- A run that is closed already stays as it was.
+-- Close a run: store its outcome, add missing results, abandon its claims or mark them unknown, withdraw its open
+-- approvals, write events, and settle its holds. A run that is closed already is not changed.
 WITH run AS (
     UPDATE runs SET status = :status, outcome = :outcome, closed_at = now()
     WHERE run_id = :run_id AND status = 'open'
@@ -75,34 +74,34 @@ WITH run AS (
 SELECT EXISTS (SELECT FROM run) AS closed, (SELECT count(*) FROM holds) AS holds;
 
 -- name: outcome
--- How a run ended, if it did.
+-- The status and the outcome of a run.
 SELECT status, outcome FROM runs WHERE run_id = :run_id;
 
 -- name: final_answer
--- The last thing the model said.
+-- The last response of the model.
 SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content, t.suspect
 FROM transcript t LEFT JOIN blobs b ON b.digest = t.blob
 WHERE t.run_id = :run_id AND t.kind = 'response'
 ORDER BY t.seq DESC LIMIT 1;
 
 -- name: to_check
--- The open runs that Temporal was asked about longest ago, and from now on the latest. By place in the table, which a
--- locked row keeps: by id the planner reads the whole table.
+-- Take the open runs that were checked longest ago, and mark them as checked now. The update finds rows by ctid, which
+-- does not change while a row is locked; by run_id the planner would read the whole table.
 UPDATE runs SET checked_at = now()
 WHERE ctid = ANY (ARRAY(SELECT ctid FROM runs WHERE status = 'open' ORDER BY checked_at, run_id LIMIT :most::int
                         FOR UPDATE SKIP LOCKED))
 RETURNING run_id;
 
 -- name: last_pass
--- When the reaper made its last pass, as far as the runs that are still open tell; NULL if no pass is known of.
+-- The time of the reaper's last pass, taken from the runs that are still open; NULL if no pass is known.
 SELECT nullif(checked_at, '-infinity') AS at FROM runs WHERE status = 'open' ORDER BY checked_at DESC, run_id DESC LIMIT 1;
 
 -- name: still_open
--- Which of these runs our tables hold open.
+-- Those of these runs that are open in our tables.
 SELECT run_id FROM runs WHERE run_id = ANY (:run_ids::text[]) AND status = 'open';
 
 -- name: left_behind
--- What a run has done and used, as far as it is written down: of its active time nobody but itself kept count.
+-- The stored usage of a dead run. Its active time is not known: only the run itself counted it.
 SELECT count(*) AS steps, coalesce(sum(s.usd_micros), 0)::bigint AS usd_micros,
        coalesce(sum((s.plan ->> 'tokens')::bigint), 0)::bigint AS tokens,
        (SELECT count(*) FROM transcript t WHERE t.run_id = :run_id AND t.kind = 'result') AS tool_calls

@@ -1,1 +1,1 @@
-"""Postgres: connection, migrations, named queries, the transcript and its blobs. SQL lives in `.sql` files."""
+"""Postgres: connection pool, migrations, named queries from `.sql` files, the transcript, and the trace log."""

@@ -1,4 +1,4 @@
-"""Canonical JSON, so that equal values have equal bytes and digests; and text that every store accepts."""
+"""Canonical JSON and digests of values, and text without characters that Postgres or JSON refuse."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """Sorted keys, no spaces, ASCII only. Raises ValueError for NaN and infinity."""
+    """JSON with sorted keys, no spaces, ASCII only: equal values give equal text. Raises ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -16,24 +16,24 @@ def sha256_hex(value: Any) -> str:
 
 
 def text_digest(text: str) -> bytes:
-    """The SHA-256 of `text` as UTF-8: the key of a blob."""
+    """The SHA-256 of `text` in UTF-8, which is the key of a blob."""
     return hashlib.sha256(text.encode()).digest()
 
 
 def clean_text(text: str) -> str:
-    """`text` with NUL and lone surrogates replaced by U+FFFD: Postgres, JSON and terminals accept what is left."""
+    """`text` with NUL and lone surrogates replaced by U+FFFD, so that Postgres, JSON and terminals accept it."""
     if "\x00" in text:
         text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
     try:
         text.encode()
     except UnicodeEncodeError:
-        # A lone surrogate becomes a single replacement character; "replace" alone would write "?".
+        # Not `encode(errors="replace")`: that writes "?" instead of U+FFFD.
         text = "".join("\N{REPLACEMENT CHARACTER}" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
     return text
 
 
 def clean(value: Any) -> Any:
-    """`clean_text` for every string in a JSON value, keys included."""
+    """Apply `clean_text` to every string in a JSON value, also to keys."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The pool of connections to Postgres, and the one place where its failures get a name."""
+"""`Database`, a pool of connections to Postgres, and the translation of asyncpg's errors into ours."""
 
 import asyncio
 from collections import Counter
@@ -11,8 +11,8 @@ import asyncpg
 
 from activities.errors import Permanent, Transient
 
-COMMAND_SECONDS = 20  # a statement that takes longer is stuck; the activity's own time-out is 30 s
-POOL_SIZE = 10  # of Postgres's default 100: room for several workers; two cores cannot use more
+COMMAND_SECONDS = 20  # a statement that takes longer counts as stuck; the activities' time-out is 30 s
+POOL_SIZE = 10  # Postgres allows 100 by default, which is enough for several workers; two cores cannot use more
 
 UNAVAILABLE = (
     OSError,
@@ -27,43 +27,43 @@ UNAVAILABLE = (
 
 
 class StoreUnavailable(Transient):
-    """Postgres cannot be reached or does not answer; it may come back."""
+    """Postgres cannot be reached, or does not answer; a retry may succeed."""
 
 
 class SchemaMissing(Permanent):
-    """The database has no tables of ours, or older ones; run `stanchion db upgrade`."""
+    """The database lacks Stanchion's tables, or has an older version of them; run `stanchion db upgrade`."""
 
 
 class Database:
-    """A pool that is opened at first use, so that a worker starts while Postgres is away and works once it is back."""
+    """A pool that is opened at its first use, so that a worker can start while Postgres is down."""
 
     def __init__(self, url: str, *, pool_size: int = POOL_SIZE) -> None:
         self._url = url
         self._pool_size = pool_size
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
-        self.statements: Counter[str] = Counter()  # named queries that were sent, by name
+        self.statements: Counter[str] = Counter()  # number of executions of each named query
 
     @property
     def url(self) -> str:
-        """The URL, password included: for connecting, never for showing."""
+        """The URL with its password. Never display it; `place` gives the part without the password."""
         return self._url
 
     async def pool(self) -> asyncpg.Pool:
-        """The pool. Raises StoreUnavailable."""
+        """The pool, opened if it is not yet. Raises StoreUnavailable."""
         if self._pool is None:
             async with self._opening:
                 if self._pool is None:
-                    with_names = {"application_name": "stanchion"}
-                    with naming_failures(self._url):
+                    session_settings = {"application_name": "stanchion"}
+                    with translated_errors(self._url):
                         self._pool = await asyncpg.create_pool(
                             self._url,
                             min_size=1,
                             max_size=self._pool_size,
                             command_timeout=COMMAND_SECONDS,
                             timeout=10,
-                            server_settings=with_names,
-                            reset=_nothing_to_reset,
+                            server_settings=session_settings,
+                            reset=_skip_reset,
                         )
         return self._pool
 
@@ -71,21 +71,21 @@ class Database:
     async def transaction(self) -> AsyncIterator[Any]:
         """A connection in a transaction. Raises StoreUnavailable."""
         pool = await self.pool()
-        with naming_failures(self._url):
+        with translated_errors(self._url):
             async with pool.acquire() as connection, connection.transaction():
                 yield connection
 
     @asynccontextmanager
     async def together(self) -> "AsyncIterator[Database]":
-        """This database, all of whose statements are one transaction. Raises StoreUnavailable."""
+        """A Database whose statements all run in one transaction of this one. Raises StoreUnavailable."""
         async with self.transaction() as connection:
-            one = Database(self._url)
-            one.statements = self.statements
-            one._pool = connection  # it has the two methods of a pool that queries use
-            yield one
+            in_transaction = Database(self._url)
+            in_transaction.statements = self.statements
+            in_transaction._pool = connection  # a connection has the pool's methods that queries use
+            yield in_transaction
 
     async def close(self) -> None:
-        """Close the pool; waits at most a few seconds for statements in flight."""
+        """Close the pool; wait at most 5 seconds for statements in flight."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -95,16 +95,16 @@ class Database:
             pool.terminate()
 
 
-async def _nothing_to_reset(connection: object) -> None:
-    """Instead of asyncpg's RESET ALL and its kin, a second round trip after every statement.
+async def _skip_reset(connection: object) -> None:
+    """Replaces asyncpg's reset of a released connection (RESET ALL and others), which costs a second round trip.
 
-    No statement here changes its session (no SET, LISTEN, cursor or session lock); an open transaction is rolled back
-    by asyncpg all the same.
+    It is not needed: no statement of ours changes its session (no SET, LISTEN, cursor or session lock), and asyncpg
+    still rolls back an open transaction.
     """
 
 
-class naming_failures:
-    """Turns what asyncpg raises when Postgres is away into StoreUnavailable, and a missing table into SchemaMissing."""
+class translated_errors:
+    """Translates asyncpg's errors: lost or refused connections to StoreUnavailable, missing tables to SchemaMissing."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -119,7 +119,7 @@ class naming_failures:
 
 
 def place(url: str) -> str:
-    """Where `url` points, without user and password."""
+    """The host, port and database of `url`, without user and password."""
     parts = urlsplit(url)
     if parts.hostname:
         return f"{parts.hostname}:{parts.port or 5432}{parts.path}"

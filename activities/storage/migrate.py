@@ -1,4 +1,4 @@
-"""Numbered plain-SQL migrations, applied in order, each in a transaction, under one advisory lock."""
+"""Applies numbered SQL migrations in order, each in its own transaction, under one advisory lock."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from pathlib import Path
 import asyncpg
 
 from activities.errors import Permanent
-from activities.storage.database import naming_failures
+from activities.storage.database import translated_errors
 
 FOLDER = Path(__file__).parent / "migrations"
-LOCK = 7_305_412_201  # any fixed number: two upgrades at once wait for each other
+LOCK = 7_305_412_201  # an arbitrary fixed number; concurrent upgrades wait for each other
 
-LEDGER = """
+HISTORY_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version    integer PRIMARY KEY,
     name       text NOT NULL,
@@ -22,16 +22,16 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class MigrationChanged(Permanent):
-    """A migration that was applied has another text now; restore the file and write a new migration instead."""
+    """An applied migration was changed later; restore its file, and write a new migration instead."""
 
 
 class SchemaTooNew(Permanent):
-    """The database was upgraded by a newer version of Stanchion; use that version."""
+    """A newer version of Stanchion has upgraded the database; use that version."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One file `NNNN_name.sql`."""
+    """A migration file `NNNN_name.sql`."""
 
     version: int
     name: str
@@ -39,24 +39,24 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the file's text."""
+        """The SHA-256 of the file's text."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 def known_migrations() -> tuple[Migration, ...]:
-    """Every migration this version brings, in order."""
+    """All migrations of this version of Stanchion, in order."""
     files = sorted(FOLDER.glob("[0-9][0-9][0-9][0-9]_*.sql"))
     return tuple(Migration(version=int(f.stem[:4]), name=f.stem[5:], sql=f.read_text(encoding="utf-8")) for f in files)
 
 
 async def upgrade(url: str) -> tuple[Migration, ...]:
-    """Apply what is missing; returns what was applied. Raises StoreUnavailable, MigrationChanged, SchemaTooNew."""
-    with naming_failures(url):
+    """Apply and return the missing migrations. Raises StoreUnavailable, MigrationChanged, SchemaTooNew."""
+    with translated_errors(url):
         connection = await asyncpg.connect(url, timeout=20)
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
-            await connection.execute(LEDGER)
-            missing = await _missing(connection)
+            await connection.execute(HISTORY_TABLE)
+            missing = await _missing_migrations(connection)
             for migration in missing:
                 async with connection.transaction():
                     await connection.execute(migration.sql)
@@ -72,8 +72,8 @@ async def upgrade(url: str) -> tuple[Migration, ...]:
 
 
 async def schema_status(url: str) -> tuple[int, int]:
-    """How many migrations are applied, and how many this version knows. Raises StoreUnavailable."""
-    with naming_failures(url):
+    """The number of applied migrations, and the number that this version knows. Raises StoreUnavailable."""
+    with translated_errors(url):
         connection = await asyncpg.connect(url, timeout=20)
         try:
             if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
@@ -83,14 +83,14 @@ async def schema_status(url: str) -> tuple[int, int]:
             await connection.close()
 
 
-async def _missing(connection: asyncpg.Connection) -> tuple[Migration, ...]:
+async def _missing_migrations(connection: asyncpg.Connection) -> tuple[Migration, ...]:
     applied = {row["version"]: row["checksum"] for row in await connection.fetch("SELECT * FROM schema_migrations")}
-    known = known_migrations()
-    if applied and max(applied) > max(m.version for m in known):
-        raise SchemaTooNew(f"the database is at migration {max(applied)}, this version knows {known[-1].version}")
-    for migration in known:
+    migrations = known_migrations()
+    if applied and max(applied) > max(m.version for m in migrations):
+        raise SchemaTooNew(f"the database is at migration {max(applied)}, this version knows {migrations[-1].version}")
+    for migration in migrations:
         if applied.get(migration.version, migration.checksum) != migration.checksum:
             raise MigrationChanged(
                 f"migration {migration.version:04d}_{migration.name} was changed after it was applied"
             )
-    return tuple(m for m in known if m.version not in applied)
+    return tuple(m for m in migrations if m.version not in applied)

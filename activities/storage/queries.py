@@ -1,6 +1,6 @@
-"""Named queries from `.sql` files: `-- name: claim` starts one, `:parameter` names what it takes.
+"""Reads named queries from `.sql` files: `-- name: claim` starts a query, `:parameter` is a parameter.
 
-A query is described in its file and called by name; asyncpg prepares each once per connection.
+asyncpg prepares each query once per connection.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from activities.storage.database import Database, naming_failures
+from activities.storage.database import Database, translated_errors
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)\b")
@@ -17,7 +17,7 @@ _COMMENT = re.compile(r"--[^\n]*")
 
 
 class Query:
-    """One statement and the names of what it takes."""
+    """One SQL statement and the names of its parameters."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -30,32 +30,32 @@ class Query:
             self.parameters.append(name)
         return f"${self.parameters.index(name) + 1}"
 
-    def _arguments(self, given: dict[str, Any]) -> list[Any]:
-        if given.keys() != set(self.parameters):
-            raise TypeError(f"query {self.name} takes {sorted(self.parameters)}, not {sorted(given)}")
-        return [given[name] for name in self.parameters]
+    def _arguments(self, values: dict[str, Any]) -> list[Any]:
+        if values.keys() != set(self.parameters):
+            raise TypeError(f"query {self.name} takes {sorted(self.parameters)}, not {sorted(values)}")
+        return [values[name] for name in self.parameters]
 
-    async def row(self, database: Database, **given: Any) -> asyncpg.Record | None:
-        """The first row, or None. Raises StoreUnavailable."""
+    async def row(self, database: Database, **values: Any) -> asyncpg.Record | None:
+        """Execute the query; return its first row, or None. Raises StoreUnavailable."""
         pool = await database.pool()
         database.statements[self.name] += 1
-        with naming_failures(database.url):
-            return await pool.fetchrow(self.sql, *self._arguments(given))
+        with translated_errors(database.url):
+            return await pool.fetchrow(self.sql, *self._arguments(values))
 
-    async def rows(self, database: Database, **given: Any) -> list[asyncpg.Record]:
-        """All rows. Raises StoreUnavailable."""
+    async def rows(self, database: Database, **values: Any) -> list[asyncpg.Record]:
+        """Execute the query; return all rows. Raises StoreUnavailable."""
         pool = await database.pool()
         database.statements[self.name] += 1
-        with naming_failures(database.url):
-            return list(await pool.fetch(self.sql, *self._arguments(given)))
+        with translated_errors(database.url):
+            return list(await pool.fetch(self.sql, *self._arguments(values)))
 
-    async def on(self, connection: Any, **given: Any) -> list[asyncpg.Record]:
-        """All rows, on a connection that is already in a transaction."""
-        return list(await connection.fetch(self.sql, *self._arguments(given)))
+    async def on(self, connection: Any, **values: Any) -> list[asyncpg.Record]:
+        """Execute the query on this connection, for instance in a transaction; return all rows."""
+        return list(await connection.fetch(self.sql, *self._arguments(values)))
 
 
 class Queries:
-    """The queries of one file, by name: `SQL["claim"]`."""
+    """The queries of one file, by name: `SQL["claim"]`. The file is in the folder of the Python file `beside`."""
 
     def __init__(self, beside: str, file: str) -> None:
         text = (Path(beside).parent / file).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The trace log: each fact is one StepEvent, one row in the statement that made it true, and one JSON log line."""
+"""The trace log: writes each event as a row, in the statement that makes it true, and as a JSON log line."""
 
 import logging
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from workflows.contracts.base import Frozen
 
 log = structlog.get_logger("stanchion.trace")
 
-# What a log line leaves out: what people and models wrote belongs to the transcript.
+# Fields that trace rows and log lines leave out: text of people and models belongs to the transcript only.
 PRIVATE: frozenset[str] = frozenset(("text", "answer", "arguments", "journal", "goal"))
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Events of one run that one statement writes."""
+    """The events of one run that one statement writes."""
 
     run_id: str
     events: tuple[Frozen, ...]
@@ -28,7 +28,7 @@ class Trace:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """`kinds` and `bodies` as parallel arrays, and the trace id, as the queries take them."""
+        """The parameters of the queries: `kinds` and `bodies` as parallel arrays, and the trace id."""
         return {
             "kinds": [kind_of(event) for event in self.events],
             "bodies": [to_json(body).decode() for body in self._bodies],
@@ -36,7 +36,7 @@ class Trace:
         }
 
     def emit(self, level: int = logging.INFO) -> None:
-        """One log line per event; call it once the statement has committed."""
+        """Write one log line per event. Call it after the statement has committed."""
         ids = {"run_id": self.run_id, "step": self.step, "call_id": self.call_id, "trace_id": self._trace_id}
         for event, body in zip(self.events, self._bodies, strict=True):
             log.log(level, kind_of(event), **{k: v for k, v in (ids | body).items() if v is not None})
@@ -51,12 +51,12 @@ class Trace:
 
 
 def kind_of(event: Frozen) -> str:
-    """The event's name on the wire."""
+    """The event's name in trace rows and log lines."""
     return str(getattr(event, "kind", type(event).__name__))
 
 
 def trace_id() -> str | None:
-    """The current OpenTelemetry trace id in hex, or None while tracing is off."""
+    """The current OpenTelemetry trace id in hex, or None if tracing is off."""
     context = trace.get_current_span().get_span_context()
     return format(context.trace_id, "032x") if context.is_valid else None
 

@@ -1,4 +1,4 @@
-"""What a tool author imports.
+"""The public API for tool authors.
 
 from activities.tools import Idempotent, ToolContext, tool
 

@@ -1,4 +1,4 @@
-"""Arguments of a tool, checked strictly: by pydantic for Python tools, by JSON Schema for foreign ones."""
+"""Validates the arguments of tools strictly: with pydantic for Python tools, with JSON Schema for foreign tools."""
 
 import inspect
 import json
@@ -13,28 +13,28 @@ from workflows.contracts.base import explain
 
 
 class ToolArguments(BaseModel):
-    """Strict on what models send: no extra fields, no "500" for 500, no NaN."""
+    """Base class for arguments: no extra fields, no type conversion such as "500" for 500, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TypedArguments:
-    """The parameters of a Python function, without its first (the context)."""
+    """The parameters of a Python function, except the first one, the context."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._model = _model_of(function)
+        self._model = _model_from_signature(function)
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of the parameters."""
+        """The JSON Schema of the parameters."""
         schema = self._model.model_json_schema()
-        closed: dict[str, Any] = _closed({key: value for key, value in schema.items() if key != "title"})
+        closed: dict[str, Any] = _refuse_extra_fields({key: value for key, value in schema.items() if key != "title"})
         return closed
 
     def validate(self, arguments: str) -> dict[str, Any]:
         """Keyword arguments from JSON text. Raises InvalidArguments.
 
-        Strictness is given with the call: the configuration of a model does not reach the models within it, and an
-        approver would be shown something else than what runs.
+        `strict` and `extra` are passed with the call, because a model's configuration does not apply to the models in
+        its fields. Otherwise the tool could run with other values than the approver saw.
         """
         try:
             if "NaN" in arguments or "Infinity" in arguments:
@@ -48,10 +48,10 @@ class TypedArguments:
 
 
 class SchemaArguments:
-    """A JSON Schema (draft 2020-12), for tools that are not Python functions. Its references are never fetched."""
+    """Arguments by JSON Schema (draft 2020-12), for foreign tools. Its remote references are never fetched."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        # Only workers that have foreign tools need these.
+        # Imported here, because only workers with foreign tools need them.
         from jsonschema import Draft202012Validator, SchemaError
         from referencing import Registry
 
@@ -67,12 +67,12 @@ class SchemaArguments:
         return self._schema
 
     def validate(self, arguments: str) -> dict[str, Any]:
-        """The decoded object. Raises InvalidArguments."""
+        """The arguments from JSON text. Raises InvalidArguments."""
         from referencing.exceptions import Unresolvable
 
         try:
-            value = json.loads(arguments, parse_constant=_no_constant)
-            problems = [_problem(error) for error in self._validator.iter_errors(value)]
+            value = json.loads(arguments, parse_constant=_refuse_constant)
+            problems = [_describe_error(error) for error in self._validator.iter_errors(value)]
         except (ValueError, RecursionError) as error:
             raise InvalidArguments(f"input: not JSON: {error}") from None
         except Unresolvable as error:
@@ -82,37 +82,40 @@ class SchemaArguments:
         return value
 
 
-def _closed(schema: Any) -> Any:
-    """`schema`, where no object with named fields has others besides: that is how arguments are read."""
+def _refuse_extra_fields(schema: Any) -> Any:
+    """`schema` with `additionalProperties: false` for every object with named fields, as `validate` requires it."""
     if isinstance(schema, list):
-        return [_closed(part) for part in schema]
+        return [_refuse_extra_fields(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {key: value if key in ("default", "const", "enum") else _closed(value) for key, value in schema.items()}
+    closed = {
+        key: value if key in ("default", "const", "enum") else _refuse_extra_fields(value)
+        for key, value in schema.items()
+    }
     named = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
     return {**closed, "additionalProperties": False} if named else closed
 
 
-def _problem(error: Any) -> str:
+def _describe_error(error: Any) -> str:
     where = ".".join(str(part) for part in error.absolute_path) or "input"
     return f"{where}: {error.message[:200]}"
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _model_of(function: Callable[..., Any]) -> type[ToolArguments]:
+def _model_from_signature(function: Callable[..., Any]) -> type[ToolArguments]:
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ToolDeclarationError(f"{function.__name__}: *{parameter.name} has no schema; name every argument")
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise ToolDeclarationError(f"{function.__name__}: {parameter.name!r} is passed by name; take away the `/`")
+            raise ToolDeclarationError(f"{function.__name__}: {parameter.name!r} must accept its name; remove the `/`")
         if parameter.name not in hints:
             raise ToolDeclarationError(f"{function.__name__}: argument {parameter.name!r} needs a type")
         default = ... if parameter.default is parameter.empty else parameter.default
-        # By alias, so that an argument may be called anything, also `json`, `schema` or `model_config`.
+        # With an alias, since pydantic reserves names such as `json`, `schema` and `model_config`.
         fields[f"argument_{len(fields)}"] = (Annotated[hints[parameter.name], Field(alias=parameter.name)], default)
     return create_model(f"{function.__name__}_arguments", __base__=ToolArguments, **fields)

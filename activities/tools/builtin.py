@@ -1,6 +1,6 @@
-"""Tools that the gateway serves itself: `wait`, `read_output` and `delegate`.
+"""The tools that the gateway performs itself: `wait`, `read_output` and `delegate`.
 
-Every agent has the first two; `delegate` only those whose definition names whom they may delegate to.
+Every agent has the first two. An agent has `delegate` if its definition names agents to delegate to.
 """
 
 from typing import Annotated
@@ -13,7 +13,7 @@ from activities.tools.decorator import tool
 from activities.tools.errors import ToolError
 
 LONGEST_WAIT = 30 * 24 * 60  # minutes
-LONGEST_TASK = 32_000  # characters, as of a goal
+LONGEST_TASK = 32_000  # characters, the same limit as for a goal
 
 
 @tool(effect="read", contract=Pure(), output="trusted")

@@ -1,4 +1,4 @@
-"""What a tool is told about the call it serves."""
+"""`ToolContext`: what a tool knows about the call that it performs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from activities.tools.errors import ToolError
 
 @dataclass(frozen=True)
 class ToolContext:
-    """Identity of the call and the settings of its worker. Nothing here lets a tool reach the gateway's own tables."""
+    """The identity of the call, and the tool settings of the worker. It gives no access to the gateway's tables."""
 
     run_id: str
     call_id: str
@@ -19,11 +19,11 @@ class ToolContext:
 
     @property
     def idempotency_key(self) -> str:
-        """`run_id/call_id`: the same for every attempt at this call, and for no other call ever."""
+        """`run_id/call_id`: the same for all attempts at this call, and different for every other call."""
         return f"{self.run_id}/{self.call_id}"
 
     def setting(self, name: str) -> str:
-        """A setting of the tool worker, from its environment: STANCHION_TOOL_<NAME>. Raises ToolError."""
+        """The tool worker's setting STANCHION_TOOL_<NAME>, from its environment. Raises ToolError."""
         if name not in self.settings:
             raise ToolError(f"this worker has no setting {name!r}; start it with STANCHION_TOOL_{name.upper()} set")
         return self.settings[name]

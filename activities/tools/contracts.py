@@ -1,11 +1,11 @@
-"""Effect contracts: what a second attempt may do when the first one's outcome is not known.
+"""Effect contracts: what a second attempt may do if the outcome of the first one is unknown.
 
 | contract | a claim without a result means |
 | --- | --- |
-| Pure | nothing can have happened: run it again |
-| Idempotent | run it again with the same key: the target recognises it |
-| Checkable | ask the target with the probe, then settle or run it |
-| Irreversible | nobody knows: a person says what happened |
+| Pure | nothing happened: run it again |
+| Idempotent | run it again with the same key, which the target recognises |
+| Checkable | ask the target with the probe, then settle the effect or run it |
+| Irreversible | the outcome is unknown: a person says what happened |
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,23 +18,23 @@ Probe = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Pure:
-    """No effect on the world: safe to run any number of times."""
+    """The tool has no effect, and can run any number of times."""
 
     name: ContractName = "pure"
 
 
 @dataclass(frozen=True)
 class Idempotent:
-    """The target performs each `ctx.idempotency_key` once and answers repeats as it answered first."""
+    """The target performs each `ctx.idempotency_key` once, and answers repeats with the first answer."""
 
     name: ContractName = "idempotent"
 
 
 @dataclass(frozen=True)
 class Checkable:
-    """The target can be asked. `probe(ctx, **arguments)` returns the tool's result if it happened, None if it did not.
+    """`probe(ctx, **arguments)` asks the target: the tool's result if the effect happened, None if it did not.
 
-    A probe that cannot tell raises; it is asked again a few times, then a person is.
+    A probe that cannot tell raises. The gateway repeats it a few times, and then asks a person.
     """
 
     probe: Probe
@@ -43,7 +43,7 @@ class Checkable:
 
 @dataclass(frozen=True)
 class Irreversible:
-    """Neither repeatable nor checkable. Never retried blindly."""
+    """The effect can neither be repeated nor checked. After an unknown outcome it is never retried automatically."""
 
     name: ContractName = "irreversible"
 

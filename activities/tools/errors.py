@@ -1,12 +1,12 @@
-"""What a tool may raise, and what goes wrong when tools are declared."""
+"""The errors that tools raise, and errors in declarations and arguments of tools."""
 
 from activities.errors import Permanent, StanchionError
 
 
 class ToolError(StanchionError):
-    """The tool refuses, and nothing happened: the model reads the message and may try something else.
+    """A tool raises it to say that nothing happened. The model reads the message, and may try something else.
 
-    Any other exception leaves the outcome in doubt, and the tool's effect contract decides what happens next.
+    After any other exception the outcome is unknown, and the tool's effect contract decides what happens next.
     """
 
 

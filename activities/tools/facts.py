@@ -1,6 +1,6 @@
-"""Declared facts about a tool, and the tier that follows from them. A tier is derived, never declared.
+"""The facts that a tool declares, and the tier derived from them; a tier is never declared.
 
-What is not declared counts as the strictest: an undeclared effect is `admin`, an undeclared output `untrusted`.
+The defaults are the strictest values: the effect `admin`, the output `untrusted`.
 """
 
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ Effect = Literal["read", "write", "send", "money", "exec", "admin"]
 Output = Literal["trusted", "untrusted"]
 Sensitive = Literal["recipient", "url", "host", "path", "account", "principal", "amount", "sql", "secret"]
 
-# A write that names one of these reaches out of the tenant's own systems.
-LEAVES_THE_HOUSE: frozenset[str] = frozenset(("recipient", "url", "host"))
+# A write with an argument of one of these kinds acts on systems outside of the tenant's own.
+EXTERNAL_KINDS: frozenset[str] = frozenset(("recipient", "url", "host"))
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a tool's author declares. Raises ToolDeclarationError.
+    """The declared facts of a tool. Raises ToolDeclarationError.
 
-    `undo` names the tool that takes an effect back. `private`: it returns personal data, credentials or contracts.
+    `undo` names the tool that undoes the effect. `private`: the result has personal data, credentials or contracts.
     """
 
     effect: Effect = "admin"
@@ -33,29 +33,29 @@ class Facts:
     private: bool = False
 
     def __post_init__(self) -> None:
-        _one_of("effect", self.effect, Effect)
-        _one_of("contract", self.contract, ContractName)
-        _one_of("output", self.output, Output)
+        _require_one_of("effect", self.effect, Effect)
+        _require_one_of("contract", self.contract, ContractName)
+        _require_one_of("output", self.output, Output)
         for kind in self.sensitive.values():
-            _one_of("sensitive", kind, Sensitive)  # a kind that is misspelt would make the tool look less dangerous
+            _require_one_of("sensitive", kind, Sensitive)  # a misspelt kind would lower the tier
         if self.effect != "read" and self.contract == "pure":
             raise ToolDeclarationError(f"effect {self.effect!r} cannot be Pure; only a read has no effect")
 
 
 def tier(facts: Facts) -> Tier:
-    """T0 read trusted, T1 read untrusted, T2 reversible write, T3 irreversible or external, T4 money and identity."""
+    """T0 trusted read, T1 untrusted read, T2 reversible write, T3 irreversible or external, T4 money and identity."""
     match facts.effect:
         case "read":
             return "T0" if facts.output == "trusted" else "T1"
         case "write":
-            external = LEAVES_THE_HOUSE.intersection(facts.sensitive.values())
-            return "T2" if facts.undo and not external else "T3"
+            is_external = EXTERNAL_KINDS.intersection(facts.sensitive.values())
+            return "T2" if facts.undo and not is_external else "T3"
         case "send" | "exec":
             return "T3"
         case "money" | "admin":
             return "T4"
 
 
-def _one_of(what: str, given: str, choices: Any) -> None:
-    if given not in get_args(choices):
-        raise ToolDeclarationError(f"{what} is one of {', '.join(get_args(choices))}, not {given!r}")
+def _require_one_of(field_name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ToolDeclarationError(f"{field_name} is one of {', '.join(get_args(choices))}, not {value!r}")

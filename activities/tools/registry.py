@@ -1,4 +1,4 @@
-"""Finding tools: the functions marked `@tool` in a module, and the built-in ones every agent has."""
+"""Finds tools: the functions marked `@tool` in a module, and the built-in tools."""
 
 import importlib
 from types import ModuleType
@@ -14,29 +14,29 @@ class ToolModuleMissing(ToolDeclarationError):
 
 
 def tools_in(module: ModuleType) -> dict[str, ToolSpec]:
-    """The tools a module defines or imports, by name, including ToolSpecs that stand in it (foreign tools)."""
-    found: dict[str, ToolSpec] = {}
+    """The tools that a module defines or imports, by name: `@tool` functions, and ToolSpecs of foreign tools."""
+    tools: dict[str, ToolSpec] = {}
     for value in vars(module).values():
         spec = value if isinstance(value, ToolSpec) else getattr(value, SPEC, None)
         if isinstance(spec, ToolSpec):
-            found[spec.name] = spec
-    return found
+            tools[spec.name] = spec
+    return tools
 
 
 def find_tool(module: str, name: str) -> ToolSpec:
     """The tool `name` of `module`. Raises ToolModuleMissing, ToolDeclarationError."""
-    found = BUILTIN if module == BUILTIN_MODULE else tools_in(_imported(module))
-    if name not in found:
-        raise ToolDeclarationError(f"{module} has no tool {name!r}; it has: {', '.join(sorted(found)) or 'none'}")
-    return found[name]
+    tools = BUILTIN if module == BUILTIN_MODULE else tools_in(_import(module))
+    if name not in tools:
+        raise ToolDeclarationError(f"{module} has no tool {name!r}; it has: {', '.join(sorted(tools)) or 'none'}")
+    return tools[name]
 
 
-def _imported(module: str) -> ModuleType:
+def _import(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ToolDeclarationError:
         raise
-    except Exception as error:  # whatever an author's module raises at import, the answer is the same
+    except Exception as error:  # a module can raise anything at import
         raise ToolModuleMissing(f"cannot import {module}: {type(error).__name__}: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""ToolSpec: a tool as the rest of the system sees it: schema, validated arguments, invocation, checked result."""
+"""`ToolSpec`: a tool's schema, argument validation, invocation and result check."""
 
 import asyncio
 import inspect
@@ -18,10 +18,10 @@ from workflows.contracts.calls import Tier
 
 
 class Arguments(Protocol):
-    """How the arguments of a tool are described and checked."""
+    """The schema and the validation of a tool's arguments."""
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema, as offered to the model."""
+        """The JSON Schema that the model gets."""
         ...
 
     def validate(self, arguments: str) -> dict[str, Any]:
@@ -31,7 +31,7 @@ class Arguments(Protocol):
 
 @dataclass(frozen=True)
 class CheckedResult:
-    """What a tool returned, as JSON data of the declared type. `suspect`: why it cannot be right, says its check."""
+    """A tool's result as JSON data. `suspect`: why the tool's check says that it cannot be right."""
 
     data: Any
     suspect: str | None = None
@@ -39,7 +39,7 @@ class CheckedResult:
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """One tool."""
+    """A tool with its declaration."""
 
     name: str
     description: str
@@ -50,23 +50,23 @@ class ToolSpec:
     facts: Facts
     timeout: int  # seconds
     check: Callable[[Any], None] | None = None
-    watch: tuple[str, ...] = ()  # dotted paths of numbers in the result, whose drift makes it suspect
-    varies: tuple[str, ...] = ()  # dotted paths at which one value for all items makes the result suspect
-    undo_from: dict[str, str] = field(default_factory=dict)  # argument of its undo -> source, where declared
+    watch: tuple[str, ...] = ()  # dotted paths of numbers in the result; a drift makes it suspect
+    varies: tuple[str, ...] = ()  # dotted paths of values in the result; the same value for all items makes it suspect
+    undo_from: dict[str, str] = field(default_factory=dict)  # argument of its undo -> declared source
 
     @property
     def tier(self) -> Tier:
-        """How dangerous a call is, from the declared facts."""
+        """The tier of the tool's calls, from its facts."""
         return tier(self.facts)
 
     @cached_property
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of the arguments."""
+        """The JSON Schema of the arguments."""
         return self.arguments.schema()
 
     @cached_property
     def result_schema(self) -> dict[str, Any]:
-        """JSON Schema of the result; {} for a type that has none."""
+        """The JSON Schema of the result; {} for a type without one."""
         try:
             return self.result.json_schema(by_alias=False, mode="serialization")
         except PydanticUserError:
@@ -74,36 +74,41 @@ class ToolSpec:
 
     @cached_property
     def pinned_hash(self) -> str:
-        """SHA-256 over name, description, schema and facts: another hash is another tool, however it calls itself."""
+        """The SHA-256 of name, description, schema and facts. A tool with another hash is another tool."""
         facts = [self.facts.effect, self.facts.contract, self.facts.output, self.facts.undo, self.facts.sensitive]
-        # Declared later than the rest: a tool that has none of these keeps the hash that agents were published with.
-        more = {"private": self.facts.private, "watch": self.watch, "varies": self.varies, "undo_from": self.undo_from}
-        declared = {key: value for key, value in more.items() if value}
+        # These facts are newer. Without any of them the hash stays as it was, so that published agents remain valid.
+        newer_facts = {
+            "private": self.facts.private,
+            "watch": self.watch,
+            "varies": self.varies,
+            "undo_from": self.undo_from,
+        }
+        declared = {key: value for key, value in newer_facts.items() if value}
         return sha256_hex([self.name, self.description, self.schema, facts, *([declared] if declared else [])])
 
     async def invoke(self, ctx: ToolContext, arguments: dict[str, Any]) -> Any:
-        """Run the tool. Raises whatever the tool raises; a synchronous function runs in a thread."""
+        """Run the tool; a synchronous function runs in a thread. The tool's exceptions pass through."""
         if inspect.iscoroutinefunction(self.function):
             return await self.function(ctx, **arguments)
         return await asyncio.to_thread(self.function, ctx, **arguments)
 
     def checked(self, result: Any) -> CheckedResult:
-        """`result` as JSON data of the declared type, and what the check says. Raises ValueError for another type."""
+        """`result` as JSON data, after the tool's check. Raises ValueError if its type is not as declared."""
         if isinstance(result, bytes):
             result = result.decode("utf-8", "replace")
         try:
             value = self.result.validate_python(result)
         except ValidationError as error:
-            raise ValueError(f"the tool returned a value of another type than it declares: {explain(error)}") from None
-        suspect = self._implausible(value)
+            raise ValueError(f"the tool returned a value of another type than declared: {explain(error)}") from None
+        suspect = self._why_suspect(value)
         return CheckedResult(self.result.dump_python(value, mode="json"), suspect)
 
-    def _implausible(self, value: Any) -> str | None:
+    def _why_suspect(self, value: Any) -> str | None:
         try:
             if self.check:
                 self.check(value)
         except ValueError as error:
             return str(error) or f"the check of {self.name} failed"
-        except Exception as error:  # a check that cannot be made has not been passed
-            return f"the check of {self.name} could not be made ({type(error).__name__})"
+        except Exception as error:  # a check that fails to run counts as not passed
+            return f"the check of {self.name} could not run ({type(error).__name__})"
         return None

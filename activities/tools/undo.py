@@ -1,13 +1,13 @@
-"""How an effect is taken back: by which tool, and where each of that tool's arguments comes from. Pure.
+"""`Undo`: names the tool that undoes an effect, and derives its arguments from the recorded call. Pure.
 
-Nothing a model says is a source: only what the gateway recorded of the call, its arguments and its result.
+The sources are the recorded arguments and the recorded result of the call, never a model's words.
 
-| source | is |
+| source | value |
 | --- | --- |
-| `arguments.NAME` | what the call was given; what it was not given is the argument's default |
-| `result.NAME` | a field of its result; `result.a.b` is one within |
+| `arguments.NAME` | the call's argument, or the argument's default if the call has none |
+| `result.NAME` | a field of the result; `result.a.b` is a nested field |
 | `result` | the whole result |
-| `either.NAME` | both, by the same name; they have to agree |
+| `either.NAME` | the argument or the result field of that name; if both exist, they must be equal |
 """
 
 import json
@@ -19,117 +19,120 @@ from typing import Any, Protocol
 from activities.tools.errors import ToolDeclarationError
 
 _SOURCE = re.compile(r"arguments\.\w+|result(\.\w+)*")
-DEEPEST = 20  # references within references; a recursive type is looked into no further
+DEEPEST = 20  # nesting depth at which the search in recursive schemas ends
 
 
 @dataclass(frozen=True)
 class Undo:
-    """`Undo("revoke", {"grant": "result.id"})`: the tool that takes an effect back, and sources of its arguments.
+    """`Undo("revoke", {"grant": "result.id"})`: the tool that undoes an effect, and the sources of its arguments.
 
-    An argument that is not named comes from the call's argument or the result's field of the same name.
+    Other arguments get the value of the call's argument or the result's field of the same name.
     """
 
     tool: str
     arguments: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if strange := [source for source in self.arguments.values() if not _SOURCE.fullmatch(source)]:
+        if invalid := [source for source in self.arguments.values() if not _SOURCE.fullmatch(source)]:
             raise ToolDeclarationError(
-                f"undo: a source is 'arguments.NAME', 'result.NAME' or 'result', not {strange[0]!r}"
+                f"undo: a source is 'arguments.NAME', 'result.NAME' or 'result', not {invalid[0]!r}"
             )
 
 
 class Undoable(Protocol):
-    """A tool, as far as this looks at it."""
+    """The properties of a tool that this module needs."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The tool's name."""
         ...
 
     @property
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of its arguments."""
+        """The JSON Schema of its arguments."""
         ...
 
     @property
     def result_schema(self) -> dict[str, Any]:
-        """JSON Schema of its result; {} where anything goes."""
+        """The JSON Schema of its result; {} if it is not known."""
         ...
 
 
 def sources_of(tool: Undoable, undo: Undoable, declared: Mapping[str, str]) -> dict[str, str]:
-    """Parameter of the undo -> its source, for every parameter that has one. Raises ToolDeclarationError."""
-    wanted = undo.schema.get("properties", {})
-    if strange := sorted(set(declared) - set(wanted)):
-        raise ToolDeclarationError(f"undo of {tool.name}: {undo.name} has no argument {strange[0]!r}")
-    found = {name: declared.get(name) or _by_name(tool, name) for name in wanted}
-    if lacking := [name for name in undo.schema.get("required", ()) if found[name] is None]:
+    """The source of each argument of the undo, as far as it has one. Raises ToolDeclarationError."""
+    undo_arguments = undo.schema.get("properties", {})
+    if unknown := sorted(set(declared) - set(undo_arguments)):
+        raise ToolDeclarationError(f"undo of {tool.name}: {undo.name} has no argument {unknown[0]!r}")
+    sources = {name: declared.get(name) or _source_by_name(tool, name) for name in undo_arguments}
+    if missing := [name for name in undo.schema.get("required", ()) if sources[name] is None]:
         raise ToolDeclarationError(
-            f"undo of {tool.name}: {undo.name} needs {', '.join(map(repr, lacking))}, and neither the arguments nor the"
-            f" result of {tool.name} have it; return it, or say where it is: Undo({undo.name!r}, {{…}})"
+            f"undo of {tool.name}: {undo.name} needs {', '.join(map(repr, missing))}, and neither the arguments nor the"
+            f" result of {tool.name} have it; return it, or name its source: Undo({undo.name!r}, {{…}})"
         )
     for name, source in declared.items():
-        if not _is_there(tool, source):
-            raise ToolDeclarationError(f"undo of {tool.name}: {name!r} comes from {source!r}, which it does not have")
-    return {name: _exactly(tool, source) for name, source in found.items() if source is not None}
+        if not _has_source(tool, source):
+            raise ToolDeclarationError(
+                f"undo of {tool.name}: {name!r} comes from {source!r}, which {tool.name} does not have"
+            )
+    return {name: _exact_source(tool, source) for name, source in sources.items() if source is not None}
 
 
-def _by_name(tool: Undoable, name: str) -> str | None:
-    given, returned = name in tool.schema.get("properties", {}), _has(tool.result_schema, [name], certainly=True)
-    if given and returned:
+def _source_by_name(tool: Undoable, name: str) -> str | None:
+    is_argument = name in tool.schema.get("properties", {})
+    is_returned = _has(tool.result_schema, [name], certainly=True)
+    if is_argument and is_returned:
         return f"either.{name}"
-    return f"arguments.{name}" if given else f"result.{name}" if returned else None
+    return f"arguments.{name}" if is_argument else f"result.{name}" if is_returned else None
 
 
-def _is_there(tool: Undoable, source: str) -> bool:
+def _has_source(tool: Undoable, source: str) -> bool:
     where, *path = source.split(".")
     if where == "arguments":
         return path[0] in tool.schema.get("properties", {})
     return _has(tool.result_schema, path)
 
 
-def _exactly(tool: Undoable, source: str) -> str:
-    """`text` instead of `result` where it is stored as it is, not as JSON."""
+def _exact_source(tool: Undoable, source: str) -> str:
+    """`text` instead of `result` if the result is a string, which is stored as plain text instead of JSON."""
     return "text" if source == "result" and tool.result_schema.get("type") == "string" else source
 
 
 def _has(schema: Any, path: list[str], *, certainly: bool = False) -> bool:
-    """Whether data of this schema has a field at the path. What the schema leaves open may have it."""
+    """Whether data of this schema can have a field at the path. `certainly`: only if the schema names the field."""
     if not path:
         return True
-    found = list(_inside(schema, schema.get("$defs", {}), path[0], certainly=certainly))
-    return any(_has({"$defs": schema.get("$defs", {}), **part}, path[1:], certainly=certainly) for part in found)
+    schemas = list(_schemas_of_field(schema, schema.get("$defs", {}), path[0], certainly=certainly))
+    return any(_has({"$defs": schema.get("$defs", {}), **part}, path[1:], certainly=certainly) for part in schemas)
 
 
-def _inside(
+def _schemas_of_field(
     schema: Any, definitions: Mapping[str, Any], name: str, *, certainly: bool, depth: int = 0
 ) -> Iterator[dict[str, Any]]:
     if not isinstance(schema, dict) or depth > DEEPEST:
         return
     if "$ref" in schema:
         target = definitions.get(schema["$ref"].rpartition("/")[2])
-        yield from _inside(target, definitions, name, certainly=certainly, depth=depth + 1)
+        yield from _schemas_of_field(target, definitions, name, certainly=certainly, depth=depth + 1)
     for choice in [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]:
-        yield from _inside(choice, definitions, name, certainly=certainly, depth=depth + 1)
+        yield from _schemas_of_field(choice, definitions, name, certainly=certainly, depth=depth + 1)
     if name in schema.get("properties", {}):
         yield schema["properties"][name]
-    elif not certainly and _leaves_open(schema):
+    elif not certainly and _allows_other_fields(schema):
         yield {}
 
 
-def _leaves_open(schema: Mapping[str, Any]) -> bool:
+def _allows_other_fields(schema: Mapping[str, Any]) -> bool:
     if not set(schema) - {"$defs", "title", "description"}:
         return True
     return schema.get("type") == "object" and bool(schema.get("additionalProperties", "properties" not in schema))
 
 
-# ── when it is taken back ───────────────────────────────────────────────────────────────────────────────────────────
+# ── the arguments of an undo ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
 class RecordedForUndo:
-    """What was recorded of a call: arguments, their schema, and the result's text, None where no reply came."""
+    """The recorded arguments of a call, their schema, and the result's text, or None if the reply was lost."""
 
     arguments: Mapping[str, Any]
     schema: Mapping[str, Any]
@@ -138,68 +141,70 @@ class RecordedForUndo:
 
 @dataclass(frozen=True)
 class UndoArguments:
-    """The arguments of an undo, and which of them say what the result said."""
+    """The arguments of an undo, and the names of those with a value from the result."""
 
     arguments: dict[str, Any]
     from_result: tuple[str, ...] = ()
 
 
 class SourceMissing(Exception):
-    """A source does not have what it should; the text says what."""
+    """The record of the call lacks a value that the undo needs; the text names it."""
 
 
-_NOTHING = object()
+_ABSENT = object()
 
 
 def arguments_of(sources: Mapping[str, str], required: frozenset[str], recorded: RecordedForUndo) -> UndoArguments:
-    """The undo's arguments. Raises Missing if one that is required cannot be known for sure."""
-    taken: dict[str, Any] = {}
+    """The undo's arguments. Raises SourceMissing if the value of a required argument is not certain."""
+    arguments: dict[str, Any] = {}
     for name, source in sources.items():
-        value = _value(source, recorded)
-        if value is not _NOTHING:
-            taken[name] = value
+        value = _read_source(source, recorded)
+        if value is not _ABSENT:
+            arguments[name] = value
         elif name in required:
-            raise SourceMissing(f"{name!r} of its undo should come from {source}, and that is not there")
-    return UndoArguments(taken, tuple(name for name in taken if _says_the_result(sources[name], recorded)))
+            raise SourceMissing(f"{name!r} of its undo should come from {source}, which is not recorded")
+    return UndoArguments(arguments, tuple(name for name in arguments if _is_from_result(sources[name], recorded)))
 
 
-def _says_the_result(source: str, recorded: RecordedForUndo) -> bool:
-    """Whether a value is the result's word: of `either`, if the call was given none and has no default."""
+def _is_from_result(source: str, recorded: RecordedForUndo) -> bool:
+    """Whether the value is from the result; for `either` only if the call had no such argument and no default."""
     where, _, name = source.partition(".")
-    return where != "arguments" and not (where == "either" and _given(name, recorded) is not _NOTHING)
+    return where != "arguments" and not (where == "either" and _argument(name, recorded) is not _ABSENT)
 
 
-def _value(source: str, recorded: RecordedForUndo) -> Any:
+def _read_source(source: str, recorded: RecordedForUndo) -> Any:
     where, *path = source.split(".")
     if where == "arguments":
-        return _given(path[0], recorded)
+        return _argument(path[0], recorded)
     if recorded.text is None:
-        raise SourceMissing("its reply was lost, so what its undo needs of it is not known")
+        raise SourceMissing("its reply was lost, so the values that its undo needs are not known")
     if where == "text":
         return recorded.text
     try:
         result = json.loads(recorded.text)
     except ValueError:
-        raise SourceMissing("its result is no JSON, so what its undo needs of it is not known") from None
-    found = _at(result, path)
+        raise SourceMissing("its result is not JSON, so the values that its undo needs are not known") from None
+    returned = _value_at(result, path)
     if where != "either":
-        return found
-    given = _given(path[0], recorded)
-    if _NOTHING not in (found, given) and json.dumps(found, sort_keys=True) != json.dumps(given, sort_keys=True):
+        return returned
+    argument = _argument(path[0], recorded)
+    if _ABSENT not in (returned, argument) and json.dumps(returned, sort_keys=True) != json.dumps(
+        argument, sort_keys=True
+    ):
         raise SourceMissing(
             f"its arguments and its result differ in {path[0]!r}, and its undo does not say which to use"
         )
-    return given if found is _NOTHING else found
+    return argument if returned is _ABSENT else returned
 
 
-def _given(name: str, recorded: RecordedForUndo) -> Any:
-    default = recorded.schema.get("properties", {}).get(name, {}).get("default", _NOTHING)
+def _argument(name: str, recorded: RecordedForUndo) -> Any:
+    default = recorded.schema.get("properties", {}).get(name, {}).get("default", _ABSENT)
     return recorded.arguments.get(name, default)
 
 
-def _at(value: Any, path: list[str]) -> Any:
+def _value_at(value: Any, path: list[str]) -> Any:
     for name in path:
         if not isinstance(value, dict) or name not in value:
-            return _NOTHING
+            return _ABSENT
         value = value[name]
     return value

@@ -1,1 +1,1 @@
-"""Taking back what a run did: a rollback is a run of its own, whose calls our own record plans, and no model."""
+"""Rollbacks: runs that undo the effects of another run, with calls from its record instead of from a model."""

@@ -1,4 +1,4 @@
-"""What can be taken back: (a call and its undo so far, its tool as pinned) -> what is to be said of it. Pure."""
+"""Decides whether a call's effect can be undone: (call, earlier attempt, pinned tools) -> `Outlook`. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from activities.agents.versions import PinnedTool
 
 @dataclass(frozen=True)
 class Attempt:
-    """A call that was to take an effect back. `run_over`: nothing more will come of it."""
+    """A call of a rollback that undoes, or should have undone, an effect. `run_over`: its run has ended."""
 
     run_id: str
     call_id: str
@@ -17,12 +17,12 @@ class Attempt:
     state: str | None
     is_error: bool
     happened: bool
-    rule: str | None  # the last verdict about it
+    rule: str | None  # rule and reason of its last verdict
 
 
 @dataclass(frozen=True)
 class CallMade:
-    """A call that a run made, what became of its effect, and the latest attempt at taking that back."""
+    """A call of a run, the state of its effect, and the latest attempt to undo that."""
 
     call_id: str
     step: int
@@ -31,12 +31,12 @@ class CallMade:
     is_error: bool
     happened: bool
     attempt: Attempt | None = None
-    sub_agent: str | None = None  # the run that it was delegated to
+    sub_agent: str | None = None  # the run of the sub-agent that it started
 
 
 @dataclass(frozen=True)
 class Undoable:
-    """It can be taken back by this tool. `before`: why an earlier attempt did not."""
+    """The effect can be undone with this tool. `before`: why an earlier attempt did not undo it."""
 
     tool: str
     before: str = ""
@@ -44,21 +44,21 @@ class Undoable:
 
 @dataclass(frozen=True)
 class Undone:
-    """It is taken back."""
+    """The effect is undone."""
 
     by: Attempt
 
 
 @dataclass(frozen=True)
 class NothingToUndo:
-    """There is nothing to take back."""
+    """The call had no effect, so there is nothing to undo."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class LeftAsIs:
-    """It stays as it is. `again`: another rollback may do better; `under_way`: one is at it."""
+    """The effect is not undone. `again`: another rollback may undo it; `under_way`: a rollback is undoing it now."""
 
     reason: str
     again: bool = False
@@ -67,7 +67,7 @@ class LeftAsIs:
 
 @dataclass(frozen=True)
 class HandedOver:
-    """It was handed to a sub-agent: what that did is taken back by a rollback of its own run."""
+    """The call started a sub-agent; a rollback of the sub-agent's run undoes its effects."""
 
     run_id: str
 
@@ -76,26 +76,24 @@ Outlook = Undoable | Undone | NothingToUndo | LeftAsIs | HandedOver
 
 
 def outlook_of(made: CallMade, tools: Mapping[str, PinnedTool], rollback: str | None = None) -> Outlook | None:
-    """What is to be said of a call, to this rollback or to whoever asks; None for one that could change nothing."""
+    """The outlook of a call, seen by `rollback` or (None) by a report; None for a call that cannot change anything."""
     if made.sub_agent is not None:
         return HandedOver(made.sub_agent)
     pinned = tools.get(made.tool)
     if pinned is None or pinned.effect == "read":
         return None
-    if why := _not_done(made):
-        return why
+    if obstacle := _why_no_certain_effect(made):
+        return obstacle
     if pinned.undo is None:
         return LeftAsIs(f"{made.tool} declares no undo")
     if pinned.undo not in tools:
-        return LeftAsIs(
-            f"the agent does not have {pinned.undo!r}, which takes {made.tool} back: name it among its tools"
-        )
+        return LeftAsIs(f"the agent does not have {pinned.undo!r}, which undoes {made.tool}: name it among its tools")
     if made.attempt is None:
         return Undoable(pinned.undo)
-    return _tried(made.attempt, pinned.undo, rollback)
+    return _outlook_after_attempt(made.attempt, pinned.undo, rollback)
 
 
-def _not_done(made: CallMade) -> NothingToUndo | LeftAsIs | None:
+def _why_no_certain_effect(made: CallMade) -> NothingToUndo | LeftAsIs | None:
     match made.state:
         case None:
             return NothingToUndo("it was never begun")
@@ -111,8 +109,8 @@ def _not_done(made: CallMade) -> NothingToUndo | LeftAsIs | None:
             return LeftAsIs("its outcome is unknown")
 
 
-def _tried(attempt: Attempt, undo: str, rollback: str | None) -> Outlook:
-    failure = _failure(attempt)
+def _outlook_after_attempt(attempt: Attempt, undo: str, rollback: str | None) -> Outlook:
+    failure = _why_not_undone(attempt)
     if failure is None:
         return Undone(attempt)
     if failure.again and attempt.run_id != rollback:
@@ -120,8 +118,8 @@ def _tried(attempt: Attempt, undo: str, rollback: str | None) -> Outlook:
     return failure
 
 
-def _failure(attempt: Attempt) -> LeftAsIs | None:
-    """Why an attempt took nothing back, or may not have. It may be made again only if it certainly did nothing."""
+def _why_not_undone(attempt: Attempt) -> LeftAsIs | None:
+    """Why an attempt did not undo the effect, or may not have. `again` only if it certainly did nothing."""
     by = f"{attempt.tool} ({attempt.run_id} {attempt.call_id})"
     match attempt.state:
         case "settled" if not attempt.is_error:
@@ -129,7 +127,7 @@ def _failure(attempt: Attempt) -> LeftAsIs | None:
         case "settled" if not attempt.happened:
             return LeftAsIs(f"{by} failed without doing anything", again=attempt.run_over)
         case "settled":
-            return LeftAsIs(f"{by} ended with an error, and whether it took anything back is not known")
+            return LeftAsIs(f"{by} ended with an error, and whether it undid anything is not known")
         case "refused":
             return LeftAsIs(f"{by} was refused: {attempt.rule or 'no reason is known'}", again=attempt.run_over)
         case None if attempt.run_over:

@@ -1,7 +1,7 @@
-"""Orders to take back what a run did, in Postgres: who ordered it, and which run carries it out.
+"""Orders rollbacks of runs, in Postgres: who ordered one, and which run performs it.
 
-An order is as a start is: anyone may give one, signed where it can be and marked where it is not. Nothing happens by it
-but calls through the gateway, each with its own verdict.
+Anyone may order a rollback, as anyone may start a run; an unsigned order is stored as unsigned. A rollback only makes
+calls through the gateway, and each has its own verdict.
 """
 
 import re
@@ -22,32 +22,32 @@ from workflows.contracts.runs import GOAL_LIMIT, RunRequest
 
 SQL = Queries(__file__, "undo.sql")
 
-# Keys of runs that are rollbacks; `order_rollback` makes them, and no other run is opened under one.
+# The run ids of rollbacks. Only the SQL function `order_rollback` creates them; no other run can be opened with one.
 _RESERVED = re.compile(r"agent/[^/]*/rollback(-to-\d+)?(-again-\d+)?-of-")
 
 
 class RollbackRefused(Permanent):
-    """What this run did cannot be taken back now; the message says what to do."""
+    """This run cannot be rolled back now; the message says what to do."""
 
 
 class RollbackNotOrdered(Permanent):
-    """This key is for a rollback, and none was ordered; `stanchion rollback RUN` orders one."""
+    """This run id is reserved for a rollback, and none was ordered; `stanchion rollback RUN` orders one."""
 
 
 def is_rollback(run_id: str) -> bool:
-    """Whether a run of that id takes back what another one did."""
+    """Whether this is the run id of a rollback."""
     return _RESERVED.match(run_id) is not None
 
 
 class RollbackOrder(Order):
-    """Someone wants back what a run did after a step."""
+    """An order to undo what a run did after a step."""
 
     run_id: str = Field(min_length=1, max_length=1_000, pattern=NAME)
     to_step: int = Field(default=0, ge=0, le=1_000_000)
     reason: str = Field(default="", max_length=2_000)
 
-    def said(self) -> Mapping[str, Any]:
-        """The run, the step and why."""
+    def signed_fields(self) -> Mapping[str, Any]:
+        """The run, the step and the reason."""
         return {"kind": "rollback", "run_id": self.run_id, "to_step": self.to_step, "reason": self.reason}
 
 
@@ -56,7 +56,7 @@ Proof = Literal["signature", "unsigned", "definition"]
 
 @dataclass(frozen=True)
 class Rollback:
-    """A rollback as it was ordered, with the run that it takes back."""
+    """A rollback as it was ordered, with the run that it undoes."""
 
     rollback_id: str
     of_run: str
@@ -68,21 +68,21 @@ class Rollback:
     agent_version: str
     tenant: str
     mode: str
-    calls: int  # that the run made
+    calls: int  # number of calls that `of_run` made
 
     @property
     def request(self) -> RunRequest:
-        """The start input of its run."""
-        since = f" after step {self.to_step}" if self.to_step else ""
-        because = f": {self.reason}" if self.reason else ""
-        goal = f"Take back what {self.of_run} did{since}{because}"[:GOAL_LIMIT]
-        asked = {"agent": self.agent, "goal": goal, "requester": self.by, "tenant": self.tenant, "mode": self.mode}
-        return RunRequest.model_validate(asked | {"on_budget": "stop"})  # another order goes on with what is left
+        """The input to start the rollback's run with."""
+        after_step = f" after step {self.to_step}" if self.to_step else ""
+        reason = f": {self.reason}" if self.reason else ""
+        goal = f"Take back what {self.of_run} did{after_step}{reason}"[:GOAL_LIMIT]
+        fields = {"agent": self.agent, "goal": goal, "requester": self.by, "tenant": self.tenant, "mode": self.mode}
+        return RunRequest.model_validate(fields | {"on_budget": "stop"})  # a further order can undo what is left
 
 
 @dataclass(frozen=True)
 class Target:
-    """A run that is to be taken back."""
+    """A run to be rolled back."""
 
     tenant: str
     agent_version: str
@@ -90,53 +90,51 @@ class Target:
 
 
 class Rollbacks:
-    """Rollbacks in Postgres."""
+    """Orders and finds rollbacks in Postgres."""
 
     def __init__(self, database: Database, authority: Authority | None = None) -> None:
         self._database = database
         self._authority = authority or Authority(database)
 
     async def order(self, order: RollbackOrder, *, again: bool, by_definition: bool = False) -> Rollback:
-        """Order one, or find the one that was ordered. `again`: an earlier one left something that may be tried anew.
+        """Order a rollback, or find the one that was ordered. `again`: order another one, for what the last one left.
 
-        Raises RollbackRefused for a run that is not there, is at work, or is a rollback itself; StoreUnavailable.
+        Raises RollbackRefused for a run that does not exist, is open, or is a rollback itself; StoreUnavailable.
         """
         target = await self.target(order.run_id)
         if target.is_open:
-            raise RollbackRefused(_at_work(order.run_id))
-        who = None if by_definition else await order.signer(self._authority, target.tenant)
-        proof = order.proof(who) | ({"proof": "definition"} if by_definition else {})
+            raise RollbackRefused(_still_open(order.run_id))
+        signer = None if by_definition else await order.find_signer(self._authority, target.tenant)
+        proof = order.proof_columns(signer) | ({"proof": "definition"} if by_definition else {})
         row = await SQL["order"].row(
             self._database,
             run=order.run_id,
             step=order.to_step,
             again=again,
-            who=who.name if who else clean_text(order.by),
+            who=signer.name if signer else clean_text(order.by),
             why=clean_text(order.reason),
             **proof,
         )
         if row is None:
-            raise RollbackRefused(_at_work(order.run_id))
+            raise RollbackRefused(_still_open(order.run_id))
         return await self.find(row["rollback_id"])
 
     async def find(self, rollback_id: str) -> Rollback:
-        """One that was ordered. Raises RollbackNotOrdered."""
+        """The rollback with this run id. Raises RollbackNotOrdered."""
         row = await SQL["find"].row(self._database, rollback_id=rollback_id)
         if row is None:
             raise RollbackNotOrdered
         return Rollback(**row)
 
     async def target(self, run_id: str) -> Target:
-        """A run that may be taken back, once it is over. Raises RollbackRefused."""
+        """The run to be rolled back. Raises RollbackRefused if it does not exist, or is a rollback."""
         row = await SQL["target"].row(self._database, run_id=run_id)
         if row is None:
             raise RollbackRefused(f"there is no run {run_id!r}")
         if is_rollback(run_id):
-            raise RollbackRefused(
-                f"{run_id} is a rollback itself; what it took back is done again by starting the agent anew"
-            )
+            raise RollbackRefused(f"{run_id} is a rollback itself; to do again what it undid, start the agent again")
         return Target(row["tenant"], row["agent_version"], row["status"] == "open")
 
 
-def _at_work(run_id: str) -> str:
-    return f"{run_id} is not over; wait for its end, or end it: `stanchion halt {run_id} --undo` does both"
+def _still_open(run_id: str) -> str:
+    return f"{run_id} is not over; wait for its end, or halt it and roll it back: `stanchion halt {run_id} --undo`"

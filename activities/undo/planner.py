@@ -1,7 +1,7 @@
-"""The planner of a rollback: it stands where a model stands in other runs, and reads nothing but our own record.
+"""Plans the steps of a rollback, in place of a model, from the record of the run that it undoes.
 
-One undo a step, the last effect first. Which call takes back which effect is written before the step is stored, so an
-attempt that died leaves the same plan to the next one, and two rollbacks never take back the same effect.
+Each step undoes one effect, the last effect first. The planner stores which call undoes which effect before the step is
+stored. So a later attempt at the step makes the same plan, and two rollbacks never undo the same effect.
 """
 
 import json
@@ -17,14 +17,14 @@ from activities.storage.transcript import blocks_of
 from activities.tools.undo import RecordedForUndo, SourceMissing, UndoArguments, arguments_of
 from activities.undo.call_outlook import Attempt, CallMade, HandedOver, LeftAsIs, Outlook, Undoable, outlook_of
 from activities.undo.orders import SQL, Rollback, Rollbacks
-from activities.undo.report import RollbackReport, in_words, item_of, outlook_on
+from activities.undo.report import RollbackReport, in_words, item_of, outlook_from_report
 
-PLANNER = "scripted:rollback"  # in the place of a model's name: it costs nothing
+PLANNER = "scripted:rollback"  # stored as the model of a rollback's steps; its price is zero
 
 
 @dataclass(frozen=True)
 class _RecordedCall:
-    """What was recorded of a call, and where it came from."""
+    """The recorded arguments and result of a call, with the origin of the result and why that is suspect."""
 
     recorded: RecordedForUndo
     origin: str
@@ -32,7 +32,7 @@ class _RecordedCall:
 
 
 class RollbackPlanner:
-    """Plans rollbacks, and says how they stand."""
+    """Plans rollbacks, and reports what they undid."""
 
     def __init__(self, database: Database, agents: Agents) -> None:
         self._database = database
@@ -40,65 +40,67 @@ class RollbackPlanner:
         self._rollbacks = Rollbacks(database)
 
     async def step(self, rollback_id: str, step: int) -> Completion:
-        """What a rollback does at this step: one undo, or, when there is none left, the report.
+        """The rollback's plan for this step: one undo call, or the report if nothing is left to undo.
 
-        The same at every attempt. Raises RollbackNotOrdered, StoreUnavailable.
+        Every attempt returns the same. Raises RollbackNotOrdered, StoreUnavailable.
         """
         rollback, call_id = await self._rollbacks.find(rollback_id), f"{step}.0"
         if planned := await self._planned(rollback_id, call_id):
             return planned
         agent = await self._agents.version(rollback.agent_version)
         for made, outlook in await self._outlooks(rollback.of_run, rollback.to_step, agent, rollback_id):
-            if isinstance(outlook, Undoable) and await self._taken(rollback, call_id, made, agent):
-                planned = await self._planned(rollback_id, call_id)  # it may be an attempt beside us that took it
+            if isinstance(outlook, Undoable) and await self._store_undo(rollback, call_id, made, agent):
+                planned = await self._planned(
+                    rollback_id, call_id
+                )  # read it back: a concurrent attempt may have stored another one
                 if planned:
                     return planned
         report = in_words(await self.report(rollback.of_run, rollback.to_step, rollback_id))
         return Completion(blocks=(Text(text=report),), stop_reason="end_turn", usage=Usage(), model=PLANNER)
 
     async def report(self, of_run: str, to_step: int = 0, rollback_id: str | None = None) -> RollbackReport:
-        """How it stands with what a run did after a step. Raises RollbackRefused, StoreUnavailable."""
+        """Report on each effect that a run had after a step. Raises RollbackRefused, StoreUnavailable."""
         agent = await self._agents.version((await self._rollbacks.target(of_run)).agent_version)
         items = []
         for made, outlook in await self._outlooks(of_run, to_step, agent, rollback_id):
             if isinstance(outlook, Undoable):
                 try:
-                    await self._arguments(of_run, made, agent)
+                    await self._undo_arguments(of_run, made, agent)
                 except SourceMissing as missing:
                     outlook = LeftAsIs(str(missing))
             if isinstance(outlook, HandedOver):
-                outlook = outlook_on(await self.report(outlook.run_id))
+                outlook = outlook_from_report(await self.report(outlook.run_id))
             items.append(item_of(made, outlook))
         return RollbackReport(of_run, to_step, rollback_id, tuple(items))
 
     async def _outlooks(
         self, of_run: str, to_step: int, agent: AgentVersion, rollback_id: str | None
     ) -> list[tuple[CallMade, Outlook]]:
-        """Every call that could change something, the last one first."""
+        """Every call that can change something, with its outlook, the last call first."""
         rows = await SQL["calls"].rows(self._database, run_id=of_run, to_step=to_step)
-        calls = [_made(row) for row in rows]
-        found = [(made, outlook_of(made, agent.by_name, rollback_id)) for made in calls]
-        return [(made, outlook) for made, outlook in found if outlook is not None]
+        calls = [_call_made(row) for row in rows]
+        outlooks = [(made, outlook_of(made, agent.by_name, rollback_id)) for made in calls]
+        return [(made, outlook) for made, outlook in outlooks if outlook is not None]
 
     async def _planned(self, rollback_id: str, call_id: str) -> Completion | None:
         row = await SQL["taken"].row(self._database, by_run=rollback_id, by_call=call_id)
         if row is None:
             return None
         call = ToolCall(call_id=call_id, name=row["tool"], input=json.loads(row["arguments"]))
-        said = Text(text=f"{row['tool']} takes back {row['call_id']} of {row['run_id']}.")
-        return Completion(blocks=(said, call), stop_reason="tool_use", usage=Usage(), model=PLANNER)
+        text = Text(text=f"{row['tool']} takes back {row['call_id']} of {row['run_id']}.")
+        return Completion(blocks=(text, call), stop_reason="tool_use", usage=Usage(), model=PLANNER)
 
-    async def _taken(self, rollback: Rollback, by_call: str, made: CallMade, agent: AgentVersion) -> bool:
-        """Make this call the one that takes an effect back. False if its arguments cannot be known.
+    async def _store_undo(self, rollback: Rollback, by_call: str, made: CallMade, agent: AgentVersion) -> bool:
+        """Store that `by_call` undoes the effect of `made`. False if the undo's arguments cannot be derived.
 
-        A value of the result is as trustworthy as the result was; the arguments were allowed, and performed.
+        An argument taken from the result has the result's origin. Others are trusted: they were in an allowed call.
         """
         try:
-            found, taken = await self._arguments(rollback.of_run, made, agent)
+            source, undo = await self._undo_arguments(rollback.of_run, made, agent)
         except SourceMissing:
             return False
         pinned = agent.by_name[made.tool]
-        origins = {name: found.origin if name in taken.from_result else "trusted" for name in taken.arguments}
+        origins = {name: source.origin if name in undo.from_result else "trusted" for name in undo.arguments}
         await SQL["take"].row(
             self._database,
             by_run=rollback.rollback_id,
@@ -106,33 +108,35 @@ class RollbackPlanner:
             run_id=rollback.of_run,
             call_id=made.call_id,
             tool=pinned.undo,
-            arguments=canonical_json(taken.arguments),
+            arguments=canonical_json(undo.arguments),
             origins=canonical_json(origins),
             private=pinned.private,
-            suspect=found.suspect if taken.from_result else None,
+            suspect=source.suspect if undo.from_result else None,
         )
         return True
 
-    async def _arguments(self, of_run: str, made: CallMade, agent: AgentVersion) -> tuple[_RecordedCall, UndoArguments]:
-        """Raises Missing."""
+    async def _undo_arguments(
+        self, of_run: str, made: CallMade, agent: AgentVersion
+    ) -> tuple[_RecordedCall, UndoArguments]:
+        """The record of a call, and the arguments of its undo. Raises SourceMissing."""
         pinned = agent.by_name[made.tool]
         assert pinned.undo
-        found = await self._recorded(of_run, made.call_id, pinned)
+        source = await self._read_recorded(of_run, made.call_id, pinned)
         required = agent.by_name[pinned.undo].input_schema.get("required", ())
-        return found, arguments_of(pinned.undo_from, frozenset(required), found.recorded)
+        return source, arguments_of(pinned.undo_from, frozenset(required), source.recorded)
 
-    async def _recorded(self, of_run: str, call_id: str, pinned: PinnedTool) -> _RecordedCall:
+    async def _read_recorded(self, of_run: str, call_id: str, pinned: PinnedTool) -> _RecordedCall:
         row: Any = await SQL["recorded"].row(self._database, run_id=of_run, call_id=call_id)
         text = row["output"]
         if text is None:
             [result] = (block for block in blocks_of(row["content"]) if isinstance(block, ToolResult))
             text = unmarked(result.text, row["suspect"])
-        replied = row["settled_by"] in ("result", "probe")  # else these are a person's words, or ours
-        recorded = RecordedForUndo(json.loads(row["arguments"]), pinned.input_schema, text if replied else None)
+        is_from_tool = row["settled_by"] in ("result", "probe")  # else a person or Stanchion wrote the text
+        recorded = RecordedForUndo(json.loads(row["arguments"]), pinned.input_schema, text if is_from_tool else None)
         return _RecordedCall(recorded, row["origin"], row["suspect"])
 
 
-def _made(row: Any) -> CallMade:
+def _call_made(row: Any) -> CallMade:
     attempt = None
     if row["by_run"] is not None:
         attempt = Attempt(

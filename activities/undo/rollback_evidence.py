@@ -1,7 +1,7 @@
-"""Evidence for the calls of a rollback: where each argument stands in the record of the call taken back.
+"""Finds the origin of each argument of a rollback's call in the record of the call that it undoes.
 
-Arguments of the call that is taken back were allowed, and performed: they are trusted. What comes from its result is as
-trustworthy as that result was. An argument that an approver edited is the approver's own word.
+Arguments of the undone call are trusted, since that call was allowed and performed. A value from its result has the
+result's origin. An argument that an approver edited counts as endorsed by the approver.
 """
 
 import json
@@ -13,10 +13,10 @@ from activities.undo.orders import SQL
 
 
 async def evidence_on_record(database: Database, facts: CallFacts) -> Evidence:
-    """The evidence for a call of a rollback. A call that our record does not plan has none. Raises StoreUnavailable."""
+    """The evidence for a call of a rollback; none for a call that no order planned. Raises StoreUnavailable."""
     row = await SQL["taken"].row(database, by_run=facts.run_id, by_call=facts.call_id)
     if row is None or row["tool"] != facts.tool:
-        return Evidence(passages=(), tainted_by="a call that no order to take back has planned")
+        return Evidence(passages=(), tainted_by="a call that no rollback order has planned")
     arguments, origins = json.loads(row["arguments"]), json.loads(row["origins"])
     untrusted = [name for name, origin in origins.items() if origin != "trusted"]
     source = f"the result of {row['call_id']}, from which its undo takes {', '.join(untrusted)}"

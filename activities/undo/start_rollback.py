@@ -1,4 +1,4 @@
-"""Starting the run of a rollback, by the workflow id that its order has: twice is once. And `on_failure: undo`."""
+"""Starts the run of a rollback, with the workflow id from its order; orders the rollbacks of `on_failure: undo`."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ from workflows.ports import UndoPort
 
 
 class Undo(UndoPort):
-    """Rollbacks that definitions order."""
+    """Orders and starts rollbacks for `on_failure: undo` in agent definitions."""
 
-    def __init__(self, database: Database, undoing: RollbackPlanner) -> None:
+    def __init__(self, database: Database, planner: RollbackPlanner) -> None:
         self._database = database
         self._rollbacks = Rollbacks(database)
-        self._undoing = undoing
+        self._planner = planner
 
     @activity.defn(name="undo.start")
     async def start(self, request: UndoRequest) -> UndoStarted:
         """Order the rollback of a run that failed, and start it. Safe to repeat. Raises RollbackRefused."""
-        report = await self._undoing.report(request.run_id)
+        report = await self._planner.report(request.run_id)
         if not report.those("undoable", "undone", "under way", "left"):
             return UndoStarted()
         requester = await SQL["requester"].row(self._database, run_id=request.run_id)
@@ -40,7 +40,7 @@ class Undo(UndoPort):
 
 
 async def start_rollback(client: Client, rollback: Rollback, task_queue: str) -> WorkflowHandle[Any, Any]:
-    """The run of a rollback, started if it was not. Raises RPCError."""
+    """Start the run of a rollback, unless it is running already. Raises RPCError."""
     return await client.start_workflow(
         WORKFLOW_TYPE,
         rollback.request,

@@ -1,17 +1,17 @@
--- Taking back what runs did: orders, and which call takes back which effect. Both are written by functions of the
--- database, which let no effect be taken back twice.
+-- Rollbacks: their orders, and which call undoes which effect. SQL functions write both, so that no effect is undone
+-- twice.
 
 -- name: target
--- The run that is to be taken back.
+-- The run to be rolled back.
 SELECT tenant, status, agent_version FROM runs WHERE run_id = :run_id;
 
 -- name: order
--- Order a rollback, or find the one there is. No row for a run that is open.
+-- Order a rollback, or find the existing one. No row if the run is open.
 SELECT rollback_id FROM order_rollback(:run, :step::int, :again::boolean, :who, :why, :proof, :key::text, :signature::text,
                                        :statement::text);
 
 -- name: find
--- A rollback, and the run that it takes back.
+-- A rollback, and the run that it undoes.
 SELECT b.rollback_id, b.of_run, b.to_step, b.by, b.reason, b.proof, r.agent, r.agent_version, r.tenant, r.mode,
        (SELECT count(*) FROM calls c WHERE c.run_id = b.of_run) AS calls
 FROM rollbacks b JOIN runs r ON r.run_id = b.of_run
@@ -22,7 +22,7 @@ WHERE b.rollback_id = :rollback_id;
 SELECT rollback_id FROM rollbacks WHERE of_run = :run_id AND to_step = :to_step::int ORDER BY number DESC LIMIT 1;
 
 -- name: calls
--- The calls of a run after a step, last one first: their effects, and what became of taking them back.
+-- The calls of a run after a step, the last one first, with their effects and the calls that undo them.
 SELECT c.call_id, c.step, c.tool, e.state, coalesce((e.result ->> 'is_error')::boolean, false) AS is_error,
        coalesce((e.result ->> 'happened')::boolean, true) AS happened,
        u.by_run, u.by_call, u.tool AS by_tool, b.status AS by_status, x.state AS by_state,
@@ -41,7 +41,7 @@ WHERE c.run_id = :run_id AND c.step > :to_step::int
 ORDER BY c.seq DESC;
 
 -- name: recorded
--- What was recorded of one call: the arguments it was performed with, and its whole result.
+-- The record of one call: the arguments that it was performed with, and its whole result.
 SELECT coalesce((SELECT m.arguments FROM approvals p JOIN decisions m ON m.approval_id = p.approval_id
                  WHERE p.run_id = c.run_id AND p.call_id = c.call_id AND p.about = 'call'
                    AND p.state IN ('edit', 'superseded') AND m.verdict = 'edit' ORDER BY m.at DESC LIMIT 1),
@@ -57,15 +57,15 @@ LEFT JOIN blobs o ON o.digest = e.output
 WHERE c.run_id = :run_id AND c.call_id = :call_id;
 
 -- name: take
--- Make a call the one that takes an effect back. False: another is, or the call has one already.
+-- Store that the call by_call undoes an effect. False if another call undoes it, or by_call undoes another effect.
 SELECT take_undo(:by_run, :by_call, :run_id, :call_id, :tool, :arguments::json, :origins::json, :private::boolean,
                  :suspect::text) AS taken;
 
 -- name: taken
--- What a call takes back, and with which arguments.
+-- The call that a call undoes, with the undo's tool, arguments and their origins.
 SELECT run_id, call_id, tool, arguments::text AS arguments, origins::text AS origins, private, suspect
 FROM undos WHERE by_run = :by_run AND by_call = :by_call;
 
 -- name: requester
--- Who wanted a run.
+-- The requester of a run.
 SELECT requester FROM runs WHERE run_id = :run_id;

@@ -57,12 +57,12 @@ PLAIN = {"type": "object", "properties": {"q": {"type": "string"}}}
 @pytest.mark.parametrize(
     ("name", "schema", "said"),
     [
-        ("prüfe", PLAIN, "'prüfe' is no name for a tool"),
+        ("prüfe", PLAIN, "'prüfe' is no valid name for a tool"),
         ("look.up", PLAIN, "'look.up' is no name"),
-        ("a" * 65, PLAIN, "is no name for a tool"),
-        ("find", {"type": "object", "properties": {"größe": {}}}, "'größe' is no name for an argument"),
+        ("a" * 65, PLAIN, "is no valid name for a tool"),
+        ("find", {"type": "object", "properties": {"größe": {}}}, "'größe' is no valid name for an argument"),
         ("find", {"type": "object", "properties": {"a b": {}}}, "'a b' is no name"),
-        ("find", {"type": "object", "properties": {"a" * 65: {}}}, "is no name for an argument"),
+        ("find", {"type": "object", "properties": {"a" * 65: {}}}, "is no valid name for an argument"),
         ("find", {"type": "object", "properties": {"a": {"items": {"properties": {"ß": {}}}}}}, "'ß' is no name"),
         ("find", {"type": "object", "$defs": {"A": {"properties": {"ß": {}}}}}, "'ß' is no name"),
         ("find", {"properties": {"q": {}}}, "needs `type: object`"),

@@ -317,8 +317,8 @@ async def test_nothing_is_reserved_for_a_step_on_facts_that_have_changed(
 
     async def reserved(hold: str) -> bool:
         row = await query.row(
-            door.parts.database, run_id=call.run_id, step=2, next_seq=seq, run_digest=last.run.run_digest, scopes=["anthropic"],
-            hold=f"{call.run_id}/{hold}", wanted=None, seconds=60.0,
+            door.parts.database, run_id=call.run_id, step=2, next_seq=seq, run_digest=last.run.run_digest,
+            scopes=["anthropic"], hold=f"{call.run_id}/{hold}", wanted=None, seconds=60.0,
         )  # fmt: skip
         return row is not None
 

@@ -151,7 +151,7 @@ async def test_an_approver_does_not_confirm_in_place_of_the_subject(asks: Asks) 
     lee = await desk.people.add(LEE)
     receipt = await desk.says(lee)
     assert (receipt.answer, receipt.closes, await desk.performed()) == ("not allowed", False, False)
-    assert "nobody's yes is needed" in receipt.reason
+    assert "needs no approver" in receipt.reason
     wrong = another_code(code_for(desk.call.run_id))
     assert "not the code" in refusal(await desk.says(await desk.people.add(KIM), code=wrong))
     assert not await desk.performed()

@@ -142,9 +142,9 @@ async def test_tier_4_is_never_proposed(door: Door) -> None:
             await door.decide(asked, call.run_id, by=by)
     what = await found(door, agent)
     assert what.new is None
-    assert reasons(what) == ["a call of tier T4 is always asked about"]
+    assert reasons(what) == ["a call of tier T4 always needs an approval"]
     await door.execute("UPDATE approvals SET tier = 'T3'")  # whatever the table says: the tool says T4
-    assert reasons(await found(door, agent)) == ["a call of tier T4 is always asked about"]
+    assert reasons(await found(door, agent)) == ["a call of tier T4 always needs an approval"]
 
 
 async def test_standing_approvals_are_nobodys_yes(door: Door) -> None:

@@ -153,7 +153,7 @@ async def test_the_death_of_the_one_who_looks_after_the_dead_is_noticed_too(
         return {(survivor.worker_id, dead), (survivor.worker_id, helper)} <= set(recorder.dead)
 
     await eventually(both, "both deaths are noticed")
-    await Takeover(stanchion.client, stanchion.parts.database, survivor.worker_id).of(dead)
+    await Takeover(stanchion.client, stanchion.parts.database, survivor.worker_id).take_over(dead)
     assert await stanchion.value("SELECT gone_at IS NOT NULL FROM workers WHERE worker_id = $1", dead)
 
 
@@ -193,10 +193,10 @@ async def test_a_worker_without_a_session_claims_nothing(systems: Callable[..., 
     await eventually(planned, "the call is planned")
     request, session = CallRequest(run_id=handle.id, call_id="1.0"), stanchion.parts.session
     await session.start(["queue"], _nobody)
-    session._held.clear()
+    session._has_lock.clear()
     with pytest.raises(WorkerUnconnected):
         await stanchion.parts.gateway.call(request)
-    session._held.set()
+    session._has_lock.set()
     await stanchion.rows("UPDATE workers SET fenced_at = now() WHERE worker_id = $1", session.worker_id)
     with pytest.raises(ClaimLost):
         await stanchion.parts.gateway.call(request)

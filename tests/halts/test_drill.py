@@ -9,7 +9,7 @@ from activities.drills import drill
 from activities.drills.decoy import Hit
 from activities.drills.decoy_client import NoDecoy, decoy_address
 from activities.drills.decoy_model import SUB_AGENT
-from activities.drills.figures import figures_of, in_words, is_of, quantile
+from activities.drills.figures import figures_of, in_words, is_run_of, quantile
 from activities.gateway.delegation.delegations import child_run_id
 from activities.gateway.facts import CallFacts
 from activities.halts.halts import Halts
@@ -57,7 +57,7 @@ async def test_a_drill_counts_the_effects_of_a_halt_that_nobody_sees(
     async def untold(*_: Any) -> int:
         return 0
 
-    monkeypatch.setattr(HaltWatch, "_see", lambda *_: None)
+    monkeypatch.setattr(HaltWatch, "_apply", lambda *_: None)
     monkeypatch.setattr(drill, "notify_halted", untold)
     await stanchion.rows(NOBODY_SEES)
     report = await drilled(stanchion, runs=7)
@@ -110,7 +110,7 @@ def test_what_a_sub_agent_does_counts_for_the_decoy_that_it_works_for() -> None:
     object.__setattr__(facts, "run_id", "agent/boss/drill-1-1")
     object.__setattr__(facts, "call_id", "1.0")
     decoys, child = ("agent/boss/drill-1-1", "agent/boss/drill-1-10"), child_run_id(facts, "helper")
-    assert [is_of(child, decoy) for decoy in decoys] == [True, False]
+    assert [is_run_of(child, decoy) for decoy in decoys] == [True, False]
     hits = [Hit(decoys[0], "1.0", 9.0), Hit(child, "1.0", 9.5), Hit(child, "2.0", 10.4), Hit(decoys[1], "1.0", 9.0)]
     found = figures_of(hits, 10.0, 10.1, [], decoys)
     assert (found.acting, found.late, round(found.longest, 3)) == (2, 1, 0.4)

@@ -164,7 +164,7 @@ async def test_a_watch_that_is_called_in_the_moment_it_is_closed_is_closed(datab
         return bool(called._waiters)  # type: ignore[attr-defined]
 
     for steps in range(4):
-        looking = asyncio.create_task(watch._look_for_ever())
+        looking = asyncio.create_task(watch._poll_for_ever())
         await eventually(waits, "it has looked, and waits to be called")
         called.set()
         for _ in range(steps):

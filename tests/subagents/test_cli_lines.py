@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from activities.undo.call_outlook import LeftAsIs, NothingToUndo
-from activities.undo.report import ReportItem, RollbackReport, Standing, outlook_on
+from activities.undo.report import ReportItem, RollbackReport, Standing, outlook_from_report
 from tests.harness.delegating import ask, boss, child_of, delegate, worker
 from tests.harness.stanchion import Stanchion
 from tests.harness.typed import Terminal
@@ -104,7 +104,7 @@ def test_what_is_said_of_a_call_that_delegated_follows_from_what_became_of_the_s
     standings: tuple[Standing, ...], said: NothingToUndo | LeftAsIs
 ) -> None:
     items = tuple(ReportItem(f"{n}.0", n, "put", standing) for n, standing in enumerate(standings))
-    assert outlook_on(RollbackReport("child", 0, None, items)) == said
+    assert outlook_from_report(RollbackReport("child", 0, None, items)) == said
 
 
 def row(run_id: str, parent: str | None = None) -> dict[str, Any]:

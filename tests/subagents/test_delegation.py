@@ -1,5 +1,6 @@
 """A call that becomes another agent's run: one child, one result, and a budget that was carved out."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -196,6 +197,32 @@ async def test_a_run_rolls_over_before_and_after_its_sub_agents_and_never_while_
     for child in await children(system, handle.id):
         await assert_sound(system, child["run_id"])
     await assert_sound(system, handle.id)
+
+
+@pytest.mark.parametrize("how", ["halt", "cancel", "terminate"])
+async def test_a_sub_agent_that_has_rolled_over_ends_with_the_run_above(
+    systems: Callable[..., Stanchion], how: str
+) -> None:
+    system = await systems(rollover=RolloverCaps(events=1)).up()
+    looks = [ask(("look", {"what": f"{n}"})) for n in range(3)]
+    helper = await worker(system, *looks, ask(("wait", {"minutes": 600})), {"text": "woke up"}, tools=("look",))
+    handle = await system.start(await boss(system, ask(delegate(helper, "Look.")), delegates=[helper]))
+
+    async def asleep() -> str:
+        for child in await children(system, handle.id):
+            found = await system.client.get_workflow_handle(child["run_id"]).query("status")
+            if found["rollovers"] and found["status"] == "sleeping":
+                return str(child["run_id"])
+        return ""
+
+    below = system.client.get_workflow_handle(await eventually(asleep, "the sub-agent has rolled over and sleeps"))
+    if how == "halt":
+        await handle.signal("halt", {"by": "lee"})
+    else:
+        await (handle.cancel() if how == "cancel" else handle.terminate())
+    assert (await asyncio.wait_for(below.result(), 60))["status"] in ("stopped", "cancelled")
+    if how != "terminate":
+        assert (await system.outcome(handle))["status"] in ("stopped", "cancelled")
 
 
 async def test_workers_that_come_and_go_leave_one_sub_agent_and_one_result(

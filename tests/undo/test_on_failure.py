@@ -65,7 +65,7 @@ async def test_a_rollback_that_cannot_be_started_changes_nothing_about_how_the_r
 
 
 async def test_an_agent_that_takes_back_needs_the_tools_that_do(stanchion: Stanchion) -> None:
-    with pytest.raises(DefinitionInvalid, match="put is taken back by 'drop'; name it among its tools"):
+    with pytest.raises(DefinitionInvalid, match="put is undone by 'drop'; name it among its tools"):
         await begun(stanchion, PUTS, "put", on_failure="undo")
     with pytest.raises(DefinitionInvalid, match="none of its tools declares an undo"):
         await begun(stanchion, PUTS, "send", on_failure="undo")

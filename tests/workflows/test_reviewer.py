@@ -140,8 +140,8 @@ async def test_what_a_review_costs_is_spent_by_the_run(stanchion: Stanchion) -> 
 @pytest.mark.parametrize(
     ("rule", "why"),
     [
-        ({"people": 1, "reviewer": "second-pair"}, "never the only one"),
-        ({"people": 2, "reviewer": "itself"}, "does not review itself"),
+        ({"people": 1, "reviewer": "second-pair"}, "cannot decide alone"),
+        ({"people": 2, "reviewer": "itself"}, "cannot review itself"),
     ],
 )
 async def test_a_definition_with_a_reviewer_that_would_decide_alone_is_refused(

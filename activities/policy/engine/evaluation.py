@@ -16,7 +16,7 @@ from activities.policy.grants.constraints import Violation
 from activities.policy.grants.grants import Grant, GrantMatch, Grants, match_grants, similar_calls_digest
 from activities.policy.values.provenance import Evidence, Traced, has_anchor, trace, worst_origin_by_argument
 from activities.storage.canonical import canonical_json
-from activities.tools.facts import LEAVES_THE_HOUSE, Facts, tier
+from activities.tools.facts import EXTERNAL_KINDS, Facts, tier
 from workflows.contracts.calls import Tier
 from workflows.contracts.runs import Mode
 
@@ -85,7 +85,7 @@ def evaluate(call: Call, policies: Policies) -> Evaluation:
 
 def acts_outside(facts: Facts) -> bool:
     """Whether a tool can carry something out of the house. A read of some URL can."""
-    leaves = LEAVES_THE_HOUSE.intersection(facts.sensitive.values())
+    leaves = EXTERNAL_KINDS.intersection(facts.sensitive.values())
     return bool(leaves) or facts.effect in ("send", "money", "exec", "admin")
 
 
@@ -164,7 +164,7 @@ class _CallAnalysis:
 
     def _listed(self) -> bool:
         """Each place this read goes to is on the agent's list of hosts."""
-        places = {name for name, kind in self.call.facts.sensitive.items() if kind in LEAVES_THE_HOUSE}
+        places = {name for name, kind in self.call.facts.sensitive.items() if kind in EXTERNAL_KINDS}
         named = {name for name in places if self.call.arguments.get(name) is not None}
         return any(all(_lists_places(grant, name) for name in named) for grant in self.fitting)
 

@@ -34,9 +34,9 @@ def test(file: str, policy: str | None, money_floor: int, in_force: bool, as_jso
         rehearsal = Rehearsal.read(Path(file))
         tenants = rehearsal.tenants()
         if in_force:
-            return await rehearsal.judged(await _in_force(tenants))
+            return await rehearsal.evaluate(await _in_force(tenants))
         text = None if policy is None else text_of(policy)
-        return await rehearsal.judged({tenant: offline(text, money_floor, tenant) for tenant in tenants})
+        return await rehearsal.evaluate({tenant: offline(text, money_floor, tenant) for tenant in tenants})
 
     cases = run(work())
     if as_json:
@@ -53,7 +53,7 @@ async def _in_force(tenants: list[str]) -> dict[str, Effective]:
 
 
 def _case(each: Rehearsed) -> dict[str, Any]:
-    verdict, evaluation = each.judged.verdict, each.judged.evaluation
+    verdict, evaluation = each.evaluated.verdict, each.evaluated.evaluation
     return {
         "case": each.case.name,
         "passed": each.passed,
@@ -69,7 +69,7 @@ def _case(each: Rehearsed) -> dict[str, Any]:
 
 
 def _line(each: Rehearsed) -> str:
-    verdict = each.judged.verdict
+    verdict = each.evaluated.verdict
     said = f"{each.word} ({verdict.rule}): {verdict.reason}"
     if each.passed:
         return f"ok    {each.case.name}: {said}"

@@ -54,7 +54,7 @@ async def _kill(database: Database, order: HaltOrder) -> tuple[dict[str, Any], E
     halted = await halts.order(signed(order))  # also of one that is over: what it started may not be
     terminated = await _terminate(run_id, str(halted.notice))
     ending = Ending(status="stopped", rule="killed", reason=_why(order))
-    outcome = await Reaper(database).bury(run_id, ending, Runs(database, Agents(database), QueueLayout()).close)
+    outcome = await Reaper(database).close_dead(run_id, ending, Runs(database, Agents(database), QueueLayout()).close)
     if terminated is not None:
         await halts.retire()  # else it stays, and the reaper knows by it what is left running
     left = [asdict(each) for each in await halts.in_flight(halted.notice.halt_id)]
