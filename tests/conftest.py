@@ -105,7 +105,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files with slow tests first: a process of `-n` gets whole files, and a long one at the end would run alone."""
+    """Run files with slow tests first: `-n` hands out whole files, and a long one at the end would run alone."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

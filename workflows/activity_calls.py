@@ -44,7 +44,9 @@ async def execute(method: Callable[[Port, Request], Awaitable[Answer]], request:
         try:
             if not isinstance(raw, RawValue):
                 raise ValueError("there is none")
-            answer: Answer = workflow.payload_converter().from_payload(raw.payload, returned)
+            answer: Answer | None = workflow.payload_converter().from_payload(raw.payload, returned)
+            if answer is None:
+                raise ValueError("it is null")
         except Exception as error:
             why = f"gave a result that cannot be read ({type(error).__name__})"
             workflow.logger.warning("%s %s", name, why)

@@ -6,7 +6,6 @@ ended without closing itself (terminated, timed out, never admitted) is closed i
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 from temporalio import workflow
@@ -90,8 +89,10 @@ async def _cancel(handle: workflow.ChildWorkflowHandle[Any, Any]) -> None:
     """Cancel a sub-agent, whichever of its executions is alive now."""
     handle.cancel(CANCELLED_BECAUSE)  # with the reason, but it reaches the first execution only
     if patches.cancels_living_child():
-        with suppress(ApplicationError):  # it has ended meanwhile
+        try:
             await workflow.get_external_workflow_handle(handle.id).cancel()
+        except ApplicationError:
+            workflow.logger.info("%s has ended meanwhile", handle.id)
 
 
 def _ending(error: ChildWorkflowError) -> Ending:
