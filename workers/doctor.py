@@ -1,4 +1,4 @@
-"""`stanchion doctor`: what is here, what is missing, and what to do about it. Looks only; starts nothing."""
+"""`stanchion doctor`: checks this installation and says how to fix what is missing. Starts nothing."""
 
 import asyncio
 import importlib.metadata
@@ -23,12 +23,12 @@ from workers.services.temporal_binary import find_temporal_binary
 
 OLDEST_PYTHON = (3, 11)
 FREE_BYTES = 2 * 1024**3  # the Temporal CLI, the virtual environment and a few weeks of runs
-ANSWER_SECONDS = 3.0  # a diagnosis is watched by a person; `up` has more patience
+ANSWER_SECONDS = 3.0  # short, because a person waits for the diagnosis; `up` waits longer
 START = "Run `stanchion up`."
 
-# A database URL → (migrations applied, migrations known).
+# Takes a database URL; returns (migrations applied, migrations known).
 SchemaStatus = Callable[[str], Awaitable[tuple[int, int]]]
-# A database URL → what is found of the controls in it.
+# Takes a database URL; returns the findings about the controls in that database.
 Controls = Callable[[str], Awaitable[list[Check]]]
 
 
@@ -39,7 +39,7 @@ async def diagnose(
     controls: Controls | None = None,
     search_attributes: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Check, ...]:
-    """All findings, in the order in which to mend them. Never raises, never shows a secret."""
+    """Return all findings, in the order in which to fix them. Never raises and never shows a secret."""
     temporal, postgres, docker = await asyncio.gather(
         _temporal(home, search_attributes), _postgres(home, schema_status, controls), _docker()
     )
@@ -51,7 +51,7 @@ def _worker(home: Home) -> Check:
     record = home.living("worker")
     if record:
         return Check("worker", True, f"`stanchion up` serves, pid {record.pid}")
-    fix = "Run `stanchion up`, or `stanchion worker` on another machine: runs stand still without one."
+    fix = "Run `stanchion up`, or `stanchion worker` on another machine: without a worker no run makes progress."
     return Check("worker", None, "no `stanchion up` serves here", fix)
 
 
@@ -67,7 +67,7 @@ def _dependencies() -> Check:
         declared = importlib.metadata.requires("stanchion") or ()
     except importlib.metadata.PackageNotFoundError:
         return Check("dependencies", False, "stanchion is not installed", "Run `make setup`.")
-    # Those of an extra are left out: the part that needs one says so when it is missing.
+    # Dependencies of extras are not checked: the part that needs one reports it when it is missing.
     core = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in declared if "extra ==" not in line]
     missing = [name for name in core if not _installed(name)]
     return Check(
@@ -127,7 +127,7 @@ async def _binary() -> Check:
     try:
         return Check("temporal binary", True, str(await find_temporal_binary()))
     except ServiceUnavailable as error:
-        return Check("temporal binary", False, str(error).replace("\n", "; "), "Run `stanchion up`: it obtains one.")
+        return Check("temporal binary", False, str(error).replace("\n", "; "), "Run `stanchion up`: it installs one.")
 
 
 async def _attributes(client: Client, wanted: Mapping[str, str]) -> Check:
@@ -135,14 +135,15 @@ async def _attributes(client: Client, wanted: Mapping[str, str]) -> Check:
         present = await list_search_attributes(client)
     except ServiceUnavailable as error:
         return Check("search attributes", False, str(error), "Ask for the right to list them.")
-    wrong = [
+    mistyped = [
         f"{name} has the type {present[name]}, not {kind}"
         for name, kind in wanted.items()
         if name in present and present[name] != kind
     ]
     missing = [f"{name} is missing" for name in wanted if name not in present]
-    fix = "Remove it with `temporal operator search-attribute remove`, then `stanchion up`." if wrong else START
-    return Check("search attributes", not wrong and not missing, "; ".join(wrong + missing) or "all there", fix)
+    fix = "Remove it with `temporal operator search-attribute remove`, then `stanchion up`." if mistyped else START
+    detail = "; ".join(mistyped + missing) or "all there"
+    return Check("search attributes", not mistyped and not missing, detail, fix)
 
 
 async def _postgres(home: Home, schema_status: SchemaStatus | None, controls: Controls | None) -> list[Check]:
@@ -164,14 +165,14 @@ async def _postgres(home: Home, schema_status: SchemaStatus | None, controls: Co
 async def _schema(url: str, schema_status: SchemaStatus) -> Check:
     try:
         applied, known = await schema_status(url)
-    except Exception as error:  # a diagnosis reports whatever went wrong, by its kind: the text may quote the URL
+    except Exception as error:  # a diagnosis reports every error, by its type only: the text may contain the URL
         return Check("schema", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db upgrade`.")
-    fix = "Run `stanchion db upgrade`." if applied < known else "Use the version of Stanchion that made it."
+    fix = "Run `stanchion db upgrade`." if applied < known else "Use the version of Stanchion that created it."
     return Check("schema", applied == known, f"{applied} of {known} migrations", fix)
 
 
 async def _docker() -> Check:
-    fix = "Nothing needs one yet but the image of deploy/; start an engine to build it."
+    fix = "Needed only to build the image of deploy/."
     docker = shutil.which("docker")
     if docker is None:
         return Check("docker", None, "not installed", fix)

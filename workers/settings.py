@@ -1,4 +1,4 @@
-"""Settings: everything that is read from the environment, in one place, once."""
+"""Settings: all values that a process reads from its environment variables."""
 
 import json
 import os
@@ -22,12 +22,12 @@ class SettingInvalid(Permanent):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker is told by its environment. Values of secrets are never shown."""
+    """The settings of one process. Its `repr` contains no secrets."""
 
     task_queue: str = TASK_QUEUE
     queues: QueueLayout = field(default_factory=QueueLayout)
     rollover: RolloverCaps = field(default_factory=RolloverCaps)
-    cache_mb: int = 150  # memory for runs between two steps; the rest of a worker takes about as much
+    cache_mb: int = 150  # memory for cached runs; the rest of a worker takes about as much
     database_url: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
     anthropic_base_url: str | None = None
@@ -42,7 +42,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process. Raises SettingInvalid, naming the variable."""
+    """Return the settings of this process. Raises SettingInvalid, which names the variable."""
     env = os.environ if environment is None else environment
     default = RolloverCaps()
     return Settings(
