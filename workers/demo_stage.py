@@ -17,7 +17,7 @@ from temporalio.client import WorkflowHandle
 
 from activities.errors import Permanent
 from workers.cli.database_session import SQL
-from workers.cli.runs.event_lines import line_of
+from workers.cli.runs.event_lines import format_event
 from workers.cli_connection import Session
 from workers.services import Home, Progress
 from workers.services.processes import tail_of
@@ -83,7 +83,7 @@ class Stage:
         """Print the new events of a run. Returns whether there were any."""
         new = await self.events(handle, self.last_event.get(handle.id, 0))
         for event in new:
-            self.say(f"   {line_of(event)}")
+            self.say(f"   {format_event(event)}")
             self.last_event[handle.id] = event["n"]
         return bool(new)
 

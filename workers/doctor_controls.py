@@ -18,7 +18,7 @@ PROOFS = {"unsigned": "unsigned", "unknown key": "signed with a key that is not 
 DRILL_DAYS = 8  # a week plus one day of grace
 
 
-async def look_at_controls(url: str, *, unsigned: bool) -> list[Check]:
+async def check_controls(url: str, *, unsigned: bool) -> list[Check]:
     """Return the findings. `unsigned`: the workers of this machine accept unsigned decisions."""
     database = Database(url)
     try:

@@ -1,4 +1,4 @@
-"""`agents add|show|schema`."""
+"""The bodies of `agents add`, `agents show` and `agents schema`."""
 
 import json
 import os
@@ -12,22 +12,22 @@ from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
 from workers.cli.database_session import store
 from workers.cli.output import run, say, show, table
-from workers.cli.stopping.targets import doubt
+from workers.cli.stopping.targets import typo_warning
 
 
 def add(file: str, as_json: bool) -> None:
-    """`stanchion agents add`."""
-    sys.path.insert(0, os.getcwd())  # tool modules are named as the author's own shell would import them
+    """`stanchion agents add`: registers the agent, and warns about delegates that are not registered."""
+    sys.path.insert(0, os.getcwd())  # an agent.yaml names tool modules relative to the author's working folder
 
     async def work() -> tuple[AgentVersion, list[str | None]]:
         agent = from_file(Path(file))
         async with store() as database:
             published = await Agents(database).publish(agent)
-            return published, [await doubt(database, "agent", name) for name in agent.definition.delegates]
+            return published, [await typo_warning(database, "agent", name) for name in agent.definition.delegates]
 
-    published, doubts = run(work())
-    for said in filter(None, doubts):
-        say(f"for now it hands no work on there: {said}")
+    published, warnings = run(work())
+    for warning in filter(None, warnings):
+        say(f"it cannot delegate there yet: {warning}")
     row = _row(published)
     show(row, as_json=as_json, text=f"{row['name']} {row['version']}: new runs get this version")
 
