@@ -56,9 +56,11 @@ def new_key(name: str, surface: bool, tenant: str, offline: bool, by: str | None
             if not surface:
                 await principals.known(tenant, name)
             signer = private_keys.create(home, name)
-            kind, owner = ("surface", None) if surface else ("person", name)
+            owner = None if surface else name
             try:
-                await principals.add_key(signer.public, kind, tenant, owner, _person_or_user(by))
+                await principals.add_key(
+                    signer.public, "surface" if surface else "person", tenant, owner, _person_or_user(by)
+                )
             except BaseException:
                 private_keys.path_of(home, name).unlink(missing_ok=True)
                 raise
