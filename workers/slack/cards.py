@@ -57,14 +57,11 @@ def card(approval: Approval, run_link: str | None) -> list[Block]:
         blocks += [lines(("Performed with", "these arguments instead")), verbatim(edited)]
     cut_note = f"{arguments.note}. `stanchion approvals --json` prints all of them" if is_cut else ""
     is_incomplete = _hides_sensitive_value(approval, is_cut=is_cut)
-    incomplete_note = (
-        f"{INCOMPLETE}, `stanchion approve {approval.approval_id}` answers"
-        if is_incomplete and approval.is_open
-        else ""
-    )
-    blocks.append(
-        lines(("Not all is shown", cut_note), ("Not to be approved here", incomplete_note), *_facts(approval))
-    )
+    incomplete_note = ""
+    if is_incomplete and approval.is_open:
+        incomplete_note = f"{INCOMPLETE}, `stanchion approve {approval.approval_id}` answers"
+    notes = ("Not all is shown", cut_note), ("Not to be approved here", incomplete_note)
+    blocks.append(lines(*notes, *_facts(approval)))
     buttons = (_buttons(approval, is_cut, is_incomplete) if approval.is_open else []) + _link(run_link)
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
@@ -127,10 +124,7 @@ def _facts(approval: Approval) -> list[tuple[str, str]]:
     return [
         ("Risk", RISK.get(approval.tier or "", "not known")),
         ("Careful", "the run has read untrusted data" if approval.tainted else ""),
-        *[
-            (f"{o.argument} ({o.kind})", _origin_text(o.value, o.origin))
-            for o in _worst_first(approval)[:ORIGINS_SHOWN]
-        ],
+        *[_origin_line(origin) for origin in _worst_first(approval)[:ORIGINS_SHOWN]],
         ("Further values", str(len(approval.origins) - ORIGINS_SHOWN) if len(approval.origins) > ORIGINS_SHOWN else ""),
         ("Why it asks", f"{approval.reason} ({approval.rule})"),
         ("Asked for by", approval.requester or "nobody named"),
@@ -141,8 +135,9 @@ def _facts(approval: Approval) -> list[tuple[str, str]]:
     ]
 
 
-def _origin_text(origin: Origin) -> str:
-    return f"{one_line(origin.value, VALUE_LIMIT)} — from {ORIGINS.get(origin.origin, origin.origin)}"
+def _origin_line(origin: Origin) -> tuple[str, str]:
+    text = f"{one_line(origin.value, VALUE_LIMIT)} — from {ORIGINS.get(origin.origin, origin.origin)}"
+    return f"{origin.argument} ({origin.kind})", text
 
 
 def _worst_first(approval: Approval) -> list[Origin]:
