@@ -185,7 +185,7 @@ async def run_demo(home: Home, settings: Settings, say: Progress) -> Summary:
     original_settings = settings
     # The demo uses scripted models even if an API key is set: they cost nothing and always obey the attack.
     services, session, settings = await prepare(home, replace(original_settings, anthropic_api_key=None), say)
-    # In a database that others use, the demo has its own tenant, so that it uses up no one else's caps.
+    # In a database that others use, the demo has its own tenant, so that it does not use up the caps of others.
     tenant = "default" if services.postgres.owned else "demo"
     url = session.database.url
     without_accounts = {k: v for k, v in settings.tool_settings.items() if k != "accounts_url"}

@@ -24,11 +24,11 @@ async def check_controls(url: str, *, unsigned: bool) -> list[Check]:
     try:
         agents = await Agents(database).all()
         return [
-            await _policies(database, agents),
-            await _people(database, unsigned=unsigned),
-            _reviewers(agents),
-            await _habits(database),
-            await _drills(database),
+            await _check_policies(database, agents),
+            await _check_people(database, unsigned=unsigned),
+            _check_reviewers(agents),
+            await _check_habits(database),
+            await _check_drills(database),
         ]
     except Exception as error:  # a diagnosis reports every error, by its type only
         return [Check("controls", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db upgrade`.")]
@@ -36,7 +36,7 @@ async def check_controls(url: str, *, unsigned: bool) -> list[Check]:
         await database.close()
 
 
-async def _policies(database: Database, agents: list[AgentVersion]) -> Check:
+async def _check_policies(database: Database, agents: list[AgentVersion]) -> Check:
     policies = Policies(database)
     heads = await policies.effective(PLATFORM)
     if heads.missing or heads.broken:
@@ -47,7 +47,7 @@ async def _policies(database: Database, agents: list[AgentVersion]) -> Check:
     return Check("policies", not misfits, detail or "in force, and they fit the tools", fix)
 
 
-async def _people(database: Database, *, unsigned: bool) -> Check:
+async def _check_people(database: Database, *, unsigned: bool) -> Check:
     principals = Principals(database)
     people = [person for person in await principals.all() if person.revoked_at is None]
     keys = [key for key in await principals.keys() if key.revoked_at is None]
@@ -64,7 +64,7 @@ async def _people(database: Database, *, unsigned: bool) -> Check:
     return Check("decisions", None, "must be signed, but nobody has a key: every approval will expire", fix)
 
 
-def _reviewers(agents: list[AgentVersion]) -> Check:
+def _check_reviewers(agents: list[AgentVersion]) -> Check:
     by_name = {agent.definition.name: agent for agent in agents}
     rules = [
         (agent.definition.name, rule.reviewer)
@@ -81,7 +81,7 @@ def _reviewers(agents: list[AgentVersion]) -> Check:
     return Check("reviewers", not (missing or with_tools), detail, fix)
 
 
-async def _habits(database: Database) -> Check:
+async def _check_habits(database: Database) -> Check:
     rows = [with_warning(dict(row)) for row in await SQL["approvers"].rows(database, days=HABIT_DAYS)]
     warnings = [f"{row['approver']}: {row['warning']}" for row in rows if row["warning"]]
     detail = "; ".join(warnings) or f"{len(rows)} in {HABIT_DAYS} days"
@@ -89,7 +89,7 @@ async def _habits(database: Database) -> Check:
     return Check("approvers", None if warnings else True, detail, fix)
 
 
-async def _drills(database: Database) -> Check:
+async def _check_drills(database: Database) -> Check:
     last = await DRILLS["latest"].row(database)
     weekly = "Run `stanchion drill`; `stanchion drill --schedule weekly` repeats it every week."
     if last is None:

@@ -23,11 +23,11 @@ def stanchion_plugin() -> SimplePlugin:
         "stanchion",
         data_converter=pydantic_data_converter,
         interceptors=[Boundary()],
-        workflow_runner=_sandboxed,
+        workflow_runner=_with_sandbox,
     )
 
 
-def _sandboxed(runner: WorkflowRunner | None) -> WorkflowRunner:
+def _with_sandbox(runner: WorkflowRunner | None) -> WorkflowRunner:
     if runner is not None and not isinstance(runner, SandboxedWorkflowRunner):
         return runner
     sandboxed = runner or SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default)

@@ -19,7 +19,7 @@ from workflows.contracts.drills import DrillRequest
 from workflows.drill import DrillWorkflow
 from workflows.reaper import ReaperWorkflow
 
-REAPER_EVERY = timedelta(minutes=5)  # for so long a terminated run may still look open in our tables
+REAPER_EVERY = timedelta(minutes=5)  # a terminated run may still look open in our tables until the next reaper run
 DRILL_EVERY = timedelta(weeks=1)  # `doctor` warns one day after a drill was missed (workers/doctor_controls.py)
 
 

@@ -50,23 +50,23 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         queues=QueueLayout(
             model=env.get("STANCHION_MODEL_QUEUE") or None, tools=env.get("STANCHION_TOOLS_QUEUE") or None
         ),
-        rollover=RolloverCaps(events=_number(env, "STANCHION_ROLLOVER_EVENTS", default.events)),
-        cache_mb=_number(env, "STANCHION_CACHE_MB", Settings.cache_mb),
+        rollover=RolloverCaps(events=_read_number(env, "STANCHION_ROLLOVER_EVENTS", default.events)),
+        cache_mb=_read_number(env, "STANCHION_CACHE_MB", Settings.cache_mb),
         database_url=env.get("DATABASE_URL") or None,
         anthropic_api_key=env.get("ANTHROPIC_API_KEY") or None,
         anthropic_base_url=env.get("ANTHROPIC_BASE_URL") or None,
-        forbid_real_model_calls=_switch(env, "STANCHION_FORBID_REAL_MODEL_CALLS"),
-        prices=_prices(env),
-        alarms=_alarms(env),
-        dangerously_accept_unsigned_decisions=_switch(env, "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"),
+        forbid_real_model_calls=_read_switch(env, "STANCHION_FORBID_REAL_MODEL_CALLS"),
+        prices=_read_prices(env),
+        alarms=_read_alarms(env),
+        dangerously_accept_unsigned_decisions=_read_switch(env, "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"),
         otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
         log_format=env.get("STANCHION_LOG_FORMAT") or "json",
-        slack=_slack(env),
+        slack=_read_slack(env),
         tool_settings={k.removeprefix(TOOL_PREFIX).lower(): v for k, v in env.items() if k.startswith(TOOL_PREFIX)},
     )
 
 
-def _slack(env: Mapping[str, str]) -> SlackSettings:
+def _read_slack(env: Mapping[str, str]) -> SlackSettings:
     return SlackSettings(
         bot_token=env.get("STANCHION_SLACK_BOT_TOKEN") or None,
         app_token=env.get("STANCHION_SLACK_APP_TOKEN") or None,
@@ -80,30 +80,30 @@ def _slack(env: Mapping[str, str]) -> SlackSettings:
     )
 
 
-def _switch(env: Mapping[str, str], name: str) -> bool:
+def _read_switch(env: Mapping[str, str], name: str) -> bool:
     value = env.get(name, "").strip().lower()
     if value not in YES | NO:
         raise SettingInvalid(f"{name} is a switch: 1 or 0, not {value!r}")
     return value in YES
 
 
-def _number(env: Mapping[str, str], name: str, default: int) -> int:
+def _read_number(env: Mapping[str, str], name: str, default: int) -> int:
     value = env.get(name, "")
     if value and not value.isdecimal():
         raise SettingInvalid(f"{name} is a whole number, not {value!r}")
     return int(value) if value else default
 
 
-def _alarms(env: Mapping[str, str]) -> AlarmFactors:
+def _read_alarms(env: Mapping[str, str]) -> AlarmFactors:
     default = AlarmFactors()
-    warn = _number(env, "STANCHION_ALARM_WARN", default.warn)
-    stop = _number(env, "STANCHION_ALARM_STOP", max(default.stop, warn))
+    warn = _read_number(env, "STANCHION_ALARM_WARN", default.warn)
+    stop = _read_number(env, "STANCHION_ALARM_STOP", max(default.stop, warn))
     if not 1 <= warn <= stop:
         raise SettingInvalid("STANCHION_ALARM_WARN and STANCHION_ALARM_STOP: whole numbers from 1, warn before stop")
     return AlarmFactors(warn, stop)
 
 
-def _prices(env: Mapping[str, str]) -> dict[str, Any]:
+def _read_prices(env: Mapping[str, str]) -> dict[str, Any]:
     try:
         prices = json.loads(env.get("STANCHION_PRICES") or "{}")
     except ValueError as error:

@@ -20,7 +20,7 @@ from workers.settings import Settings
 AGENTS = PROJECT_ROOT / "agents"
 SERVICE = "accounts"
 APPROVER = "lee@acme.example"  # plays the IT department on a laptop
-ROLE = "it"  # the role that agents/it_support/agent.yaml asks for approval
+ROLE = "it"  # the role that may approve installations, see agents/it_support/agent.yaml
 START_SECONDS = 30.0  # on a busy machine the Python interpreter alone takes several seconds
 
 
@@ -49,7 +49,7 @@ async def prepare_shipped(settings: Settings, database_url: str) -> None:
 
 
 async def register_approver(database: Database, tenant: str, home: Home) -> None:
-    """Register a person with the IT role and a key in this home, who can approve on a laptop. Safe to repeat.
+    """Register the approver of a laptop: a person with the IT role and a key in this home. Safe to repeat.
 
     Raises KeyExposed, KeyUnreadable, KeyTaken.
     """
@@ -90,7 +90,7 @@ async def ensure_accounts(home: Home, progress: Progress, *, delay: float = 0.0,
         command = [sys.executable, "-m", "agents.it_support.accounts_service", "--port", "0"]
         command += ["--state", str(state), "--ready-file", str(ready), "--delay", str(delay)]
         pid = spawn(command, home.log(name))
-        url = await _until_ready(home, name, ready)
+        url = await _wait_until_ready(home, name, ready)
         home.write(name, Record.of(pid, state, url))
         return url
 
@@ -106,7 +106,7 @@ async def stop_accounts(home: Home, name: str = SERVICE) -> bool:
         return True
 
 
-async def _until_ready(home: Home, name: str, ready: Path) -> str:
+async def _wait_until_ready(home: Home, name: str, ready: Path) -> str:
     try:
         async with asyncio.timeout(START_SECONDS):
             while not (answer := _read_if_exists(ready)):  # noqa: ASYNC110 — another process has no event for this

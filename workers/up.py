@@ -36,7 +36,7 @@ class Address:
 
 
 async def prepare(home: Home, settings: Settings, progress: Progress) -> tuple[Services, Session, Settings]:
-    """Start the services and the help desk, and bootstrap them; only the worker is missing then.
+    """Start the services and the help desk, and bootstrap them. Does not start a worker.
 
     Raises ServiceUnavailable, and the errors of `bootstrap`.
     """
@@ -54,7 +54,7 @@ async def up(home: Home, settings: Settings, progress: Progress) -> tuple[Addres
     home.prepare()
     async with home.locked(NAME):  # if two start at once, one serves and the other waits for it
         if home.living(NAME):
-            return await _addresses_once_ready(home)
+            return await _wait_for_addresses(home)
         home.write(NAME, Record.of(os.getpid(), home.root, STARTING))
     try:
         await _serve(home, replace(settings, dangerously_accept_unsigned_decisions=True), progress)
@@ -70,7 +70,7 @@ async def _serve(home: Home, settings: Settings, progress: Progress) -> None:
     stop_asked = asyncio.Event()
     stop_on_signals(stop_asked)
     services, session, settings = await prepare(home, settings, progress)
-    table = _table(services, settings)
+    table = _address_table(services, settings)
 
     def ready() -> None:
         details = {address.what: address.where for address in table}
@@ -85,7 +85,7 @@ async def _serve(home: Home, settings: Settings, progress: Progress) -> None:
         await session.close()
 
 
-async def _addresses_once_ready(home: Home) -> tuple[Address, ...]:
+async def _wait_for_addresses(home: Home) -> tuple[Address, ...]:
     """Wait until the other `up` of this home serves; return its addresses. Raises ServiceUnavailable if it ends."""
     async with asyncio.timeout(READY_SECONDS):
         while record := home.living(NAME):
@@ -99,7 +99,7 @@ async def up_detached(home: Home, progress: Progress) -> tuple[Address, ...]:
     """Start `up` as a separate process and wait until it serves. Raises ServiceUnavailable with the end of its log."""
     home.prepare()
     if home.living(NAME):
-        return await _addresses_once_ready(home)
+        return await _wait_for_addresses(home)
     log = home.log(NAME)
     progress(f"Starting the worker (log: {log}) …")
     with log.open("ab") as output:
@@ -133,7 +133,7 @@ def addresses_of(record: Record) -> tuple[Address, ...]:
     return tuple(Address(what, where) for what, where in record.details.items())
 
 
-def _table(services: Services, settings: Settings) -> tuple[Address, ...]:
+def _address_table(services: Services, settings: Settings) -> tuple[Address, ...]:
     addresses: Mapping[str, str] = {
         "Temporal": f"{services.temporal.address} (namespace {services.temporal.namespace})",
         "Web UI": services.temporal.ui_url or "",

@@ -137,7 +137,7 @@ def make_workers(
     """Return one Temporal worker per task queue that these roles serve. Tests pass `options` to every Worker."""
     by_queue: dict[str, list[Callable[..., Any]]] = {}
     for role in roles:
-        by_queue.setdefault(_queue_of(role, settings), []).extend(parts.activities(role))
+        by_queue.setdefault(_task_queue(role, settings), []).extend(parts.activities(role))
     return [
         Worker(
             client,
@@ -165,9 +165,10 @@ async def work(
     ready: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
-    """Run one worker process until `stop` is set. It registers itself, and watches for the death of other workers.
+    """Run one worker process until `stop` is set. Calls `ready` once it serves.
 
-    A worker with the workflow role only never connects to Postgres. If it dies, its runs go on after Temporal's
+    The process holds a lock in Postgres that shows that it lives, and takes over the runs of dead workers. A process
+    with only the workflow role does neither and never connects to Postgres; if it dies, its runs go on after Temporal's
     time-outs.
     """
     workers = make_workers(client, settings, parts, roles, **options)
@@ -192,7 +193,7 @@ async def run_workers(workers: Sequence[Worker], stop: asyncio.Event, ready: Cal
         await stop.wait()
 
 
-def _queue_of(role: Role, settings: Settings) -> str:
+def _task_queue(role: Role, settings: Settings) -> str:
     match role:
         case "model":
             return settings.queues.model or settings.task_queue

@@ -1,4 +1,4 @@
-"""A scripted model for the help desk. It reacts to the results of its calls; `stories.py` has its texts and calls.
+"""A scripted model for the help desk, which reacts to the results of its calls. `stories.py` has its turns.
 
 A story is a generator that yields turns and receives the results of their calls. `turn` keeps no state: at each step it
 runs the story again from the start, with the results in the transcript.

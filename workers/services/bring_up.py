@@ -39,7 +39,7 @@ async def ensure_services(
     """
     try:
         async with asyncio.TaskGroup() as tasks:
-            temporal = tasks.create_task(_temporal(home, progress, search_attributes))
+            temporal = tasks.create_task(_ensure_temporal(home, progress, search_attributes))
             postgres = tasks.create_task(ensure_postgres(home, os.environ.get("DATABASE_URL"), progress))
     except* ServiceUnavailable as failures:
         first = failures.exceptions[0]
@@ -54,7 +54,7 @@ async def stop_services(home: Home) -> tuple[str, ...]:
     return tuple(name for name, ran in (("temporal", temporal), ("postgres", postgres)) if ran)
 
 
-async def _temporal(home: Home, progress: Progress, search_attributes: Mapping[str, str]) -> TemporalService:
+async def _ensure_temporal(home: Home, progress: Progress, search_attributes: Mapping[str, str]) -> TemporalService:
     service = await ensure_temporal(home, progress=progress, search_attributes=search_attributes)
     if search_attributes:
         await register_search_attributes(await reach(service), search_attributes)

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from workers.services.home import Home, Progress, Record, ServiceUnavailable
-from workers.services.processes import Account, created_at, names_in_command, run, spawn, tail
+from workers.services.processes import Account, created_at, has_argument, run, spawn, tail
 
 SERVICE = "postgres"
 ROLE = "postgres"
@@ -45,7 +45,7 @@ def adopt(home: Home) -> Record | None:
     Returns None if no server runs on this data.
     """
     lines = _postmaster_lines(home)
-    if len(lines) < 5 or not names_in_command(int(lines[0]), str(home.postgres_data)):
+    if len(lines) < 5 or not has_argument(int(lines[0]), str(home.postgres_data)):
         return None
     return Record.of(int(lines[0]), home.postgres_data, _url(lines[4]), {"sockets": lines[4]})
 
@@ -55,7 +55,7 @@ async def start(home: Home, log: Path, progress: Progress, durable: bool = True)
 
     With `durable=False`, databases are created and dropped faster, but a power cut may lose committed data.
     """
-    (major, binaries), account = _installed(), _account()
+    (major, binaries), account = _find_installed(), _postgres_account()
     if account:
         _allow_traversal(home.postgres_data, binaries)
     if not (home.postgres_data / "PG_VERSION").exists():
@@ -84,7 +84,7 @@ def clean_up(home: Home) -> None:
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _installed() -> tuple[str, Path]:
+def _find_installed() -> tuple[str, Path]:
     """Return the installed major version of Postgres and the folder of its programs."""
     try:
         with warnings.catch_warnings(action="ignore"):  # the import warns about a run-time folder that we do not use
@@ -96,7 +96,7 @@ def _installed() -> tuple[str, Path]:
     return str(TARGET_POSTGRES_VERSION), Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
 
-def _account() -> Account | None:
+def _postgres_account() -> Account | None:
     """Return the account to run Postgres as if we are root, which Postgres refuses; else None."""
     if os.geteuid() != 0:
         return None
@@ -160,7 +160,7 @@ def _drop_stale_pid_file(home: Home) -> None:
     which also checks for child processes that still use the data.
     """
     lines = _postmaster_lines(home)
-    if lines and created_at(int(lines[0])) is not None and not names_in_command(int(lines[0]), str(home.postgres_data)):
+    if lines and created_at(int(lines[0])) is not None and not has_argument(int(lines[0]), str(home.postgres_data)):
         (home.postgres_data / "postmaster.pid").unlink(missing_ok=True)
 
 

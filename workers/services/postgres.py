@@ -76,7 +76,7 @@ async def ensure_postgres(
         return PostgresService(database_url, owned=False, version=await reach(database_url, timeout=timeout))
     for _ in range(STARTS):
         record = await _find_or_start(home, progress, durable)
-        version = await _until_it_answers(record)
+        version = await _wait_until_it_answers(record)
         if version is not None:
             return PostgresService(record.address, owned=True, version=version, pid=record.pid)
         await asyncio.sleep(1.0)
@@ -130,7 +130,7 @@ async def _find_or_start(home: Home, progress: Progress, durable: bool) -> Recor
         return record
 
 
-async def _until_it_answers(record: Record) -> str | None:
+async def _wait_until_it_answers(record: Record) -> str | None:
     """Return the server's version, or None if its process ended before it answered."""
     deadline = time.monotonic() + START_SECONDS
     while record.is_alive():

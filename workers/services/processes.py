@@ -50,7 +50,7 @@ def created_at(pid: int) -> float | None:
         return None
 
 
-def names_in_command(pid: int, path: str) -> bool:
+def has_argument(pid: int, path: str) -> bool:
     """Whether process `pid` runs and has `path` as one of its arguments."""
     try:
         return path in psutil.Process(pid).cmdline()
@@ -67,7 +67,7 @@ def is_alive(pid: int, created: float, serves: str) -> bool:
     seen_created = created_at(pid)
     if seen_created is None:
         return False
-    return abs(seen_created - created) < CREATED_TOLERANCE or names_in_command(pid, serves)
+    return abs(seen_created - created) < CREATED_TOLERANCE or has_argument(pid, serves)
 
 
 def spawn(command: Sequence[str], log: Path, account: Account | None = None) -> int:

@@ -79,7 +79,7 @@ def find_temporal(home: Home) -> TemporalService | None:
     if profile.address:
         return TemporalService(profile.address, profile.namespace or "default", None, None, owned=False)
     record = home.living(SERVICE)
-    return _service(record) if record else None
+    return _service_from_record(record) if record else None
 
 
 async def ensure_temporal(
@@ -103,8 +103,8 @@ async def ensure_temporal(
     for _ in range(STARTS):
         try:
             record = await find_or_start(home, namespace, search_attributes or {}, prefer_default_ports, progress)
-            await _until_it_answers(record)
-            return _service(record)
+            await _wait_until_it_answers(record)
+            return _service_from_record(record)
         except _Died:
             continue
         except (OSError, subprocess.SubprocessError) as error:
@@ -143,11 +143,11 @@ class _Died(Exception):
     """The server's process ended before it answered."""
 
 
-async def _until_it_answers(record: Record) -> None:
+async def _wait_until_it_answers(record: Record) -> None:
     deadline = time.monotonic() + START_SECONDS
     while record.is_alive():
         try:
-            await reach(_service(record), timeout=min(1.0, deadline - time.monotonic()))
+            await reach(_service_from_record(record), timeout=min(1.0, deadline - time.monotonic()))
             if record.is_alive():  # otherwise it was another server that answered, on the port that ours wanted
                 return
         except TemporalUnreachable:
@@ -167,7 +167,7 @@ async def _connect_once(service: TemporalService) -> Client:
     return client
 
 
-def _service(record: Record) -> TemporalService:
+def _service_from_record(record: Record) -> TemporalService:
     details = record.details
     return TemporalService(
         record.address, details.get("namespace", "default"), details.get("ui_url"), record.pid, owned=True

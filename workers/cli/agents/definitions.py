@@ -41,7 +41,7 @@ def show_agent(name: str, as_json: bool) -> None:
 
     agent = run(work())
     tools = [
-        {"tool": tool.name, "tier": _tier(tool), "module": tool.module, "hash": tool.pinned_hash}
+        {"tool": tool.name, "tier": _tier_or_unknown(tool), "module": tool.module, "hash": tool.pinned_hash}
         for tool in agent.tools
     ]
     data = agent.definition.model_dump(mode="json") | {"version": agent.version, "tools": tools}
@@ -57,7 +57,7 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
-def _tier(tool: Any) -> str:
+def _tier_or_unknown(tool: Any) -> str:
     try:
         return find_tool(tool.module, tool.name).tier
     except ToolDeclarationError:

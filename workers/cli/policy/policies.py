@@ -22,7 +22,7 @@ def set_policy(file: str, scope: str, money_floor: int | None, by: str | None, a
 
     async def work() -> tuple[str, int]:
         async with store() as database:
-            tools = await _tools(database)
+            tools = await _registered_tools(database)
             person, policies = by or getpass.getuser(), Policies(database)
             floor = await policies.floor(scope) if money_floor is None else money_floor
             return await policies.set(scope, text, by=person, money_floor=floor, tools=tools), floor
@@ -52,7 +52,7 @@ def ls(as_json: bool) -> None:
     async def work() -> tuple[list[dict[str, Any]], dict[str, str]]:
         async with store() as database:
             rows = [dict(row) for row in await SQL["all"].rows(database)]
-            return rows, await Policies(database).misfits(await _tools(database))
+            return rows, await Policies(database).misfits(await _registered_tools(database))
 
     rows, misfits = run(work())
     for row in rows:
@@ -69,12 +69,12 @@ def schema() -> None:
 
     async def work() -> list[ToolShape]:
         async with store() as database:
-            return await _tools(database)
+            return await _registered_tools(database)
 
     print(Schema.from_json_str(json.dumps(schema_for(run(work())))), flush=True)
 
 
-async def _tools(database: Database) -> list[ToolShape]:
+async def _registered_tools(database: Database) -> list[ToolShape]:
     """Return the shapes of all tools that registered agents offer."""
     return shapes_of_all(await Agents(database).all())
 

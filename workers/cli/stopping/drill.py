@@ -72,7 +72,7 @@ def _report_text(report: DrillReport) -> str:
     verdict = "PASSED" if report.passed else f"FAILED: {report.why}"
     lifted = "" if report.lifted else f"\nThe halt {report.halt_id} is still in force: `stanchion halts`."
     return (
-        f"{verdict}\n{report.runs} decoys, {report.acting} of them with an effect under way. From the order to the "
+        f"{verdict}\n{report.runs} decoys, {report.acting} of them at work when the order came. From the order to the "
         f"last effect: p50 {in_words(report.p50_seconds)}, p99 {in_words(report.p99_seconds)}, "
         f"at most {in_words(report.max_seconds)}. Effects after the halt: {report.late_effects}.{lifted}"
     )

@@ -1,7 +1,7 @@
 """The bodies of `halt`, `halts --lift`, and `resume --agent|--tool|--tenant|--fleet`.
 
 A row in Postgres makes a halt effective, so it is written first, without Temporal. Then the runs get a signal, so that
-also waiting runs show that they are halted. If Temporal is down, a run learns of the halt at its next call.
+waiting runs also show that they are halted. If Temporal is down, a run learns of the halt at its next step or call.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ def _data(
 async def _notify(notice: HaltNotice) -> tuple[int, Client | None]:
     """Send the halt to the open runs that it covers. Returns their number and the client; (0, None) without Temporal.
 
-    Without Temporal, workers still cancel effects in flight, and a run learns of the halt at its next call.
+    Without Temporal, workers still cancel effects in flight, and a run learns of the halt at its next step or call.
     """
     try:
         client = await temporal(TEMPORAL_SECONDS)
