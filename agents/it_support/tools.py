@@ -108,7 +108,7 @@ async def ticket_requester(ctx: ToolContext, ticket: TicketNumber) -> str:
 
 @tool(effect="read", output="trusted")
 async def next_ticket(ctx: ToolContext) -> NextTicket:
-    """Tell which open ticket is the oldest. The desk's own queue says so; nobody wrote this."""
+    """Tell which open ticket is the oldest. The number comes from the desk's own queue, not from a ticket."""
     return NextTicket(**await desk.read_one(ctx.setting("desk_dsn"), "next_ticket"))
 
 
@@ -119,7 +119,7 @@ async def next_ticket(ctx: ToolContext) -> NextTicket:
 async def open_ticket(
     ctx: ToolContext, subject: Line, body: Prose, follows_ticket: TicketNumber | None = None
 ) -> TicketChanged:
-    """Open a ticket, for instance to follow up on another; then say on which."""
+    """Open a ticket. If it follows up on another ticket, give the number of that ticket."""
     body = body if follows_ticket is None else f"{body}\n\nFollows ticket {follows_ticket}."
     opened = await desk.change(
         ctx.setting("desk_dsn"),
