@@ -30,7 +30,7 @@ def database_url() -> str:
 
 
 @asynccontextmanager
-async def store() -> AsyncIterator[Database]:
+async def open_database() -> AsyncIterator[Database]:
     """Open the database without Temporal, so that a command also works while Temporal is down.
 
     Raises PostgresUnreachable.

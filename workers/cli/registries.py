@@ -10,7 +10,7 @@ from typing import Any
 import activities
 from activities.storage.database import Database
 from activities.storage.queries import Queries
-from workers.cli.database_session import store
+from workers.cli.database_session import open_database
 from workers.cli.output import run, say, show, table
 
 NOBODY = "nobody is registered yet; `stanchion principals add NAME --role ROLE` registers a person"
@@ -50,7 +50,7 @@ def policy(scope: str, version: str | None, as_json: bool) -> None:
     """`stanchion policy show`: prints only the text on stdout, so that it can be redirected to a file."""
 
     async def work() -> dict[str, Any]:
-        async with store() as database:
+        async with open_database() as database:
             if version is not None:
                 return await policy_version(database, version)
             for row in await POLICIES["all_in_force"].rows(database):
@@ -97,7 +97,7 @@ def _agent(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rows(queries: Queries, name: str, **parameters: Any) -> list[dict[str, Any]]:
     async def work() -> list[dict[str, Any]]:
-        async with store() as database:
+        async with open_database() as database:
             return [dict(row) for row in await queries[name].rows(database, **parameters)]
 
     return run(work())

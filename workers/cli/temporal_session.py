@@ -15,16 +15,16 @@ from workers.settings import from_environment
 
 
 @asynccontextmanager
-async def session() -> AsyncIterator[Session]:
+async def open_session() -> AsyncIterator[Session]:
     """Open a session with Temporal and Postgres. Raises TemporalUnreachable, PostgresUnreachable."""
-    opened = await connect(Home.locate(), from_environment())
+    session = await connect(Home.locate(), from_environment())
     try:
-        yield opened
+        yield session
     finally:
-        await opened.close()
+        await session.close()
 
 
-async def temporal(seconds: float) -> Client:
+async def connect_temporal(seconds: float) -> Client:
     """Connect to Temporal, which must answer within `seconds`. Raises TemporalUnreachable."""
     service = find_temporal(Home.locate())
     if service is None:
@@ -33,6 +33,6 @@ async def temporal(seconds: float) -> Client:
     return await Client.connect(**service.connect_config(), plugins=[stanchion_plugin()])
 
 
-async def find_run_handle(opened: Session, name: str) -> WorkflowHandle[Any, Any]:
+async def find_run_handle(session: Session, name: str) -> WorkflowHandle[Any, Any]:
     """Return the workflow handle of a run, which is found as `find_run_id` does. Raises RunNotFound."""
-    return opened.client.get_workflow_handle(await find_run_id(opened.database, name))
+    return session.client.get_workflow_handle(await find_run_id(session.database, name))

@@ -4,7 +4,7 @@ import asyncio
 
 from workers import keys
 from workers.cli.output import Exit, fail, run, say
-from workers.cli.temporal_session import session
+from workers.cli.temporal_session import open_session
 from workers.logs import configure
 from workers.serve import stop_on_signals
 from workers.services import Home
@@ -26,8 +26,8 @@ def serve() -> None:
         stop = asyncio.Event()
         stop_on_signals(stop)
         signer = _load_signer(allow_unsigned=settings.dangerously_accept_unsigned_decisions)
-        async with session() as opened:
-            await serve_slack(opened, settings.slack, signer, stop, lambda where: say(f"Slack: {where}"))
+        async with open_session() as session:
+            await serve_slack(session, settings.slack, signer, stop, lambda where: say(f"Slack: {where}"))
 
     run(work())
 

@@ -10,7 +10,7 @@ from activities.agents.definition import json_schema
 from activities.agents.versions import Agents, AgentVersion, from_file
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
-from workers.cli.database_session import store
+from workers.cli.database_session import open_database
 from workers.cli.output import run, say, show, table
 from workers.cli.stopping.targets import typo_warning
 
@@ -21,7 +21,7 @@ def add(file: str, as_json: bool) -> None:
 
     async def work() -> tuple[AgentVersion, list[str | None]]:
         agent = from_file(Path(file))
-        async with store() as database:
+        async with open_database() as database:
             published = await Agents(database).publish(agent)
             return published, [await typo_warning(database, "agent", name) for name in agent.definition.delegates]
 
@@ -36,7 +36,7 @@ def show_agent(name: str, as_json: bool) -> None:
     """`stanchion agents show`."""
 
     async def work() -> AgentVersion:
-        async with store() as database:
+        async with open_database() as database:
             return await Agents(database).current(name)
 
     agent = run(work())

@@ -12,7 +12,7 @@ from activities.approvals.record import SQL
 from workers import keys
 from workers.cli.database_session import find_run_id
 from workers.cli.output import Exit, fail, run, show
-from workers.cli.temporal_session import find_run_handle, session
+from workers.cli.temporal_session import find_run_handle, open_session
 from workers.cli_connection import Session
 from workers.services import Home
 from workflows.approvals import UNKNOWN_VERDICTS
@@ -52,15 +52,15 @@ def decide(
     """Send a decision, signed if the person has a key on this machine, and print its receipt."""
 
     async def work() -> dict[str, Any]:
-        async with session() as opened:
-            row = await SQL["run_of"].row(opened.database, approval_id=approval)
+        async with open_session() as session:
+            row = await SQL["run_of"].row(session.database, approval_id=approval)
             if row is None:
                 fail(f"there is no approval {approval!r}; `stanchion approvals` lists the open ones", Exit.USAGE)
             person = by or (row["subject"] if code else None) or getpass.getuser()
             fields = {"approval_id": approval, "verdict": verdict, "by": person, "reason": reason, "repeat": repeat}
             decision = _validated(fields | {"arguments": arguments, "code": code, "digest": row["digest"]})
             signer = None if code else _find_signer(person)
-            return await _send(opened, row, signer.decision(decision) if signer else decision)
+            return await _send(session, row, signer.decision(decision) if signer else decision)
 
     receipt = run(work())
     reason_text = f": {receipt['reason']}" if receipt.get("reason") else ""
@@ -79,8 +79,8 @@ def endorse(name: str, value: str, by: str | None, as_json: bool) -> None:
     """`stanchion endorse`: sends a message that restates a value, signed if the person has a key on this machine."""
 
     async def work() -> dict[str, Any]:
-        async with session() as opened:
-            handle = await find_run_handle(opened, name)
+        async with open_session() as session:
+            handle = await find_run_handle(session, name)
             person = by or getpass.getuser()
             text = "I restate a value that you were refused; try again."
             message = MessageReceived(text=text, by=person, endorses=value)
@@ -109,12 +109,12 @@ def _find_signer(name: str) -> keys.Signer | None:
         return None
 
 
-async def _send(opened: Session, row: Any, decision: Decision) -> dict[str, Any]:
+async def _send(session: Session, row: Any, decision: Decision) -> dict[str, Any]:
     """Send the decision to its run and return the receipt. If the approval is closed, sends nothing."""
     if row["state"] != "open":
         answer = "expired" if row["state"] in ("expired", "withdrawn", "superseded") else "already decided"
         return {"approval_id": decision.approval_id, "answer": answer, "reason": f"it is {row['state']!r}"}
-    handle = opened.client.get_workflow_handle(row["run_id"])
+    handle = session.client.get_workflow_handle(row["run_id"])
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             receipt: dict[str, Any] = await handle.execute_update("decide", decision.model_dump(mode="json"))
@@ -129,9 +129,9 @@ def resolve(name: str, call: str, verdict: str, by: str | None, reason: str | No
         fail(f"say one of {', '.join(sorted(UNKNOWN_VERDICTS))}, not {verdict!r}", Exit.USAGE)
 
     async def find() -> str:
-        async with session() as opened:
-            run_id = await find_run_id(opened.database, name)
-            row = await SQL["unknown_of"].row(opened.database, run_id=run_id, call_id=call)
+        async with open_session() as session:
+            run_id = await find_run_id(session.database, name)
+            row = await SQL["unknown_of"].row(session.database, run_id=run_id, call_id=call)
             if row is None:
                 fail(f"the outcome of call {call} of {run_id} is not unknown", Exit.REFUSED)
             return str(row["approval_id"])

@@ -6,7 +6,7 @@ from typing import Any
 from activities import approvals
 from activities.approvals.approver_statistics import with_warning
 from activities.storage.queries import Queries
-from workers.cli.database_session import store
+from workers.cli.database_session import open_database
 from workers.cli.output import COUNT_LIMIT, Exit, fail, run, say_how_many_more, table
 
 SQL = Queries(approvals.__file__, "approvals.sql")
@@ -16,7 +16,7 @@ def ls(most: int, after: str | None, as_json: bool) -> None:
     """`stanchion approvals`."""
 
     async def work() -> tuple[list[dict[str, Any]], int]:
-        async with store() as database:
+        async with open_database() as database:
             if after is not None and await SQL["run_of"].row(database, approval_id=after) is None:
                 fail(f"no approval is called {after!r}", Exit.USAGE)
             rows = [_approval_row(dict(row)) for row in await SQL["open"].rows(database, most=most, after=after)]
@@ -47,7 +47,7 @@ def approvers(days: int, as_json: bool) -> None:
     """`stanchion approvers`: statistics per approver, with a warning for approvals too fast to have been read."""
 
     async def work() -> list[dict[str, Any]]:
-        async with store() as database:
+        async with open_database() as database:
             return [with_warning(dict(row)) for row in await SQL["approvers"].rows(database, days=days)]
 
     rows = run(work())

@@ -9,7 +9,7 @@ import activities.ledger
 from activities.ledger.caps import DEFAULTS, EVERY, Period, Rule, Scope, Unit, call_class, checked_rule
 from activities.storage.database import Database
 from activities.storage.queries import Queries
-from workers.cli.database_session import store
+from workers.cli.database_session import open_database
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.stopping.targets import typo_warning
 from workflows.contracts.budgets import micros_to_usd, usd_to_micros
@@ -32,32 +32,32 @@ def set_cap(
 ) -> None:
     """`stanchion caps set`: stores the cap, and warns if it has no effect."""
     cap = _parse_amount(unit, most)
-    place = _parse_place(tenant, scope, key, unit, call_class, period)
-    rule = Rule(cap=cap, level="operator" if tenant == EVERY else "tenant", **_rule_fields(place))
+    cap_key = _parse_cap_key(tenant, scope, key, unit, call_class, period)
+    rule = Rule(cap=cap, level="operator" if tenant == EVERY else "tenant", **_rule_fields(cap_key))
 
     async def work() -> list[str]:
         checked_rule(rule)
-        async with store() as database:
-            await SQL["set_cap"].row(database, **place, cap=cap, by=by or getpass.getuser())
+        async with open_database() as database:
+            await SQL["set_cap"].row(database, **cap_key, cap=cap, by=by or getpass.getuser())
             return [*await _typo_warnings(database, rule), *await _overruled_warnings(database, rule, tenant)]
 
     for warning in run(work()):
         say(warning)
-    text = f"{_describe_place(place)}: at most {_format_cap(rule)}, from the next call on"
-    show(place | {"cap": cap}, as_json=as_json, text=text)
+    text = f"{_describe_cap_key(cap_key)}: at most {_format_cap(rule)}, from the next call on"
+    show(cap_key | {"cap": cap}, as_json=as_json, text=text)
 
 
 def remove(tenant: str, scope: str, key: str, unit: str, call_class: str, period: str, as_json: bool) -> None:
     """`stanchion caps rm`."""
-    place = _parse_place(tenant, scope, key, unit, call_class, period)
+    cap_key = _parse_cap_key(tenant, scope, key, unit, call_class, period)
 
     async def work() -> Any:
-        async with store() as database:
-            return await SQL["unset_cap"].row(database, **place)
+        async with open_database() as database:
+            return await SQL["unset_cap"].row(database, **cap_key)
 
     if run(work()) is None:
-        fail(f"there is no cap on {_describe_place(place)}; `stanchion caps ls` lists them", Exit.USAGE)
-    show(place, as_json=as_json, text=f"{_describe_place(place)}: the cap of {tenant} is removed")
+        fail(f"there is no cap on {_describe_cap_key(cap_key)}; `stanchion caps ls` lists them", Exit.USAGE)
+    show(cap_key, as_json=as_json, text=f"{_describe_cap_key(cap_key)}: the cap of {tenant} is removed")
 
 
 def ls(tenant: str | None, agent: str | None, as_json: bool) -> None:
@@ -66,7 +66,7 @@ def ls(tenant: str | None, agent: str | None, as_json: bool) -> None:
         return _list_effective(agent, tenant or "default", as_json)
 
     async def work() -> list[Any]:
-        async with store() as database:
+        async with open_database() as database:
             return await SQL["caps_of"].rows(database, tenant=tenant)
 
     rows = [_row(_rule_of(row), row) for row in run(work())] + [_row(rule) for rule in DEFAULTS]
@@ -80,7 +80,7 @@ def _list_effective(agent: str, tenant: str, as_json: bool) -> None:
     from activities.ledger.effective_caps import effective_caps, rules_of_agent
 
     async def work() -> "tuple[AgentVersion, list[Any]]":
-        async with store() as database:
+        async with open_database() as database:
             version = await Agents(database).current(agent)
             return version, await SQL["caps_of"].rows(database, tenant=tenant)
 
@@ -147,31 +147,31 @@ def _parse_amount(unit: str, most: str) -> int:
     return int(most[:30])
 
 
-def _parse_place(tenant: str, scope: str, key: str, unit: str, call_class: str, period: str) -> dict[str, str]:
+def _parse_cap_key(tenant: str, scope: str, key: str, unit: str, call_class: str, period: str) -> dict[str, str]:
     """Return the key columns of a cap. Exits with a usage error if scope, unit or period does not exist."""
     unit = "micro-usd" if unit == USD else unit
-    for given, what, choices in (
+    for value, kind, choices in (
         (scope, "scope", get_args(Scope)),
         (unit.partition(":")[0] if unit.startswith("minor:") else unit, "unit", (*get_args(Unit), USD, "minor:EUR")),
         (period, "period", get_args(Period)),
     ):
-        if given not in choices:
-            close = difflib.get_close_matches(given, choices, n=1)
+        if value not in choices:
+            close = difflib.get_close_matches(value, choices, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it is none of {', '.join(choices)}"
-            fail(f"there is no {what} {given!r}; {hint}", Exit.USAGE)
+            fail(f"there is no {kind} {value!r}; {hint}", Exit.USAGE)
     return {"tenant": tenant, "scope": scope, "key": key, "unit": unit, "class": call_class, "period": period}
 
 
-def _rule_fields(place: dict[str, str]) -> dict[str, Any]:
-    return {name: place[name] for name in ("scope", "unit", "period", "key")} | {"call_class": place["class"]}
+def _rule_fields(cap_key: dict[str, str]) -> dict[str, Any]:
+    return {name: cap_key[name] for name in ("scope", "unit", "period", "key")} | {"call_class": cap_key["class"]}
 
 
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _rule_of(row: Any) -> Rule:
-    place = {name: row[name] for name in ("scope", "unit", "period", "key", "class")}
-    return Rule(cap=row["cap"], level="operator" if row["tenant"] == EVERY else "tenant", **_rule_fields(place))
+    cap_key = {name: row[name] for name in ("scope", "unit", "period", "key", "class")}
+    return Rule(cap=row["cap"], level="operator" if row["tenant"] == EVERY else "tenant", **_rule_fields(cap_key))
 
 
 def _row(rule: Rule, row: Any = None) -> dict[str, Any]:
@@ -190,8 +190,8 @@ def _effective_row(cap: "EffectiveCap", set_by: dict[Rule, str]) -> dict[str, An
 
 
 def _cap_columns(rule: Rule) -> dict[str, Any]:
-    place = {"scope": rule.scope, "key": rule.key, "unit": rule.unit, "class": rule.call_class, "period": rule.period}
-    return {**place, "cap": rule.cap, "at_most": _format_cap(rule)}
+    cap_key = {"scope": rule.scope, "key": rule.key, "unit": rule.unit, "class": rule.call_class, "period": rule.period}
+    return {**cap_key, "cap": rule.cap, "at_most": _format_cap(rule)}
 
 
 def _source(rule: Rule, set_by: dict[Rule, str]) -> str:
@@ -209,7 +209,7 @@ def _format_cap(rule: Rule) -> str:
     return f"{rule.cap:,}"
 
 
-def _describe_place(place: dict[str, str]) -> str:
-    calls = "" if place["class"] == EVERY else f" by {place['class']} calls"
-    owner = f"each {place['scope']}" if place["key"] == EVERY else f"{place['scope']} {place['key']}"
-    return f"{place['tenant']}: {place['unit']}{calls} of {owner} per {place['period']}"
+def _describe_cap_key(cap_key: dict[str, str]) -> str:
+    calls = "" if cap_key["class"] == EVERY else f" by {cap_key['class']} calls"
+    owner = f"each {cap_key['scope']}" if cap_key["key"] == EVERY else f"{cap_key['scope']} {cap_key['key']}"
+    return f"{cap_key['tenant']}: {cap_key['unit']}{calls} of {owner} per {cap_key['period']}"

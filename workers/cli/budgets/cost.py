@@ -8,7 +8,7 @@ from typing import Any
 
 from activities.storage.database import Database
 from activities.storage.queries import Queries
-from workers.cli.database_session import find_run_id, store
+from workers.cli.database_session import find_run_id, open_database
 from workers.cli.output import Exit, fail, run, say, show, table
 from workflows.contracts.money import micros_to_usd
 
@@ -34,7 +34,7 @@ def cost(name: str | None, chosen: Sequence[str], per: str, watch: bool, as_json
 
 
 async def _cost(name: str | None, by: str, per: str, watch: bool, as_json: bool) -> None:
-    async with store() as database:  # without Temporal, because people also look at costs while it is down
+    async with open_database() as database:  # without Temporal, because people also look at costs while it is down
         if name is not None and by == "run":
             name = await find_run_id(database, name)
         while True:

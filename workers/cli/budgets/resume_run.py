@@ -15,11 +15,11 @@ from activities.budgets.alarms import Alarms
 from activities.budgets.grants import Grant, GrantGiven, GrantRefused, Grants, new_grant_id
 from activities.storage.database import Database
 from workers import logs
-from workers.cli.database_session import find_run_id, store
+from workers.cli.database_session import find_run_id, open_database
 from workers.cli.output import Exit, fail, run, say, show
 from workers.cli.signed_orders import authority, sign_if_possible
-from workers.cli.stopping.targets import fail_if_over, say_if_halted
-from workers.cli.temporal_session import find_run_handle, session, temporal
+from workers.cli.stopping.targets import fail_if_over, warn_if_halted
+from workers.cli.temporal_session import connect_temporal, find_run_handle, open_session
 from workers.services import TemporalUnreachable
 from workers.settings import from_environment
 from workflows.contracts.base import explain
@@ -49,12 +49,12 @@ def refuse_amounts(added: dict[str, Any], grant_id: str | None) -> None:
 
 def _resume_without_grant(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
     async def work() -> tuple[str, str | None, bool]:
-        async with session() as opened:
-            handle = await find_run_handle(opened, name)
-            await fail_if_over(opened.database, handle.id)
-            breach = await Alarms(opened.database).breach(handle.id)
+        async with open_session() as session:
+            handle = await find_run_handle(session, name)
+            await fail_if_over(session.database, handle.id)
+            breach = await Alarms(session.database).breach(handle.id)
             await handle.signal("resume", {"by": by or getpass.getuser(), "reason": reason})
-            is_halted = await say_if_halted(opened.database, handle.id)
+            is_halted = await warn_if_halted(session.database, handle.id)
             return handle.id, breach.told if breach and not breach.added else None, is_halted
 
     run_id, breach_text, is_halted = run(work())
@@ -64,14 +64,14 @@ def _resume_without_grant(name: str, reason: str | None, by: str | None, as_json
     if breach_text:
         fail(f"it pauses again at once, because nothing was added to its budget. {breach_text}", Exit.BUDGET)
     if is_halted:
-        raise SystemExit(int(Exit.REFUSED))  # `say_if_halted` has printed the reason
+        raise SystemExit(int(Exit.REFUSED))  # `warn_if_halted` has printed the reason
 
 
 def _add(
     name: str, added: dict[str, Any], grant_id: str | None, reason: str | None, by: str | None, as_json: bool
 ) -> None:
     async def work() -> tuple[GrantGiven, Exit]:
-        async with store() as database:
+        async with open_database() as database:
             run_id = await find_run_id(database, name)
             person = by or getpass.getuser()
             fields = {"run_id": run_id, "by": person, "reason": reason or "", "grant_id": grant_id or new_grant_id()}
@@ -104,7 +104,7 @@ async def _store_and_signal(database: Database, grant: Grant) -> tuple[GrantGive
     except GrantRefused as error:
         fail(str(error), Exit.REFUSED)
     try:
-        client = await temporal(TEMPORAL_SECONDS)
+        client = await connect_temporal(TEMPORAL_SECONDS)
         order = {"by": grant.by, "reason": grant.reason or None, "grant": grant.grant_id}
         await client.get_workflow_handle(grant.run_id).signal("resume", order)
     except (TemporalUnreachable, RPCError) as error:

@@ -9,7 +9,7 @@ from activities.identity.principals import Key, Principals, Registered
 from activities.identity.signatures import decode_public, encode_public
 from workers import keys as private_keys
 from workers.cli.output import Exit, fail, run, show
-from workers.cli.temporal_session import session
+from workers.cli.temporal_session import open_session
 from workers.services import Home
 
 
@@ -105,8 +105,8 @@ def revoke_key(key: str, as_json: bool) -> None:
 
 @asynccontextmanager
 async def _principals() -> AsyncIterator[Principals]:
-    async with session() as opened:
-        yield Principals(opened.database)
+    async with open_session() as session:
+        yield Principals(session.database)
 
 
 def _person_or_user(by: str | None) -> str:

@@ -17,7 +17,7 @@ from activities.rehearsal.grant_trial import graduate as try_grants
 from activities.rehearsal.proposals import Proposal, ProposalRefused, Proposals, SigningPerson
 from activities.storage.database import Database
 from workers import keys
-from workers.cli.database_session import store
+from workers.cli.database_session import open_database
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.policy.policies import allow_tool_imports
 from workers.services import Home
@@ -33,11 +33,11 @@ def graduate(agent: str, tenant: str, least: int, by: str | None, as_json: bool)
     unsigned = from_environment().dangerously_accept_unsigned_decisions
 
     async def work() -> tuple[GraduationResult, Proposal | None, str | None]:
-        async with store() as opened:
-            current = await Agents(opened).current(agent)
-            proposals = _proposals(opened)
+        async with open_database() as database:
+            current = await Agents(database).current(agent)
+            proposals = _proposals(database)
             approvals = await proposals.approvals(agent, tenant)
-            result = await try_grants(opened, current, tenant, approvals, least=least, unsigned_count=unsigned)
+            result = await try_grants(database, current, tenant, approvals, least=least, unsigned_count=unsigned)
             if result.new is None:
                 return result, None, None
             try:
@@ -67,13 +67,13 @@ def proposals(proposal_id: str | None, as_json: bool) -> None:
     """`stanchion policy proposals`: lists all proposals, or shows one in full."""
 
     async def read_all() -> list[dict[str, Any]]:
-        async with store() as opened:
-            return await _proposals(opened).all()
+        async with open_database() as database:
+            return await _proposals(database).all()
 
     async def read_one(wanted_id: str) -> tuple[Proposal, AgentVersion]:
-        async with store() as opened:
-            proposal = await _proposals(opened).find(wanted_id)
-            return proposal, await Agents(opened).version(proposal.version)
+        async with open_database() as database:
+            proposal = await _proposals(database).find(wanted_id)
+            return proposal, await Agents(database).version(proposal.version)
 
     if proposal_id is None:
         rows = run(read_all())
@@ -97,9 +97,9 @@ def accept(proposal_id: str, by: str | None, as_json: bool) -> None:
     allow_tool_imports()
 
     async def work() -> tuple[Proposal, AgentVersion]:
-        async with store() as opened:
+        async with open_database() as database:
             try:
-                return await _proposals(opened).accept(proposal_id, _signing_person(by))
+                return await _proposals(database).accept(proposal_id, _signing_person(by))
             except ProposalRefused as error:
                 fail(str(error), Exit.REFUSED)
 
@@ -108,9 +108,9 @@ def accept(proposal_id: str, by: str | None, as_json: bool) -> None:
     show(_row(proposal) | {"new_version": new.version}, as_json=as_json, text=text)
 
 
-def _proposals(opened: Database) -> Proposals:
+def _proposals(database: Database) -> Proposals:
     unsigned = from_environment().dangerously_accept_unsigned_decisions
-    return Proposals(opened, Authority(opened, dangerously_accept_unsigned_decisions=unsigned))
+    return Proposals(database, Authority(database, dangerously_accept_unsigned_decisions=unsigned))
 
 
 def _signing_person(by: str | None) -> SigningPerson:

@@ -11,7 +11,7 @@ from activities.agents.versions import Agents, shapes_of_all
 from activities.policy.cedar.schema import ToolShape, schema_for
 from activities.policy.cedar.store import SQL, Policies
 from activities.storage.database import Database
-from workers.cli.database_session import store
+from workers.cli.database_session import open_database
 from workers.cli.output import Exit, fail, run, show, table
 from workers.cli.registries import policy_version
 
@@ -21,7 +21,7 @@ def set_policy(file: str, scope: str, money_floor: int | None, by: str | None, a
     text = read_text(file)
 
     async def work() -> tuple[str, int]:
-        async with store() as database:
+        async with open_database() as database:
             tools = await _registered_tools(database)
             person, policies = by or getpass.getuser(), Policies(database)
             floor = await policies.floor(scope) if money_floor is None else money_floor
@@ -36,7 +36,7 @@ def use(version: str, as_json: bool) -> None:
     """`stanchion policy use`: puts an earlier version in force again."""
 
     async def work() -> dict[str, Any]:
-        async with store() as database:
+        async with open_database() as database:
             row = await policy_version(database, version)
             await Policies(database).put_back(row["version"], by=getpass.getuser())
             return row
@@ -50,7 +50,7 @@ def ls(as_json: bool) -> None:
     """`stanchion policy ls`."""
 
     async def work() -> tuple[list[dict[str, Any]], dict[str, str]]:
-        async with store() as database:
+        async with open_database() as database:
             rows = [dict(row) for row in await SQL["all"].rows(database)]
             return rows, await Policies(database).misfits(await _registered_tools(database))
 
@@ -68,7 +68,7 @@ def schema() -> None:
     from cedarpy import Schema
 
     async def work() -> list[ToolShape]:
-        async with store() as database:
+        async with open_database() as database:
             return await _registered_tools(database)
 
     print(Schema.from_json_str(json.dumps(schema_for(run(work())))), flush=True)

@@ -14,7 +14,7 @@ from activities.rehearsal.whatif import ProposedPolicy, WhatIfReport
 from activities.rehearsal.whatif import whatif as evaluate_again
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
-from workers.cli.database_session import SQL, RunNotFound, store
+from workers.cli.database_session import SQL, RunNotFound, open_database
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.policy.policies import allow_tool_imports, read_text
 
@@ -47,8 +47,8 @@ def test(file: str, policy: str | None, money_floor: int, in_force: bool, as_jso
 
 
 async def _policies_in_force(tenants: list[str]) -> dict[str, Effective]:
-    async with store() as opened:
-        return {tenant: await Policies(opened).effective(tenant) for tenant in tenants}
+    async with open_database() as database:
+        return {tenant: await Policies(database).effective(tenant) for tenant in tenants}
 
 
 def _case_row(result: Rehearsed) -> dict[str, Any]:
@@ -95,8 +95,8 @@ def whatif(
     allow_tool_imports()
 
     async def work() -> WhatIfReport:
-        async with store() as opened:
-            return await evaluate_again(opened, proposed, selection, lambda done: say(f"{done} calls evaluated"))
+        async with open_database() as database:
+            return await evaluate_again(database, proposed, selection, lambda done: say(f"{done} calls evaluated"))
 
     report = run(work())
     if as_json:
@@ -171,10 +171,10 @@ def report(name: str, as_json: bool) -> None:
     """`stanchion policy report`: about the agent of that name, else about the run."""
 
     async def work() -> Report:
-        async with store() as opened:
-            if await is_agent(opened, name):
-                return await observe_report(opened, agent=name)
-            return await observe_report(opened, run_id=await _find_run_id(opened, name))
+        async with open_database() as database:
+            if await is_agent(database, name):
+                return await observe_report(database, agent=name)
+            return await observe_report(database, run_id=await _find_run_id(database, name))
 
     report = run(work())
     counts = [
@@ -193,9 +193,9 @@ def report(name: str, as_json: bool) -> None:
     say(f"{report.runs} runs in mode observe made {report.calls} calls; {report.effects} were not performed")
 
 
-async def _find_run_id(opened: Database, name: str) -> str:
+async def _find_run_id(database: Database, name: str) -> str:
     """As `find_run_id`, with an error that also mentions agents. Raises RunNotFound."""
-    run_ids = [str(row["run_id"]) for row in await SQL["find_runs"].rows(opened, name=name)]
+    run_ids = [str(row["run_id"]) for row in await SQL["find_runs"].rows(database, name=name)]
     if name in run_ids or len(run_ids) == 1:
         return name if name in run_ids else run_ids[0]
     if run_ids:

@@ -7,7 +7,7 @@ from typing import Any
 
 from activities.drills import AGENT as DRILL
 from activities.storage.database import Database
-from workers.cli.database_session import SQL, find_run_id, store
+from workers.cli.database_session import SQL, find_run_id, open_database
 from workers.cli.output import COUNT_LIMIT, run, say, say_how_many_more, show, table
 from workers.cli.runs.event_lines import format_event
 from workers.cli.runs.run_tree import as_tree
@@ -21,7 +21,7 @@ def ls(agent: str | None, open_only: bool, drills: bool, most: int, after: str |
     drills = drills or agent is not None
 
     async def work() -> tuple[list[Any], int, int]:
-        async with store() as database:
+        async with open_database() as database:
             filters = {"open_only": open_only, "drill": DRILL}
             start = None if after is None else await find_run_id(database, after)
             page = await SQL["runs"].rows(database, agent=agent, drills=drills, most=most, after=start, **filters)
@@ -74,7 +74,7 @@ def show_run(name: str, as_json: bool) -> None:
 
 
 async def _describe(name: str) -> dict[str, Any]:
-    async with store() as database:
+    async with open_database() as database:
         run_id = await find_run_id(database, name)
         row = await SQL["run"].row(database, run_id=run_id)
         assert row is not None
@@ -99,7 +99,7 @@ def logs(name: str, follow: bool, as_json: bool) -> None:
     """`stanchion logs`."""
 
     async def work() -> None:
-        async with store() as database:
+        async with open_database() as database:
             run_id = await find_run_id(database, name)
             last, is_open = 0, True
             while is_open:

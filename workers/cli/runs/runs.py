@@ -16,7 +16,7 @@ from workers.cli.output import Exit, fail, run, say, show
 from workers.cli.runs.listing import POLL_SECONDS, print_events
 from workers.cli.runs.waiting_reasons import WaitingReasons
 from workers.cli.stopping.targets import fail_if_over
-from workers.cli.temporal_session import find_run_handle, session
+from workers.cli.temporal_session import find_run_handle, open_session
 from workers.cli_connection import Session
 from workers.settings import from_environment
 from workflows.contracts.base import explain
@@ -32,8 +32,8 @@ def start(request: dict[str, Any], key: str | None, watch: bool, as_json: bool) 
 
 async def _start(request: dict[str, Any], key: str | None, watch: bool, as_json: bool) -> Exit:
     valid = _validated(request)
-    async with session() as opened:
-        handle = await opened.client.start_workflow(
+    async with open_session() as session:
+        handle = await session.client.start_workflow(
             WORKFLOW_TYPE,
             valid,
             id=f"agent/{valid.agent}/{key or time.strftime('%y%m%d-%H%M%S-') + str(time.time_ns() % 1_000_000)}",
@@ -41,14 +41,14 @@ async def _start(request: dict[str, Any], key: str | None, watch: bool, as_json:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"{valid.agent}: {' '.join(valid.goal.split())[:120]}",
         )
-        if refusal := await admission_refusal(opened, handle):
+        if refusal := await admission_refusal(session, handle):
             fail(f"the run was not admitted: {refusal}", Exit.USAGE)
-        say(f"started {handle.id}" + (f"\n  {link}" if (link := opened.link(handle.id)) else ""))
+        say(f"started {handle.id}" + (f"\n  {link}" if (link := session.link(handle.id)) else ""))
         if not watch:
             show({"run": handle.id}, as_json=as_json, text=handle.id)
             return Exit.OK
         try:
-            return await _watch(opened, handle, as_json)
+            return await _watch(session, handle, as_json)
         except asyncio.CancelledError:
             say(f"\ndetached; the run goes on. `stanchion logs -f {handle.id}` follows it again")
             raise KeyboardInterrupt from None
@@ -66,7 +66,7 @@ def _validated(request: dict[str, Any]) -> RunRequest:
         fail(explain(error), Exit.USAGE)
 
 
-async def admission_refusal(opened: Session, handle: WorkflowHandle[Any, Any]) -> str | None:
+async def admission_refusal(session: Session, handle: WorkflowHandle[Any, Any]) -> str | None:
     """Return why the run was not admitted, or None once it is. Also None if no worker answers in ADMISSION_SECONDS."""
     result = asyncio.ensure_future(handle.result())
     deadline = time.monotonic() + ADMISSION_SECONDS
@@ -76,7 +76,7 @@ async def admission_refusal(opened: Session, handle: WorkflowHandle[Any, Any]) -
             if result.done():
                 failure = result.exception()
                 return _failure_text(failure) if isinstance(failure, WorkflowFailureError) else None
-            if await SQL["run"].row(opened.database, run_id=handle.id):
+            if await SQL["run"].row(session.database, run_id=handle.id):
                 return None
         say("no worker has started the run yet; is one running? `stanchion up` or `stanchion worker` starts one")
         return None
@@ -93,26 +93,26 @@ class PausedForBudget(Exception):
     """The followed run is paused for a budget; the message says which, and how to resume the run."""
 
 
-async def _watch(opened: Session, handle: WorkflowHandle[Any, Any], as_json: bool) -> Exit:
+async def _watch(session: Session, handle: WorkflowHandle[Any, Any], as_json: bool) -> Exit:
     """Print events as they come, then the outcome."""
     try:
-        return _show_outcome(await follow(opened, handle), as_json)
+        return _show_outcome(await follow(session, handle), as_json)
     except PausedForBudget as pause:
         show({"run": handle.id, "status": "paused", "reason": str(pause)}, as_json=as_json, text=f"paused: {pause}")
         return Exit.BUDGET
 
 
-async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.Future[Any]":
+async def follow(session: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.Future[Any]":
     """Print the events of a run, and why it waits, until it is over. Returns a done future with its outcome or failure.
 
     Raises PausedForBudget if the run is paused for a budget, because that may last until somebody decides.
     """
-    result, waiting_reasons = asyncio.ensure_future(handle.result()), WaitingReasons(opened, handle)
+    result, waiting_reasons = asyncio.ensure_future(handle.result()), WaitingReasons(session, handle)
     last, is_done = 0, False
     while not is_done:
         is_done = result.done()  # checked before the events are read, so that the last events are not missed
-        last = await print_events(opened.database, handle.id, last, as_json=False)
-        if not is_done and (breach_text := await _budget_breach(opened, handle.id)):
+        last = await print_events(session.database, handle.id, last, as_json=False)
+        if not is_done and (breach_text := await _budget_breach(session, handle.id)):
             result.cancel()
             raise PausedForBudget(breach_text)
         if not is_done:
@@ -121,9 +121,9 @@ async def follow(opened: Session, handle: WorkflowHandle[Any, Any]) -> "asyncio.
     return result
 
 
-async def _budget_breach(opened: Session, run_id: str) -> str | None:
+async def _budget_breach(session: Session, run_id: str) -> str | None:
     """Return the text of the budget breach that the run is paused for, or None."""
-    breach = await Alarms(opened.database).breach(run_id)
+    breach = await Alarms(session.database).breach(run_id)
     return breach.told if breach and not breach.added else None
 
 
@@ -154,9 +154,9 @@ def signal(name: str, signal_name: str, reason: str | None, by: str | None, **fi
     """Send a signal with `by`, a reason, and further fields to an open run."""
 
     async def work() -> str:
-        async with session() as opened:
-            handle = await find_run_handle(opened, name)
-            await fail_if_over(opened.database, handle.id)
+        async with open_session() as session:
+            handle = await find_run_handle(session, name)
+            await fail_if_over(session.database, handle.id)
             await handle.signal(signal_name, {"by": by or getpass.getuser(), "reason": reason, **fields})
             return handle.id
 

@@ -12,7 +12,7 @@ from temporalio.exceptions import TemporalError
 
 from workers.cli.database_session import SQL
 from workers.cli.output import say
-from workers.cli.stopping.targets import active_halt_ids, say_if_halted
+from workers.cli.stopping.targets import active_halt_ids, warn_if_halted
 from workers.cli_connection import Session
 from workflows.contracts.approvals import OpenApproval
 from workflows.display import answer_with
@@ -26,8 +26,8 @@ PAUSED = ("resume", "the lifting of ", "halt-")  # prefixes of `waiting_for` if 
 class WaitingReasons:
     """Remembers which reasons were printed for one run."""
 
-    def __init__(self, opened: Session, handle: WorkflowHandle[Any, Any]) -> None:
-        self._opened, self._handle = opened, handle
+    def __init__(self, session: Session, handle: WorkflowHandle[Any, Any]) -> None:
+        self._opened, self._handle = session, handle
         self._printed: set[str] = set()
         self._next_query_at = 0.0
 
@@ -60,7 +60,7 @@ class WaitingReasons:
         return await active_halt_ids(self._opened.database, self._handle.id) or reason
 
     async def _print_pause(self, pause_reason: str) -> None:
-        if await say_if_halted(self._opened.database, self._handle.id):
+        if await warn_if_halted(self._opened.database, self._handle.id):
             return
         reason = pause_reason.removeprefix("resume").removeprefix(": ")
         suffix = f": {reason}" if reason else ""

@@ -12,7 +12,7 @@ from activities.drills.drill import Drills
 from activities.drills.figures import in_words
 from workers import keys, logs
 from workers.cli.output import Exit, fail, run, say, show
-from workers.cli.temporal_session import session
+from workers.cli.temporal_session import open_session
 from workers.schedules import drop_drill, ensure_drill
 from workers.services import Home
 from workers.settings import from_environment
@@ -37,11 +37,11 @@ def drill(given: Mapping[str, Any], schedule: str | None, as_json: bool) -> None
 
 async def _play(request: DrillRequest) -> DrillReport:
     signer = keys.find(Home.locate(), request.by)
-    async with session() as opened:
+    async with open_session() as session:
         say(f"Starting {request.runs} decoys; the halt follows once all are at work …")
         queue = from_environment().task_queue
-        drills = Drills(opened.database, Agents(opened.database), queue, signer.statement if signer else None)
-        return await drills.play(opened.client, request)
+        drills = Drills(session.database, Agents(session.database), queue, signer.statement if signer else None)
+        return await drills.play(session.client, request)
 
 
 def _schedule(request: DrillRequest, schedule: str, as_json: bool) -> None:
@@ -51,11 +51,11 @@ def _schedule(request: DrillRequest, schedule: str, as_json: bool) -> None:
         fail("a live drill cannot be scheduled: it stops real runs, and people have to lift the halt", Exit.USAGE)
 
     async def work() -> str:
-        async with session() as opened:
+        async with open_session() as session:
             queue = from_environment().task_queue
             if schedule != "weekly":
-                return await drop_drill(opened.client, queue)
-            return await ensure_drill(opened.client, queue, request)
+                return await drop_drill(session.client, queue)
+            return await ensure_drill(session.client, queue, request)
 
     name = run(work())
     show({"schedule": name, "every": schedule}, as_json=as_json, text=f"{name}: {schedule}")

@@ -17,11 +17,11 @@ from temporalio.service import RPCError
 from activities.halts.halts import SQL, Halt, HaltOrder, Halts, LiftOrder, LiftRefused, LiftResult
 from activities.halts.notify_runs import notify_halted, notify_lifted
 from activities.storage.database import Database, StoreUnavailable
-from workers.cli.database_session import RunNotFound, find_run_id, store
+from workers.cli.database_session import RunNotFound, find_run_id, open_database
 from workers.cli.output import Exit, fail, run, say, show, table
 from workers.cli.signed_orders import authority, sign_if_possible
 from workers.cli.stopping.targets import find_outcome, typo_warning
-from workers.cli.temporal_session import temporal
+from workers.cli.temporal_session import connect_temporal
 from workers.services import PostgresUnreachable, TemporalUnreachable
 from workflows.contracts.base import explain
 from workflows.contracts.halts import HaltNotice, HaltScope
@@ -85,7 +85,7 @@ def halt(what: HaltTarget, reason: str | None, by: str | None, as_json: bool, un
 
 
 async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
-    async with store() as database:
+    async with open_database() as database:
         halts, outcome = Halts(database), None
         if order.scope == "run":
             order = order.model_copy(update={"target": await _find_run_id(database, order.target)})
@@ -126,7 +126,7 @@ async def _notify(notice: HaltNotice) -> tuple[int, Client | None]:
     Without Temporal, workers still cancel effects in flight, and a run learns of the halt at its next step or call.
     """
     try:
-        client = await temporal(TEMPORAL_SECONDS)
+        client = await connect_temporal(TEMPORAL_SECONDS)
         return await notify_halted(client, notice), client
     except (TemporalUnreachable, RPCError) as error:
         say(f"stanchion: Temporal was not told ({error}); workers stop effects in flight by themselves")
@@ -188,7 +188,7 @@ def _lift(
     """
 
     async def work() -> list[LiftResult]:
-        async with store() as database:
+        async with open_database() as database:
             halts, person = Halts(database, authority(database)), by or getpass.getuser()
             orders = [LiftOrder(halt_id=halt.notice.halt_id, by=person) for halt in await find(halts)]
             try:
@@ -222,7 +222,7 @@ async def _notify_lifted(database: Database, notices: list[HaltNotice], by: str)
     if not notices:
         return
     try:
-        client = await temporal(TEMPORAL_SECONDS)
+        client = await connect_temporal(TEMPORAL_SECONDS)
         for notice in notices:
             await notify_lifted(client, notice, by)
             await SQL["told"].rows(database, halt_id=notice.halt_id)

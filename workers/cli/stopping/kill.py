@@ -17,12 +17,12 @@ from activities.runs.lifecycle import Runs
 from activities.runs.reaper import Reaper
 from activities.storage.database import Database, StoreUnavailable
 from workers import logs
-from workers.cli.database_session import find_run_id, store
+from workers.cli.database_session import find_run_id, open_database
 from workers.cli.output import Exit, run, say, show
 from workers.cli.signed_orders import sign_if_possible
 from workers.cli.stopping.halts import TEMPORAL_SECONDS, HaltTarget, result_text, validated_fields
 from workers.cli.stopping.targets import find_outcome
-from workers.cli.temporal_session import temporal
+from workers.cli.temporal_session import connect_temporal
 from workers.services import PostgresUnreachable, TemporalUnreachable
 from workers.settings import from_environment
 from workflows.contracts.runs import Ending, QueueLayout
@@ -34,7 +34,7 @@ def kill(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
 
     async def work() -> tuple[dict[str, Any], Exit]:
         try:
-            async with store() as database:
+            async with open_database() as database:
                 return await _kill(database, order)
         except (StoreUnavailable, PostgresUnreachable) as error:
             say(f"stanchion: {error}; no claim succeeds while it is away. Terminating the run in Temporal only …")
@@ -77,7 +77,7 @@ def _reason_text(order: HaltOrder) -> str:
 async def _terminate(run_id: str, reason: str) -> bool | None:
     """Terminate the run. Returns False if it had ended by itself, None if Temporal is down."""
     try:
-        return bool(await terminate(await temporal(TEMPORAL_SECONDS), run_id, reason))
+        return bool(await terminate(await connect_temporal(TEMPORAL_SECONDS), run_id, reason))
     except (TemporalUnreachable, RPCError) as error:
         say(f"stanchion: Temporal did not terminate it ({error}); it starts nothing, and the reaper ends it later")
         return None

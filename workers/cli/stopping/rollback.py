@@ -14,11 +14,11 @@ from activities.undo.orders import Rollback, RollbackOrder, RollbackRefused, Rol
 from activities.undo.planner import RollbackPlanner
 from activities.undo.report import RollbackReport, in_words
 from activities.undo.start_rollback import start_rollback
-from workers.cli.database_session import SQL, find_run_id, store
+from workers.cli.database_session import SQL, find_run_id, open_database
 from workers.cli.output import Exit, fail, run, say, show
 from workers.cli.runs.runs import PausedForBudget, admission_refusal, follow
 from workers.cli.signed_orders import sign_if_possible
-from workers.cli.temporal_session import session
+from workers.cli.temporal_session import open_session
 from workers.cli_connection import Session
 from workers.settings import from_environment
 from workflows.contracts.base import explain
@@ -30,13 +30,13 @@ def rollback(name: str, to_step: int, dry_run: bool, reason: str | None, by: str
     """`stanchion rollback`. Exit code 0: all effects are undone; 1: some are left; 3: refused."""
 
     async def work() -> tuple[RollbackReport, Rollback | None]:
-        async with store() as database:
+        async with open_database() as database:
             run_id = await find_run_id(database, name)
             if dry_run:
                 await _say_obstacles(database, run_id, to_step)
                 return await RollbackPlanner(database, Agents(database)).report(run_id, to_step), None
-        async with session() as opened:
-            return await roll_back(opened, validated_order(run_id, to_step, reason, by))
+        async with open_session() as session:
+            return await roll_back(session, validated_order(run_id, to_step, reason, by))
 
     report, ordered = run(fail_if_refused(work()))
     show(report_json(report, ordered), as_json=as_json, text=_dry_run_text(report) if dry_run else in_words(report))
@@ -60,21 +60,21 @@ async def _say_obstacles(database: Database, run_id: str, to_step: int) -> None:
         say(f"{run_id} has taken {row['steps']} steps: there is nothing after step {to_step}")
 
 
-async def roll_back(opened: Session, order: RollbackOrder) -> tuple[RollbackReport, Rollback]:
+async def roll_back(session: Session, order: RollbackOrder) -> tuple[RollbackReport, Rollback]:
     """Order a rollback, start it, follow it, and return its report. Raises RollbackRefused.
 
     Ctrl-C raises KeyboardInterrupt; the rollback itself goes on.
     """
-    database = opened.database
+    database = session.database
     planner = RollbackPlanner(database, Agents(database))
     before = await planner.report(order.run_id, order.to_step)
     ordered = await Rollbacks(database).order(sign_if_possible(order), again=before.may_go_on)
     say(f"{ordered.rollback_id} takes back what {ordered.of_run} did ({ordered.proof})")
-    handle = await start_rollback(opened.client, ordered, from_environment().task_queue)
-    if refusal := await admission_refusal(opened, handle):
+    handle = await start_rollback(session.client, ordered, from_environment().task_queue)
+    if refusal := await admission_refusal(session, handle):
         raise RollbackRefused(f"the rollback was not admitted: {refusal}")
     try:
-        ending = await follow(opened, handle)
+        ending = await follow(session, handle)
         if (error := ending.exception()) is not None:
             say(f"stanchion: {handle.id} ended: {error}")
     except PausedForBudget as pause:
@@ -94,8 +94,8 @@ def roll_back_halted_run(data: dict[str, Any], reason: str | None, by: str | Non
         fail("the run has not ended, so nothing was rolled back; later use `stanchion rollback RUN`", Exit.REFUSED)
 
     async def work() -> tuple[RollbackReport, Rollback]:
-        async with session() as opened:
-            return await roll_back(opened, validated_order(data["target"], 0, reason, by))
+        async with open_session() as session:
+            return await roll_back(session, validated_order(data["target"], 0, reason, by))
 
     report, ordered = run(fail_if_refused(work()))
     return data | {"undo": report_json(report, ordered)}, in_words(report), exit_code(report)

@@ -57,7 +57,7 @@ async def active_halt_ids(database: Database, run_id: str) -> str:
     return " ".join(row["halt_id"] for row in await SQL["halts_on"].rows(database, run_id=run_id))
 
 
-async def say_if_halted(database: Database, run_id: str) -> bool:
+async def warn_if_halted(database: Database, run_id: str) -> bool:
     """Print the halts in force on the run, and the command that lifts each. Returns whether there are any."""
     rows = await SQL["halts_on"].rows(database, run_id=run_id)
     for row in rows:
