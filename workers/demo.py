@@ -55,7 +55,7 @@ class Demo:
             attack = await self._attack()
             drill = await self._drill()
         finally:
-            await self.stage.end(worker)
+            await self.stage.stop_worker(worker)
         return Summary(reset, install, attack, drill)
 
     # ── first act ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -85,12 +85,12 @@ class Demo:
 
         await stage.wait_until(is_performed, "the password reset to reach the accounts service")
         stage.say(f"\n2. kill -9 {worker.pid}: the reset has happened, its reply has not arrived")
-        killed_at = await stage.kill(worker)
+        killed_at = await stage.kill_worker(worker)
         worker = await stage.start_worker("second")
         try:
             await stage.wait_until(lambda: stage.print_events(handle), "the run to go on")
         except BaseException:
-            await stage.end(worker)
+            await stage.stop_worker(worker)
             raise
         seconds = round(time.monotonic() - killed_at, 1)
         stage.say(f"   {seconds} s after the kill the run goes on where it was.")

@@ -139,13 +139,13 @@ class Stage:
         self.say(f"   the {which} worker has pid {process.pid}")
         return process
 
-    async def kill(self, worker: Process) -> float:
+    async def kill_worker(self, worker: Process) -> float:
         """Kill the worker with SIGKILL. Returns the time of the kill by the monotonic clock."""
         os.kill(worker.pid, signal.SIGKILL)
         await worker.wait()
         return time.monotonic()
 
-    async def end(self, worker: Process) -> None:
+    async def stop_worker(self, worker: Process) -> None:
         """Stop a worker, if it still runs: SIGTERM, then SIGKILL after 30 seconds."""
         if worker.returncode is None:
             worker.terminate()

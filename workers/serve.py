@@ -45,7 +45,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, on_signal)
 
 
-def leave(code: int) -> None:
+def flush_and_exit(code: int) -> None:
     """Flush all output and end the process at once, because the SDK's threads sometimes abort a normal exit."""
     telemetry.flush()
     sys.stdout.flush()

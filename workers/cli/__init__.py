@@ -16,9 +16,9 @@ def main() -> None:
     if "temporalio" not in sys.modules:
         raise SystemExit(code)
     # The SDK's threads sometimes abort a normal interpreter exit, and the exit code would be lost.
-    from workers.serve import leave
+    from workers.serve import flush_and_exit
 
-    leave(code if isinstance(code, int) else int(code is not None))
+    flush_and_exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _ensure_buffered_stdout() -> None:

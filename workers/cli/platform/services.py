@@ -13,7 +13,7 @@ from workers.cli.output import Exit, fail, run, say, show
 from workers.cli_connection import connect
 from workers.doctor import diagnose
 from workers.doctor_controls import check_controls
-from workers.serve import leave, serve, stop_on_signals
+from workers.serve import flush_and_exit, serve, stop_on_signals
 from workers.services import Home
 from workers.settings import from_environment
 from workers.up import Address, up_detached
@@ -35,7 +35,7 @@ def up(detach: bool, as_json: bool) -> None:
         say("It is up already:")
         _show(running, as_json)
         return
-    leave(0)
+    flush_and_exit(0)
 
 
 def _show(table: tuple[Address, ...], as_json: bool) -> None:
@@ -98,4 +98,4 @@ def worker(roles: str) -> None:
             await session.close()
 
     run(work())
-    leave(0)
+    flush_and_exit(0)

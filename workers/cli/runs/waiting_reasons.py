@@ -27,13 +27,13 @@ class WaitingReasons:
     """Remembers which reasons were printed for one run."""
 
     def __init__(self, session: Session, handle: WorkflowHandle[Any, Any]) -> None:
-        self._opened, self._handle = session, handle
+        self._session, self._handle = session, handle
         self._printed: set[str] = set()
         self._next_query_at = 0.0
 
     async def print_new(self) -> None:
         """Print the reasons that were not printed before. Raises StoreUnavailable."""
-        for row in await SQL["waiting"].rows(self._opened.database, run_id=self._handle.id):
+        for row in await SQL["waiting"].rows(self._session.database, run_id=self._handle.id):
             if row["approval_id"] not in self._printed:
                 self._printed.add(row["approval_id"])
                 say(_approval_text(dict(row)))
@@ -57,10 +57,10 @@ class WaitingReasons:
         if status["status"] != "paused" or waiting_for.startswith(BUDGET):
             return None
         reason = waiting_for if waiting_for.startswith(PAUSED) else PAUSED[0]
-        return await active_halt_ids(self._opened.database, self._handle.id) or reason
+        return await active_halt_ids(self._session.database, self._handle.id) or reason
 
     async def _print_pause(self, pause_reason: str) -> None:
-        if await warn_if_halted(self._opened.database, self._handle.id):
+        if await warn_if_halted(self._session.database, self._handle.id):
             return
         reason = pause_reason.removeprefix("resume").removeprefix(": ")
         suffix = f": {reason}" if reason else ""
