@@ -55,10 +55,10 @@ async def register_approver(database: Database, tenant: str, home: Home) -> None
     """
     principals = Principals(database)
     await principals.add(tenant, APPROVER, [ROLE], None, "stanchion")
-    await principals.add_key(_signer(home).public, "person", tenant, APPROVER, "stanchion")
+    await principals.add_key(_load_or_create_key(home).public, "person", tenant, APPROVER, "stanchion")
 
 
-def _signer(home: Home) -> keys.Signer:
+def _load_or_create_key(home: Home) -> keys.Signer:
     try:
         return keys.load(home, APPROVER)
     except keys.KeyMissing:

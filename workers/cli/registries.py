@@ -25,14 +25,14 @@ AGENTS = Queries(_PACKAGE, "agents/agents.sql")
 def halts(as_json: bool) -> None:
     """`stanchion halts`."""
     names = ("scope", "target", "by", "proof", "reason", "at", "lift_ordered_by")
-    rows = [{"halt": row["halt_id"]} | {name: row[name] for name in names} for row in _rows(HALTS, "active")]
+    rows = [{"halt": row["halt_id"]} | {name: row[name] for name in names} for row in _query_rows(HALTS, "active")]
     table(rows, ("halt", *names), as_json=as_json, empty="no halt is in force")
 
 
 def principals(tenant: str | None, as_json: bool) -> None:
     """`stanchion principals list`."""
     columns = ("name", "tenant", "roles", "slack_user", "added_by", "added_at", "revoked_at")
-    people = _rows(PEOPLE, "principals", tenant=tenant)
+    people = _query_rows(PEOPLE, "principals", tenant=tenant)
     rows = [{name: row[name] for name in columns} | {"roles": sorted(row["roles"])} for row in people]
     table(rows, columns, as_json=as_json, empty=NOBODY)
 
@@ -41,7 +41,7 @@ def keys(tenant: str | None, as_json: bool) -> None:
     """`stanchion keys list`."""
     table_columns = ("key", "kind", "principal", "tenant", "added_by", "added_at", "revoked_at")
     fields = ("key", "public_key", "kind", "tenant", "principal", "added_by", "added_at", "revoked_at")
-    keys = _rows(PEOPLE, "keys", tenant=tenant)
+    keys = _query_rows(PEOPLE, "keys", tenant=tenant)
     rows = [{name.removesuffix("_key"): _as_text(row[name]) for name in fields} for row in keys]
     table(rows, table_columns, as_json=as_json, empty="no keys yet; `stanchion keys new NAME` makes one")
 
@@ -79,11 +79,11 @@ async def policy_version(database: Database, prefix: str) -> dict[str, Any]:
 def agents(as_json: bool) -> None:
     """`stanchion agents ls`."""
     columns = ("name", "version", "model", "mode", "tools", "description")
-    rows = [_agent(row) for row in _rows(AGENTS, "all")]
+    rows = [_agent_row(row) for row in _query_rows(AGENTS, "all")]
     table(rows, columns, as_json=as_json, empty="no agents yet; `stanchion agents add FILE` registers one")
 
 
-def _agent(row: Mapping[str, Any]) -> dict[str, Any]:
+def _agent_row(row: Mapping[str, Any]) -> dict[str, Any]:
     definition = json.loads(row["definition"])  # stored with all its defaults
     return {
         "name": row["name"],
@@ -95,7 +95,7 @@ def _agent(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rows(queries: Queries, name: str, **parameters: Any) -> list[dict[str, Any]]:
+def _query_rows(queries: Queries, name: str, **parameters: Any) -> list[dict[str, Any]]:
     async def work() -> list[dict[str, Any]]:
         async with open_database() as database:
             return [dict(row) for row in await queries[name].rows(database, **parameters)]

@@ -49,7 +49,7 @@ async def register_search_attributes(client: Client, wanted: Mapping[str, str]) 
 
     Raises `SearchAttributeConflict` if one exists with another type, `ServiceUnavailable` if Temporal refuses.
     """
-    missing = _missing(await list_search_attributes(client), wanted)
+    missing = _find_missing(await list_search_attributes(client), wanted)
     if not missing:
         return
     request = AddSearchAttributesRequest(
@@ -65,13 +65,14 @@ async def register_search_attributes(client: Client, wanted: Mapping[str, str]) 
                 f"temporal operator search-attribute create --namespace {client.namespace} {flags}"
             ) from error
     deadline = time.monotonic() + VISIBLE_SECONDS
-    while _missing(await list_search_attributes(client), wanted):
+    while _find_missing(await list_search_attributes(client), wanted):
         if time.monotonic() > deadline:
             raise ServiceUnavailable(f"Search attributes were registered but are not visible: {', '.join(missing)}.")
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _missing(present: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+def _find_missing(present: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes of `wanted` that are not present. Raises SearchAttributeConflict if a type differs."""
     for name, kind in wanted.items():
         if name in present and present[name] != kind:
             raise SearchAttributeConflict(

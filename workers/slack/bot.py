@@ -86,7 +86,7 @@ class Bot:
             return
         button = json.loads(action["value"])
         place = Place(button["approval"], button["digest"], body["channel"]["id"], body["container"]["message_ts"])
-        await self._act(verb, place, _slack_user(body), body["trigger_id"] if verb in FORMS else None)
+        await self._handle(verb, place, _slack_user(body), body["trigger_id"] if verb in FORMS else None)
 
     async def _on_submit(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         verb = view["callback_id"].removeprefix(ACTION)
@@ -95,9 +95,9 @@ class Bot:
             await ack(response_action="errors", errors={FIELD: form_input.problem[:150]})
             return
         await ack()
-        await self._act(verb, read_place(view), _slack_user(body), None, form_input)
+        await self._handle(verb, read_place(view), _slack_user(body), None, form_input)
 
-    async def _act(
+    async def _handle(
         self, verb: str, place: Place, user: _SlackUser, trigger: str | None, form_input: FormInput | None = None
     ) -> None:
         """Open the form (if there is a `trigger`) or send the decision. Tells the user the result or the problem."""

@@ -52,7 +52,11 @@ def card(approval: Approval, run_link: str | None) -> list[Block]:
     """Return the blocks of the message about this approval, in its present state."""
     arguments = format_arguments(approval.arguments)
     is_cut = bool(arguments.note)
-    blocks = [header(f"{_title(approval)}: {approval.tool}"), lines(*_decisions(approval)), verbatim(arguments.text)]
+    blocks = [
+        header(f"{_title(approval)}: {approval.tool}"),
+        lines(*_decision_lines(approval)),
+        verbatim(arguments.text),
+    ]
     if edited := _edited_arguments(approval):
         blocks += [lines(("Performed with", "these arguments instead")), verbatim(edited)]
     cut_note = f"{arguments.note}. `stanchion approvals --json` prints all of them" if is_cut else ""
@@ -61,8 +65,8 @@ def card(approval: Approval, run_link: str | None) -> list[Block]:
     if is_incomplete and approval.is_open:
         incomplete_note = f"{INCOMPLETE}, `stanchion approve {approval.approval_id}` answers"
     notes = ("Not all is shown", cut_note), ("Not to be approved here", incomplete_note)
-    blocks.append(lines(*notes, *_facts(approval)))
-    buttons = (_buttons(approval, is_cut, is_incomplete) if approval.is_open else []) + _link(run_link)
+    blocks.append(lines(*notes, *_fact_lines(approval)))
+    buttons = (_buttons(approval, is_cut, is_incomplete) if approval.is_open else []) + _link_button(run_link)
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
     return [block for block in blocks if _has_content(block)]
@@ -72,9 +76,9 @@ def fallback_card(approval: Approval, run_link: str | None) -> list[Block]:
     """Return a card without arguments, for when Slack refuses the full one. It has no button to approve."""
     why = "Slack refuses to show this call; `stanchion approvals --json` prints it, `stanchion approve` answers"
     title = header(f"{_title(approval)}: {approval.tool}")
-    blocks = [title, lines(*_decisions(approval), ("Approval", approval.approval_id), ("Not shown", why))]
+    blocks = [title, lines(*_decision_lines(approval), ("Approval", approval.approval_id), ("Not shown", why))]
     deny = [_deny_button(approval)] if approval.is_open and approval.about == "call" else []
-    buttons = [*deny, *_link(run_link)]
+    buttons = [*deny, *_link_button(run_link)]
     return [*blocks, {"type": "actions", "elements": buttons}] if buttons else blocks
 
 
@@ -92,7 +96,7 @@ def _title(approval: Approval) -> str:
     return ASKS[approval.about] if approval.is_open else STATE_LABELS.get(approval.state, approval.state)
 
 
-def _decisions(approval: Approval) -> list[tuple[str, str]]:
+def _decision_lines(approval: Approval) -> list[tuple[str, str]]:
     """Return the lines about the decisions given so far, and about how the approval was closed."""
     entries = [(_decision_label(decision), _decision_text(decision)) for decision in approval.decisions]
     if not approval.decisions and approval.endorsed_by and not approval.is_open:
@@ -120,7 +124,7 @@ def _edited_arguments(approval: Approval) -> str:
     return format_arguments(edits[-1]).text if edits else ""
 
 
-def _facts(approval: Approval) -> list[tuple[str, str]]:
+def _fact_lines(approval: Approval) -> list[tuple[str, str]]:
     return [
         ("Risk", RISK.get(approval.tier or "", "not known")),
         ("Careful", "the run has read untrusted data" if approval.tainted else ""),
@@ -130,7 +134,7 @@ def _facts(approval: Approval) -> list[tuple[str, str]]:
         ("Asked for by", approval.requester or "nobody named"),
         ("Agent", f"{approval.agent} of tenant {approval.tenant}, run {approval.run_id}, call {approval.call_id}"),
         ("Cost so far", f"${approval.usd_micros / 1_000_000:.4f}"),
-        *(_people(approval) if approval.is_open else []),
+        *(_people_lines(approval) if approval.is_open else []),
         ("Approval", approval.approval_id),
     ]
 
@@ -159,7 +163,7 @@ def _hides_sensitive_value(approval: Approval, *, is_cut: bool) -> bool:
     return is_cut and (bool(not_listed) or has_long_value)
 
 
-def _people(approval: Approval) -> list[tuple[str, str]]:
+def _people_lines(approval: Approval) -> list[tuple[str, str]]:
     roles = f", one of: {', '.join(approval.roles)}" if approval.roles else ""
     others = f"also {', '.join(approval.escalate_roles)}" if approval.escalate_roles else "to more people"
     return [
@@ -222,7 +226,7 @@ def _confirm(text: str, confirm: str) -> Block:
     return {"title": plain("Sure?"), "text": plain(text, 290), "confirm": plain(confirm, 30), "deny": plain("Back", 30)}
 
 
-def _link(run_link: str | None) -> list[Block]:
+def _link_button(run_link: str | None) -> list[Block]:
     if not run_link:
         return []
     return [{"type": "button", "action_id": f"{ACTION}run", "text": plain("Open the run", 75), "url": run_link}]

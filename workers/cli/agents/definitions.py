@@ -28,7 +28,7 @@ def add(file: str, as_json: bool) -> None:
     published, warnings = run(work())
     for warning in filter(None, warnings):
         say(f"it cannot delegate there yet: {warning}")
-    row = _row(published)
+    row = _agent_row(published)
     show(row, as_json=as_json, text=f"{row['name']} {row['version']}: new runs get this version")
 
 
@@ -64,7 +64,7 @@ def _tier_or_unknown(tool: Any) -> str:
         return "?"
 
 
-def _row(agent: AgentVersion) -> dict[str, Any]:
+def _agent_row(agent: AgentVersion) -> dict[str, Any]:
     definition = agent.definition
     return {
         "name": definition.name,

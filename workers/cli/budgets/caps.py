@@ -69,7 +69,7 @@ def ls(tenant: str | None, agent: str | None, as_json: bool) -> None:
         async with open_database() as database:
             return await SQL["caps_of"].rows(database, tenant=tenant)
 
-    rows = [_row(_rule_of(row), row) for row in run(work())] + [_row(rule) for rule in DEFAULTS]
+    rows = [_cap_row(_rule_of(row), row) for row in run(work())] + [_cap_row(rule) for rule in DEFAULTS]
     table(rows, COLUMNS, as_json=as_json, empty="")
 
 
@@ -174,7 +174,7 @@ def _rule_of(row: Any) -> Rule:
     return Rule(cap=row["cap"], level="operator" if row["tenant"] == EVERY else "tenant", **_rule_fields(cap_key))
 
 
-def _row(rule: Rule, row: Any = None) -> dict[str, Any]:
+def _cap_row(rule: Rule, row: Any = None) -> dict[str, Any]:
     stored = dict(row) if row else {"tenant": EVERY, "by": None, "at": None}
     return {"level": rule.level, **_cap_columns(rule), **{name: stored[name] for name in ("tenant", "by", "at")}}
 
@@ -184,7 +184,7 @@ def _effective_row(cap: "EffectiveCap", set_by: dict[Rule, str]) -> dict[str, An
     return {
         **_cap_columns(cap.rule),
         "unit": cap.unit,
-        "from": _source(cap.rule, set_by),
+        "from": _source_text(cap.rule, set_by),
         "instead_of": ", ".join(others) or None,
     }
 
@@ -194,7 +194,7 @@ def _cap_columns(rule: Rule) -> dict[str, Any]:
     return {**cap_key, "cap": rule.cap, "at_most": _format_cap(rule)}
 
 
-def _source(rule: Rule, set_by: dict[Rule, str]) -> str:
+def _source_text(rule: Rule, set_by: dict[Rule, str]) -> str:
     return f"{rule.level} ({set_by[rule]})" if rule in set_by else rule.level
 
 

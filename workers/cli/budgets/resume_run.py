@@ -35,7 +35,7 @@ def resume(
     """`stanchion resume RUN`. `added` maps a cap of the budget to the amount to add, or to None."""
     amounts = {cap: amount for cap, amount in added.items() if amount is not None}
     if amounts:
-        return _add(name, amounts, grant_id, reason, by, as_json)
+        return _add_to_budget(name, amounts, grant_id, reason, by, as_json)
     if grant_id:
         fail(f"say what to add: {AMOUNTS}", Exit.USAGE)
     _resume_without_grant(name, reason, by, as_json)
@@ -67,7 +67,7 @@ def _resume_without_grant(name: str, reason: str | None, by: str | None, as_json
         raise SystemExit(int(Exit.REFUSED))  # `warn_if_halted` has printed the reason
 
 
-def _add(
+def _add_to_budget(
     name: str, added: dict[str, Any], grant_id: str | None, reason: str | None, by: str | None, as_json: bool
 ) -> None:
     async def work() -> tuple[GrantGiven, Exit]:

@@ -20,7 +20,7 @@ def add(
 
     async def work() -> tuple[Registered, Key | None]:
         public = decode_public(key) if key else None
-        async with _principals() as principals:
+        async with _open_principals() as principals:
             person = await principals.add(tenant, name, roles or None, slack, _person_or_user(by))
             if public is None:
                 return person, None
@@ -38,7 +38,7 @@ def revoke(name: str, tenant: str, as_json: bool) -> None:
     """`stanchion principals revoke`."""
 
     async def work() -> Registered:
-        async with _principals() as principals:
+        async with _open_principals() as principals:
             return await principals.revoke(tenant, name)
 
     row = _person_row(run(work()))
@@ -52,7 +52,7 @@ def new_key(name: str, surface: bool, tenant: str, offline: bool, by: str | None
     async def work() -> private_keys.Signer:
         if offline:
             return private_keys.create(home, name)
-        async with _principals() as principals:
+        async with _open_principals() as principals:
             if not surface:
                 await principals.known(tenant, name)
             signer = private_keys.create(home, name)
@@ -85,7 +85,7 @@ def add_key(public: str, name: str | None, surface: bool, tenant: str, by: str |
 
     async def work() -> Key:
         raw = decode_public(public)
-        async with _principals() as principals:
+        async with _open_principals() as principals:
             return await principals.add_key(raw, "surface" if surface else "person", tenant, name, _person_or_user(by))
 
     row = _key_row(run(work()))
@@ -96,7 +96,7 @@ def revoke_key(key: str, as_json: bool) -> None:
     """`stanchion keys revoke`."""
 
     async def work() -> Key:
-        async with _principals() as principals:
+        async with _open_principals() as principals:
             return await principals.revoke_key(key)
 
     row = _key_row(run(work()))
@@ -104,7 +104,7 @@ def revoke_key(key: str, as_json: bool) -> None:
 
 
 @asynccontextmanager
-async def _principals() -> AsyncIterator[Principals]:
+async def _open_principals() -> AsyncIterator[Principals]:
     async with open_session() as session:
         yield Principals(session.database)
 

@@ -23,11 +23,11 @@ def demo(as_json: bool) -> None:
 
     logs.configure(from_environment().log_format, logging.WARNING)
     summary = run(work())
-    show(summary.as_json(), as_json=as_json, text=_in_words(summary))
+    show(summary.as_json(), as_json=as_json, text=_summary_text(summary))
     raise SystemExit(int(Exit.OK if summary.as_promised else Exit.RUN_FAILED))
 
 
-def _in_words(summary: Summary) -> str:
+def _summary_text(summary: Summary) -> str:
     return f"""
 6. {"All as promised" if summary.as_promised else "NOT AS PROMISED"}. The first run went on \
 {summary.reset.resumed_seconds} s after kill -9, at {summary.reset.history_bytes_per_step} bytes of history a step.

@@ -86,8 +86,8 @@ def proposals(proposal_id: str | None, as_json: bool) -> None:
     proposal, old = run(read_one(proposal_id))
     difference = _definition_diff(old, proposal.definition)
     if as_json:
-        return show(_row(proposal) | {"evidence": proposal.evidence, "diff": difference}, as_json=True)
-    show(_row(proposal), as_json=False)
+        return show(_proposal_row(proposal) | {"evidence": proposal.evidence, "diff": difference}, as_json=True)
+    show(_proposal_row(proposal), as_json=False)
     print()
     _print_evidence(proposal.evidence, difference)
 
@@ -105,7 +105,7 @@ def accept(proposal_id: str, by: str | None, as_json: bool) -> None:
 
     proposal, new = run(work())
     text = f"{proposal.agent} {new.version[:12]}: new runs get this version, accepted by {proposal.accepted_by}"
-    show(_row(proposal) | {"new_version": new.version}, as_json=as_json, text=text)
+    show(_proposal_row(proposal) | {"new_version": new.version}, as_json=as_json, text=text)
 
 
 def _proposals(database: Database) -> Proposals:
@@ -123,7 +123,7 @@ def _signing_person(by: str | None) -> SigningPerson:
     return SigningPerson(name, signer.key_id, lambda statement: sign(signer.private, statement))
 
 
-def _row(proposal: Proposal) -> dict[str, Any]:
+def _proposal_row(proposal: Proposal) -> dict[str, Any]:
     return {
         "proposal": proposal.proposal_id,
         "agent": proposal.agent,

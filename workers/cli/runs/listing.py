@@ -51,7 +51,7 @@ def ls(agent: str | None, open_only: bool, drills: bool, most: int, after: str |
 
 def show_run(name: str, as_json: bool) -> None:
     """`stanchion show`."""
-    data = run(_describe(name))
+    data = run(_read_run(name))
     if as_json:
         return show(data, as_json=True)
     calls, approvals, children = data.pop("calls"), data.pop("approvals"), data.pop("children")
@@ -73,7 +73,7 @@ def show_run(name: str, as_json: bool) -> None:
         print(f"\n{outcome['status']}: {outcome['reason']}\n{outcome['answer']}".rstrip())
 
 
-async def _describe(name: str) -> dict[str, Any]:
+async def _read_run(name: str) -> dict[str, Any]:
     async with open_database() as database:
         run_id = await find_run_id(database, name)
         row = await SQL["run"].row(database, run_id=run_id)

@@ -12,10 +12,10 @@ from workers.cli_connection import Session
 async def read_live_status(run_id: str) -> dict[str, Any]:
     """Return `now`, the status of the run, and `web_ui`, its page in the Web UI. Raises TemporalUnreachable."""
     async with open_session() as session:
-        return {"web_ui": session.link(run_id), "now": await _status(session, run_id)}
+        return {"web_ui": session.link(run_id), "now": await _query_status(session, run_id)}
 
 
-async def _status(session: Session, run_id: str) -> Any:
+async def _query_status(session: Session, run_id: str) -> Any:
     """Return fields of the run's status query, or a text that says why it cannot answer."""
     handle = session.client.get_workflow_handle(run_id)
     description = await handle.describe()

@@ -71,7 +71,7 @@ def halt(what: HaltTarget, reason: str | None, by: str | None, as_json: bool, un
             notified, _ = await _notify(HaltNotice(halt_id="", scope=order.scope, target=order.target, by=order.by))
             if order.scope == "run" and not notified:
                 say(f"stanchion: Temporal has no open run {order.target!r}; without Postgres, type the whole run id")
-            return _data(None, order, notified), Exit.UNREACHABLE
+            return _result_json(None, order, notified), Exit.UNREACHABLE
 
     data, code = run(work())
     text = result_text(data)
@@ -105,11 +105,11 @@ async def _halt(order: HaltOrder) -> tuple[dict[str, Any], Exit]:
         elif client and order.scope == "run" and not warning:
             outcome = await _wait_for_outcome(client, order.target)
         in_flight = await _wait_for_settlement(halts, halted)
-        data = _data(halted.notice.halt_id, order, notified, in_flight, warning)
+        data = _result_json(halted.notice.halt_id, order, notified, in_flight, warning)
         return {**(outcome or {}), **data}, Exit.OK if client else Exit.UNREACHABLE
 
 
-def _data(
+def _result_json(
     halt_id: str | None,
     order: HaltOrder,
     notified: int,

@@ -38,7 +38,7 @@ def kill(name: str, reason: str | None, by: str | None, as_json: bool) -> None:
                 return await _kill(database, order)
         except (StoreUnavailable, PostgresUnreachable) as error:
             say(f"stanchion: {error}; no claim succeeds while it is away. Terminating the run in Temporal only …")
-            return _data(None, name, await _terminate(name, _reason_text(order))), Exit.UNREACHABLE
+            return _result_json(None, name, await _terminate(name, _reason_text(order))), Exit.UNREACHABLE
 
     logs.configure(from_environment().log_format, logging.WARNING)
     data, code = run(work())
@@ -59,11 +59,11 @@ async def _kill(database: Database, order: HaltOrder) -> tuple[dict[str, Any], E
     if terminated is not None:
         await halts.retire()  # without Temporal the halt stays, so that the reaper terminates the run later
     in_flight = [asdict(effect) for effect in await halts.in_flight(halted.notice.halt_id)]
-    data = outcome.model_dump(mode="json") | _data(halted.notice.halt_id, run_id, terminated, in_flight)
+    data = outcome.model_dump(mode="json") | _result_json(halted.notice.halt_id, run_id, terminated, in_flight)
     return data, Exit.UNREACHABLE if terminated is None and not earlier_outcome else Exit.OK
 
 
-def _data(
+def _result_json(
     halt_id: str | None, run_id: str, terminated: bool | None, in_flight: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     what = {"halt": halt_id, "scope": "run", "target": run_id}
