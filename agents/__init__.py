@@ -1,1 +1,1 @@
-"""Agents that ship, one folder each. Copy `it_support` to write your own."""
+"""The agents that ship with Stanchion, one folder each. Copy `it_support` to write your own."""

@@ -1,1 +1,1 @@
-"""Processes: who runs what, with which rights. The only readers of the environment."""
+"""Processes: which roles run where, with which rights. Only this package reads the environment."""

@@ -1,4 +1,4 @@
-"""What a Temporal and a Postgres must hold before a worker starts. Starts nothing; safe to repeat, also at once."""
+"""Prepares Temporal and Postgres for workers. Starts nothing; safe to repeat and to run concurrently."""
 
 from activities.agents.versions import Agents, AgentVersion
 from workers.cli_connection import Session
@@ -10,9 +10,9 @@ from workflows.search import SEARCH_ATTRIBUTES
 
 
 async def bootstrap(session: Session, settings: Settings, progress: Progress) -> list[AgentVersion]:
-    """Search attributes, tables, the platform's policy and the shipped agents, which are returned.
+    """Install search attributes, tables, the platform's policy and the shipped agents. Returns the agents.
 
-    Raises SearchAttributeConflict, StoreUnavailable, SchemaTooNew and their kin.
+    Raises SearchAttributeConflict, StoreUnavailable, SchemaTooNew and similar errors.
     """
     await register_search_attributes(session.client, SEARCH_ATTRIBUTES)
     for migration in await prepare_database(session.database.url):

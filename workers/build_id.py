@@ -1,7 +1,7 @@
 """The build id that workers report to Temporal: a digest of our own source and of the SDK's version.
 
-The SDK's default hashes the bytecode of every imported module. That takes one to two seconds at each start of a worker,
-which is time that a run waits after a crash.
+The SDK's default hashes the bytecode of every imported module. That takes one to two seconds at each worker start,
+and runs wait for that after a crash.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ PACKAGES = ("workflows", "activities", "workers")
 
 @cache
 def build_id() -> str:
-    """16 hex digits: equal for equal source of `PACKAGES` and equal versions of temporalio and pydantic."""
+    """Return 16 hex digits that depend on the source of `PACKAGES` and the versions of temporalio and pydantic."""
     digest = hashlib.sha256(f"{version('temporalio')} {version('pydantic')}".encode())
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):

@@ -1,4 +1,4 @@
-"""Reaching Temporal and Postgres from a process: found, connected, or a clear word about what is missing."""
+"""Connects a process to Temporal and Postgres, or raises an error that says which of them is missing."""
 
 from dataclasses import dataclass
 
@@ -16,25 +16,28 @@ from workers.telemetry import tracing_plugins
 
 @dataclass(frozen=True)
 class Session:
-    """A Temporal client and a database, with where they are."""
+    """A Temporal client and a database, with the address of the Temporal server."""
 
     client: Client
     database: Database
     temporal: TemporalService
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close the connections to the database."""
         await self.database.close()
 
     def link(self, run_id: str) -> str | None:
-        """The run's page in the Web UI, if we know where that is."""
+        """Return the URL of the run's page in the Web UI, or None if no Web UI is known."""
         if not self.temporal.ui_url:
             return None
         return f"{self.temporal.ui_url}/namespaces/{self.temporal.namespace}/workflows/{run_id.replace('/', '%2F')}"
 
 
 async def connect(home: Home, settings: Settings) -> Session:
-    """Connect to what is running. Raises TemporalUnreachable, PostgresUnreachable."""
+    """Connect to the servers that the environment or this home names.
+
+    Raises TemporalUnreachable, PostgresUnreachable.
+    """
     temporal, url = find_temporal(home), find_postgres_url(home, settings.database_url)
     if temporal is None:
         raise TemporalUnreachable(f"no Temporal: {NOT_UP}")
@@ -44,7 +47,7 @@ async def connect(home: Home, settings: Settings) -> Session:
 
 
 async def connect_to(temporal: TemporalService, database_url: str, settings: Settings) -> Session:
-    """Connect to these two. Raises TemporalUnreachable, PostgresUnreachable."""
+    """Connect to this Temporal and this Postgres. Raises TemporalUnreachable, PostgresUnreachable."""
     await reach(temporal)
     plugins = [stanchion_plugin(), *tracing_plugins(settings)]
     client = await Client.connect(**temporal.connect_config(), plugins=plugins)

@@ -1,4 +1,4 @@
-"""What a database must hold before a worker starts: the tables, and a policy for everyone."""
+"""Prepares a database for workers: applies migrations and installs the default policy."""
 
 from activities.policy.cedar.store import install_default
 from activities.storage.database import Database
@@ -6,9 +6,9 @@ from activities.storage.migrate import Migration, upgrade
 
 
 async def prepare_database(url: str) -> tuple[Migration, ...]:
-    """Apply the migrations that are missing and, if no policy is in force for '*', put the default one there.
+    """Apply the missing migrations and, if no policy is in force for '*', install the default policy.
 
-    Returns what was applied. Safe to repeat, also at once. Raises StoreUnavailable, SchemaTooNew.
+    Returns the applied migrations. Safe to repeat and to run concurrently. Raises StoreUnavailable, SchemaTooNew.
     """
     applied = await upgrade(url)
     database = Database(url)

@@ -17,35 +17,35 @@ from temporalio.client import WorkflowHandle
 
 from activities.errors import Permanent
 from workers.cli.database_session import SQL
-from workers.cli.runs.event_lines import line_of
+from workers.cli.runs.event_lines import format_event
 from workers.cli_connection import Session
 from workers.services import Home, Progress
 from workers.services.processes import tail_of
 from workers.settings import Settings
 from workflows.contracts.runs import WORKFLOW_TYPE
 
-# A queue of its own, so that the worker of `stanchion up` does not take over from the one we kill.
+# The demo has its own queue, so that the worker of `stanchion up` does not take over from the killed one.
 QUEUE = "stanchion-demo"
-DEADLINE = 180.0  # seconds for each step, on the slowest machine
+DEADLINE = 180.0  # seconds for each wait, on the slowest machine
 
 Handle = WorkflowHandle[Any, Any]
 T = TypeVar("T")
 
 
 class DemoFailed(Permanent):
-    """The demo did not go as it should; the message says where."""
+    """A step of the demo failed; the message says which."""
 
 
 @dataclass
 class Stage:
-    """Everything the acts of the demo stand on."""
+    """What the acts of the demo share: connections, output, and helpers for runs and processes."""
 
     home: Home
     session: Session
     settings: Settings
     say: Progress
     tenant: str
-    last_event: dict[str, int] = field(default_factory=dict)  # by run
+    last_event: dict[str, int] = field(default_factory=dict)  # run id → number of the last event printed
 
     # ── runs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -58,62 +58,62 @@ class Stage:
             WORKFLOW_TYPE, request, id=run_id, task_queue=QUEUE, static_summary=f"it-support: {goal}"
         )
 
-    async def asked(self, handle: Handle) -> str:
-        """The id of the approval that a run waits for, once it does."""
+    async def wait_for_approval(self, handle: Handle) -> str:
+        """Wait until the run asks for an approval; return the approval's id. Raises DemoFailed."""
 
-        async def first() -> Any:
+        async def first_approval() -> Any:
             await self.print_events(handle)
             return next(iter(await handle.query("approvals")), None)
 
-        return str((await self.until(first, "the run to ask somebody"))["approval_id"])
+        return str((await self.wait_until(first_approval, "the run to ask for an approval"))["approval_id"])
 
-    async def outcome(self, handle: Handle) -> dict[str, Any]:
-        """How a run ended, once it has."""
+    async def wait_for_outcome(self, handle: Handle) -> dict[str, Any]:
+        """Wait for the end of a run and return its outcome."""
         async with asyncio.timeout(DEADLINE):
             outcome: dict[str, Any] = await handle.result()
         await self.print_events(handle)
         return outcome
 
     async def events(self, handle: Handle, after: int = 0) -> list[dict[str, Any]]:
-        """The trace log of a run."""
+        """Return the events of a run's trace log with a number greater than `after`."""
         rows = await SQL["events"].rows(self.session.database, run_id=handle.id, after=after)
         return [dict(row) | {"body": json.loads(row["body"])} for row in rows]
 
     async def print_events(self, handle: Handle) -> bool:
-        """Say what is new in a run; whether anything was."""
+        """Print the new events of a run. Returns whether there were any."""
         new = await self.events(handle, self.last_event.get(handle.id, 0))
         for event in new:
-            self.say(f"   {line_of(event)}")
+            self.say(f"   {format_event(event)}")
             self.last_event[handle.id] = event["n"]
         return bool(new)
 
-    async def until(self, look: Callable[[], Awaitable[T]], what: str) -> T:
-        """The first true value that `look` gives. Raises DemoFailed."""
-        give_up = time.monotonic() + DEADLINE
-        while time.monotonic() < give_up:
-            if found := await look():
-                return found
+    async def wait_until(self, check: Callable[[], Awaitable[T]], what: str) -> T:
+        """Call `check` until it returns a true value, and return that. Raises DemoFailed after `DEADLINE`."""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            if value := await check():
+                return value
             await asyncio.sleep(0.1)
         raise DemoFailed(f"waited {DEADLINE:.0f} s for {what}; the worker's log ends:\n{tail_of(self._log)}")
 
-    # ── the accounts service, which is no part of us ────────────────────────────────────────────────────────────────
+    # ── the accounts service, a separate program ────────────────────────────────────────────────────────────────────
 
     async def witness(self) -> Any:
-        """What the accounts service says was done to it."""
-        return await asyncio.to_thread(_fetched, self._accounts + "/witness")
+        """Return the accounts service's own counts of the effects it performed."""
+        return await asyncio.to_thread(_fetch_json, self._accounts + "/witness")
 
-    async def performed(self, handle: Handle) -> list[str]:
-        """The keys of the effects that the service counts for one run."""
+    async def performed_effects(self, handle: Handle) -> list[str]:
+        """Return the idempotency keys of the effects that the accounts service performed for one run."""
         return [key for key in (await self.witness())["keys"] if key.startswith(f"{handle.id}/")]
 
     async def code_on_phone(self, account: str, approval_id: str) -> str:
-        """The one-time code that arrived for an approval: the demo looks over its owner's shoulder."""
+        """Wait for the one-time code of an approval on the account owner's simulated phone, and return it."""
 
-        async def arrived() -> Any:
-            phone = await asyncio.to_thread(_fetched, f"{self._accounts}/phone/{account}")
+        async def newest_message() -> Any:
+            phone = await asyncio.to_thread(_fetch_json, f"{self._accounts}/phone/{account}")
             return next((m for m in reversed(phone["messages"]) if approval_id in m["about"]), None)
 
-        return str((await self.until(arrived, f"a code on the phone of {account}"))["code"])
+        return str((await self.wait_until(newest_message, f"a code on the phone of {account}"))["code"])
 
     @property
     def _accounts(self) -> str:
@@ -122,7 +122,7 @@ class Stage:
     # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def second_terminal(self, *words: str) -> dict[str, Any]:
-        """Type a command of `stanchion` that answers an approval; its receipt. Raises DemoFailed."""
+        """Run a `stanchion` command that answers an approval, and return its receipt. Raises DemoFailed."""
         self.say(f"\n   second terminal $ stanchion {shlex.join(words)}")
         process = await self._spawn((*words, "--json"), stdout=PIPE, stderr=PIPE)
         out, err = await asyncio.wait_for(process.communicate(), DEADLINE)
@@ -133,20 +133,20 @@ class Stage:
         return receipt
 
     async def start_worker(self, which: str) -> Process:
-        """A worker process, that takes signed decisions and one-time codes only."""
+        """Start a worker process that accepts only signed decisions and one-time codes."""
         with self._log.open("ab") as log:
             process = await self._spawn(("worker",), stdout=log, stderr=log)
         self.say(f"   the {which} worker has pid {process.pid}")
         return process
 
-    async def kill(self, worker: Process) -> float:
-        """kill -9; when that was, by the monotonic clock."""
+    async def kill_worker(self, worker: Process) -> float:
+        """Kill the worker with SIGKILL. Returns the time of the kill by the monotonic clock."""
         os.kill(worker.pid, signal.SIGKILL)
         await worker.wait()
         return time.monotonic()
 
-    async def end(self, worker: Process) -> None:
-        """Let a worker finish, if it lives."""
+    async def stop_worker(self, worker: Process) -> None:
+        """Stop a worker, if it still runs: SIGTERM, then SIGKILL after 30 seconds."""
         if worker.returncode is None:
             worker.terminate()
             try:
@@ -156,8 +156,8 @@ class Stage:
                 await worker.wait()
 
     async def _spawn(self, words: Sequence[str], *, stdout: Any, stderr: Any) -> Process:
-        tools = {f"STANCHION_TOOL_{name.upper()}": value for name, value in self.settings.tool_settings.items()}
-        own = {
+        tool_variables = {f"STANCHION_TOOL_{name.upper()}": text for name, text in self.settings.tool_settings.items()}
+        demo_variables = {
             "STANCHION_HOME": str(self.home.root),
             "STANCHION_TASK_QUEUE": QUEUE,
             "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS": "0",
@@ -165,7 +165,7 @@ class Stage:
         }
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "workers.cli", *words,
-            env={**os.environ, **own, **tools}, stdin=DEVNULL, stdout=stdout, stderr=stderr,
+            env={**os.environ, **demo_variables, **tool_variables}, stdin=DEVNULL, stdout=stdout, stderr=stderr,
         )  # fmt: skip
 
     @property
@@ -173,6 +173,6 @@ class Stage:
         return self.home.log("demo-worker")
 
 
-def _fetched(url: str) -> Any:
+def _fetch_json(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 — our own service, on this machine
         return json.load(reply)

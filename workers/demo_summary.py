@@ -1,4 +1,4 @@
-"""What the demo showed, act by act, and whether it was as promised. Shows nothing itself."""
+"""The results of the demo, act by act, and whether they are as promised."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from workflows.contracts.drills import DrillReport
 
 @dataclass(frozen=True)
 class Reset:
-    """What the first act showed."""
+    """The result of the first act. `witness`: effects that the accounts service counted."""
 
     run: str
     status: str
@@ -23,7 +23,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Install:
-    """What the second act showed. `signed`: the approver's answer was proved to be hers."""
+    """The result of the second act. `signed`: the decision carries the approver's valid signature."""
 
     run: str
     status: str
@@ -34,7 +34,7 @@ class Install:
 
 @dataclass(frozen=True)
 class Attack:
-    """What the third act showed. `witness`: changes of the target's account, whoever asked for them."""
+    """The result of the third act. `witness`: all changes of the target's account that the service counted."""
 
     run: str
     status: str
@@ -46,27 +46,27 @@ class Attack:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the demo showed, as data."""
+    """The results of all acts."""
 
     reset: Reset
     install: Install
     attack: Attack
     drill: DrillReport
-    phones: str = ""  # where one-time codes of later runs arrive
+    phones: str = ""  # URL of the service that receives the one-time codes of later runs
 
     @property
     def as_promised(self) -> bool:
-        """Every run ended, the witness counted what we counted, the attack left no trace, and the off switch works."""
-        ended = {self.reset.status, self.install.status, self.attack.status} == {"completed"}
-        same = self.reset.claimed == self.reset.witness and self.install.witness == 1 and self.install.signed
-        harmless = self.attack.refused > 0 and self.attack.witness == 0
-        return ended and same and harmless and self.drill.passed
+        """Whether all runs completed, both effect counts are equal, the attack had no effect and the drill passed."""
+        all_completed = {self.reset.status, self.install.status, self.attack.status} == {"completed"}
+        counts_match = self.reset.claimed == self.reset.witness and self.install.witness == 1 and self.install.signed
+        attack_failed = self.attack.refused > 0 and self.attack.witness == 0
+        return all_completed and counts_match and attack_failed and self.drill.passed
 
     def as_json(self) -> dict[str, Any]:
-        """As `stanchion demo --json` prints it: the first run's figures on top, as programs know them."""
-        first = asdict(self.reset)
-        effects = {name: first.pop(name) for name in ("claimed", "witness", "repeats")}
-        return first | {
+        """Return the object that `stanchion demo --json` prints, with the first act's figures at its top level."""
+        reset = asdict(self.reset)
+        effects = {name: reset.pop(name) for name in ("claimed", "witness", "repeats")}
+        return reset | {
             "killed": True,
             "effects": effects,
             "install": asdict(self.install),

@@ -1,4 +1,4 @@
-"""`stanchion doctor`: what is here, what is missing, and what to do about it. Looks only; starts nothing."""
+"""`stanchion doctor`: checks this installation and says how to fix what is missing. Starts nothing."""
 
 import asyncio
 import importlib.metadata
@@ -23,12 +23,12 @@ from workers.services.temporal_binary import find_temporal_binary
 
 OLDEST_PYTHON = (3, 11)
 FREE_BYTES = 2 * 1024**3  # the Temporal CLI, the virtual environment and a few weeks of runs
-ANSWER_SECONDS = 3.0  # a diagnosis is watched by a person; `up` has more patience
+ANSWER_SECONDS = 3.0  # short, because a person waits for the diagnosis; `up` waits longer
 START = "Run `stanchion up`."
 
-# A database URL → (migrations applied, migrations known).
+# Takes a database URL; returns (migrations applied, migrations known).
 SchemaStatus = Callable[[str], Awaitable[tuple[int, int]]]
-# A database URL → what is found of the controls in it.
+# Takes a database URL; returns the findings about the controls in that database.
 Controls = Callable[[str], Awaitable[list[Check]]]
 
 
@@ -39,50 +39,50 @@ async def diagnose(
     controls: Controls | None = None,
     search_attributes: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Check, ...]:
-    """All findings, in the order in which to mend them. Never raises, never shows a secret."""
+    """Return all findings, in the order in which to fix them. Never raises and never shows a secret."""
     temporal, postgres, docker = await asyncio.gather(
-        _temporal(home, search_attributes), _postgres(home, schema_status, controls), _docker()
+        _check_temporal(home, search_attributes), _check_postgres(home, schema_status, controls), _check_docker()
     )
-    machine = (_python(), _dependencies(), _state_folder(home), _disk(home))
-    return (*machine, *temporal, *postgres, _worker(home), docker, _model_key())
+    machine = (_check_python(), _check_dependencies(), _check_state_folder(home), _check_disk(home))
+    return (*machine, *temporal, *postgres, _check_worker(home), docker, _check_model_key())
 
 
-def _worker(home: Home) -> Check:
+def _check_worker(home: Home) -> Check:
     record = home.living("worker")
     if record:
         return Check("worker", True, f"`stanchion up` serves, pid {record.pid}")
-    fix = "Run `stanchion up`, or `stanchion worker` on another machine: runs stand still without one."
+    fix = "Run `stanchion up`, or `stanchion worker` on another machine: without a worker no run makes progress."
     return Check("worker", None, "no `stanchion up` serves here", fix)
 
 
-def _python() -> Check:
+def _check_python() -> Check:
     version = ".".join(str(part) for part in sys.version_info[:3])
     return Check(
         "python", sys.version_info >= OLDEST_PYTHON, version, "Install Python 3.11 or newer, then `make setup`."
     )
 
 
-def _dependencies() -> Check:
+def _check_dependencies() -> Check:
     try:
         declared = importlib.metadata.requires("stanchion") or ()
     except importlib.metadata.PackageNotFoundError:
         return Check("dependencies", False, "stanchion is not installed", "Run `make setup`.")
-    # Those of an extra are left out: the part that needs one says so when it is missing.
+    # Dependencies of extras are not checked: the part that needs one reports it when it is missing.
     core = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in declared if "extra ==" not in line]
-    missing = [name for name in core if not _installed(name)]
+    missing = [name for name in core if not _is_installed(name)]
     return Check(
         "dependencies", not missing, "missing: " + ", ".join(missing) if missing else "all there", "Run `make setup`."
     )
 
 
-def _installed(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         return bool(importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return False
 
 
-def _state_folder(home: Home) -> Check:
+def _check_state_folder(home: Home) -> Check:
     try:
         home.prepare()
         with tempfile.TemporaryFile(dir=home.root):
@@ -91,7 +91,7 @@ def _state_folder(home: Home) -> Check:
         return Check("state folder", False, str(error), "Make it writable, or set STANCHION_HOME to another folder.")
 
 
-def _disk(home: Home) -> Check:
+def _check_disk(home: Home) -> Check:
     place = next(folder for folder in (home.root, *home.root.parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     return Check(
@@ -102,50 +102,51 @@ def _disk(home: Home) -> Check:
     )
 
 
-async def _temporal(home: Home, wanted: Mapping[str, str]) -> list[Check]:
+async def _check_temporal(home: Home, wanted: Mapping[str, str]) -> list[Check]:
     try:
         service = find_temporal(home)
     except ServiceUnavailable as error:
         return [Check("temporal", False, str(error), "Correct the configuration that it names.")]
     if service is None:
-        return [await _binary(), Check("temporal", False, "no server runs here", START)]
-    checks = [await _binary()] if service.owned else []
+        return [await _check_temporal_binary(), Check("temporal", False, "no server runs here", START)]
+    checks = [await _check_temporal_binary()] if service.owned else []
     try:
         client = await reach_temporal(service, timeout=ANSWER_SECONDS)
     except ServiceUnavailable as error:
-        return [*checks, Check("temporal", False, str(error), _restart(service))]
+        return [*checks, Check("temporal", False, str(error), _restart_advice(service))]
     checks.append(Check("temporal", True, service.address + (f", web UI {service.ui_url}" if service.ui_url else "")))
     checks.append(Check("namespace", True, service.namespace))
-    return [*checks, await _attributes(client, wanted)]
+    return [*checks, await _check_search_attributes(client, wanted)]
 
 
-def _restart(service: TemporalService) -> str:
+def _restart_advice(service: TemporalService) -> str:
     return "Run `stanchion down`, then `stanchion up`." if service.owned else "Start it, or correct TEMPORAL_ADDRESS."
 
 
-async def _binary() -> Check:
+async def _check_temporal_binary() -> Check:
     try:
         return Check("temporal binary", True, str(await find_temporal_binary()))
     except ServiceUnavailable as error:
-        return Check("temporal binary", False, str(error).replace("\n", "; "), "Run `stanchion up`: it obtains one.")
+        return Check("temporal binary", False, str(error).replace("\n", "; "), "Run `stanchion up`: it installs one.")
 
 
-async def _attributes(client: Client, wanted: Mapping[str, str]) -> Check:
+async def _check_search_attributes(client: Client, wanted: Mapping[str, str]) -> Check:
     try:
         present = await list_search_attributes(client)
     except ServiceUnavailable as error:
         return Check("search attributes", False, str(error), "Ask for the right to list them.")
-    wrong = [
+    mistyped = [
         f"{name} has the type {present[name]}, not {kind}"
         for name, kind in wanted.items()
         if name in present and present[name] != kind
     ]
     missing = [f"{name} is missing" for name in wanted if name not in present]
-    fix = "Remove it with `temporal operator search-attribute remove`, then `stanchion up`." if wrong else START
-    return Check("search attributes", not wrong and not missing, "; ".join(wrong + missing) or "all there", fix)
+    fix = "Remove it with `temporal operator search-attribute remove`, then `stanchion up`." if mistyped else START
+    detail = "; ".join(mistyped + missing) or "all there"
+    return Check("search attributes", not mistyped and not missing, detail, fix)
 
 
-async def _postgres(home: Home, schema_status: SchemaStatus | None, controls: Controls | None) -> list[Check]:
+async def _check_postgres(home: Home, schema_status: SchemaStatus | None, controls: Controls | None) -> list[Check]:
     url = find_postgres_url(home, os.environ.get("DATABASE_URL"))
     if url is None:
         return [Check("postgres", False, "no server runs here, and DATABASE_URL is not set", START)]
@@ -155,23 +156,23 @@ async def _postgres(home: Home, schema_status: SchemaStatus | None, controls: Co
         return [Check("postgres", False, str(error), "Start it, or correct DATABASE_URL.")]
     checks = [Check("postgres", True, f"{describe(url)}, version {version}")]
     if schema_status:
-        checks.append(await _schema(url, schema_status))
+        checks.append(await _check_schema(url, schema_status))
     if controls and checks[-1].ok:
         checks += await controls(url)
     return checks
 
 
-async def _schema(url: str, schema_status: SchemaStatus) -> Check:
+async def _check_schema(url: str, schema_status: SchemaStatus) -> Check:
     try:
         applied, known = await schema_status(url)
-    except Exception as error:  # a diagnosis reports whatever went wrong, by its kind: the text may quote the URL
+    except Exception as error:  # a diagnosis reports every error, by its type only: the text may contain the URL
         return Check("schema", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db upgrade`.")
-    fix = "Run `stanchion db upgrade`." if applied < known else "Use the version of Stanchion that made it."
+    fix = "Run `stanchion db upgrade`." if applied < known else "Use the version of Stanchion that created it."
     return Check("schema", applied == known, f"{applied} of {known} migrations", fix)
 
 
-async def _docker() -> Check:
-    fix = "Nothing needs one yet but the image of deploy/; start an engine to build it."
+async def _check_docker() -> Check:
+    fix = "Needed only to build the image of deploy/."
     docker = shutil.which("docker")
     if docker is None:
         return Check("docker", None, "not installed", fix)
@@ -181,7 +182,7 @@ async def _docker() -> Check:
     return Check("docker", True, answer.output.strip())
 
 
-def _model_key() -> Check:
+def _check_model_key() -> Check:
     if os.environ.get("ANTHROPIC_API_KEY"):
         return Check("model key", True, "ANTHROPIC_API_KEY is set")
     return Check(

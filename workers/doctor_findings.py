@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. `ok` None is a hint: nothing is wrong, more is possible. `fix` is for when `ok` is not True."""
+    """One finding. `ok` is True, False, or None for a hint. `fix` says what to do if `ok` is not True."""
 
     name: str
     ok: bool | None

@@ -1,4 +1,4 @@
-"""Logging of a process: one JSON object per line on stderr, or text for people."""
+"""Configures the logs of a process: one JSON object per line on stderr, or readable text."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ import structlog
 
 
 def configure(fmt: str = "json", level: int = logging.INFO) -> None:
-    """Set up structlog and the standard library's logging, which the SDKs use, to write the same lines."""
+    """Make structlog and the standard library's logging, which the SDKs use, write the same format to stderr."""
     renderer: Any = structlog.processors.JSONRenderer() if fmt == "json" else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
@@ -27,7 +27,7 @@ def configure(fmt: str = "json", level: int = logging.INFO) -> None:
 
 
 class _Forward(logging.Handler):
-    """Hands records of the standard library to structlog."""
+    """Passes log records of the standard library to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)

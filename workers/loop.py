@@ -1,6 +1,6 @@
 """The event loop of our processes: uvloop if it is installed.
 
-A worker spends much of its time on its sockets; see ADR 0006.
+A worker spends much of its CPU time on socket I/O, which uvloop does faster; see ADR 0006.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, on the faster loop."""
+    """Run a coroutine as `asyncio.run` does, on uvloop if it is installed."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(work)
 

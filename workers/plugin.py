@@ -1,4 +1,4 @@
-"""One plugin for client, worker, replayer and tests: converter, sandbox, failure types, interceptors."""
+"""The Temporal plugin for clients, workers, replayer and tests: data converter, sandbox and interceptors."""
 
 from dataclasses import replace
 
@@ -10,29 +10,29 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxM
 from activities.boundary import Boundary
 from workers.sandbox import ContextFreeSandbox
 
-# Imported once, outside of the sandbox, instead of once for each run. tests/architecture proves that the package keeps
-# no state at module level, which two runs would share (test_module_state.py), and imports no effect (test_arrows.py).
+# Imported once, outside the sandbox, instead of once per run. This is safe because the package has no module-level
+# state that two runs could share (test_module_state.py) and imports nothing that does I/O (test_arrows.py).
 PASSED_THROUGH = ("workflows",)
-# What an import inside of a workflow's function would bring in at run time, where no test of the source looks.
+# A workflow function could import these at run time, which the tests of the source do not see; the sandbox refuses it.
 REFUSED = ("activities", "workers", "asyncpg", "anthropic")
 
 
 def stanchion_plugin() -> SimplePlugin:
-    """How everything here talks to Temporal."""
+    """Return the plugin with which every client and worker of Stanchion connects to Temporal."""
     return SimplePlugin(
         "stanchion",
         data_converter=pydantic_data_converter,
         interceptors=[Boundary()],
-        workflow_runner=_sandboxed,
+        workflow_runner=_with_sandbox,
     )
 
 
-def _sandboxed(runner: WorkflowRunner | None) -> WorkflowRunner:
+def _with_sandbox(runner: WorkflowRunner | None) -> WorkflowRunner:
     if runner is not None and not isinstance(runner, SandboxedWorkflowRunner):
         return runner
-    given = runner or SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default)
+    sandboxed = runner or SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default)
     restrictions = replace(
-        given.restrictions.with_passthrough_modules(*PASSED_THROUGH),
-        invalid_modules=given.restrictions.invalid_modules | SandboxMatcher(access=set(REFUSED)),
+        sandboxed.restrictions.with_passthrough_modules(*PASSED_THROUGH),
+        invalid_modules=sandboxed.restrictions.invalid_modules | SandboxMatcher(access=set(REFUSED)),
     )
-    return ContextFreeSandbox(restrictions=restrictions, runner_class=given.runner_class)
+    return ContextFreeSandbox(restrictions=restrictions, runner_class=sandboxed.runner_class)

@@ -1,9 +1,9 @@
-"""The workflow sandbox, entered to run workflow code and for nothing else.
+"""A workflow sandbox that answers the SDK's questions about serialization contexts outside the sandbox.
 
-About each payload of a workflow the SDK asks several times which context to convert it in, and compiles and runs the
-question inside the sandbox: a fifth of what a worker does. No converter of ours looks at a context, so the
-answer is the same for every payload and is given outside. A converter or codec that takes one
-(`WithSerializationContext`) must not be used with this runner.
+For each payload of a workflow, the SDK asks several times for its serialization context, and runs that code inside the
+sandbox. This takes a fifth of a worker's CPU time. Our converters use no context, so this runner gives the same answer
+for every payload, outside the sandbox. Do not use it with a converter or codec that takes a context
+(`WithSerializationContext`).
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from temporalio.workflow import Info
 
 
 class ContextFreeSandbox(SandboxedWorkflowRunner):
-    """The SDK's sandbox, with its restrictions, for converters that take no context."""
+    """The SDK's sandbox with the same restrictions, for converters that take no context."""
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """See the base class."""

@@ -1,4 +1,4 @@
-"""Schedules that keep the house clean. Made by whoever runs the operations role; safe to repeat."""
+"""Temporal schedules of a task queue: the reaper and the weekly drill. Each function is safe to repeat."""
 
 from datetime import timedelta
 
@@ -19,12 +19,12 @@ from workflows.contracts.drills import DrillRequest
 from workflows.drill import DrillWorkflow
 from workflows.reaper import ReaperWorkflow
 
-REAPER_EVERY = timedelta(minutes=5)  # how long a terminated run may look open in our tables
-DRILL_EVERY = timedelta(weeks=1)  # `doctor` warns a day after one was missed (workers/doctor_controls.py)
+REAPER_EVERY = timedelta(minutes=5)  # a terminated run may still look open in our tables until the next reaper run
+DRILL_EVERY = timedelta(weeks=1)  # `doctor` warns one day after a drill was missed (workers/doctor_controls.py)
 
 
 async def ensure_reaper(client: Client, task_queue: str) -> str:
-    """The reaper's schedule for this queue, made if it is not there. Returns its id."""
+    """Create the reaper's schedule for this queue, unless it exists. Returns the schedule's id."""
     schedule_id = f"reaper-{task_queue}"
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(ReaperWorkflow.run, id=schedule_id, task_queue=task_queue),
@@ -39,7 +39,7 @@ async def ensure_reaper(client: Client, task_queue: str) -> str:
 
 
 async def ensure_drill(client: Client, task_queue: str, request: DrillRequest) -> str:
-    """The weekly drill of this queue, made or changed to this request. Returns its schedule's id."""
+    """Create or update the schedule of this queue's weekly drill. Returns the schedule's id."""
     schedule_id = f"drill-{task_queue}"
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(DrillWorkflow.run, request, id=schedule_id, task_queue=task_queue),
@@ -54,7 +54,7 @@ async def ensure_drill(client: Client, task_queue: str, request: DrillRequest) -
 
 
 async def drop_drill(client: Client, task_queue: str) -> str:
-    """No weekly drill any more. Returns the id that its schedule had."""
+    """Delete the schedule of this queue's weekly drill, if it exists. Returns the schedule's id."""
     schedule_id = f"drill-{task_queue}"
     try:
         await client.get_schedule_handle(schedule_id).delete()

@@ -1,4 +1,4 @@
-"""Serving: one process that runs workers until it is told to stop, and then lets what is in flight finish."""
+"""Runs the workers of one process until it is asked to stop, then lets calls in flight finish."""
 
 import asyncio
 import os
@@ -14,13 +14,13 @@ from workers.services import Home
 from workers.settings import Settings
 from workers.worker import Role, build, work
 
-DRILL_KEY = "drill"  # `stanchion keys new drill --surface` makes one: drills on a schedule are signed with it
+DRILL_KEY = "drill"  # signs the reports of scheduled drills; `stanchion keys new drill --surface` makes it
 
 
 async def serve(
     session: Session, settings: Settings, roles: Sequence[Role], ready: Callable[[], None], stop: asyncio.Event
 ) -> None:
-    """Run `roles` until `stop` is set. Raises what a worker died of."""
+    """Run `roles` until `stop` is set. If a worker fails, raises its error."""
     parts = build(settings, session.database.url)
     if signer := keys.find(Home.locate(), DRILL_KEY):
         parts.drills.sign_with(signer.statement)
@@ -33,20 +33,20 @@ async def serve(
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
-    """Ctrl-C and SIGTERM ask for a clean stop; a second one is left to the default."""
+    """Set `stop` at the first Ctrl-C or SIGTERM. A second one has its default effect."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
 
-        def asked(number: signal.Signals = number) -> None:
+        def on_signal(number: signal.Signals = number) -> None:
             loop.remove_signal_handler(number)
             stop.set()
 
         with suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(number, asked)
+            loop.add_signal_handler(number, on_signal)
 
 
-def leave(code: int) -> None:
-    """End the process at once, everything flushed: the SDK's threads sometimes abort an orderly interpreter exit."""
+def flush_and_exit(code: int) -> None:
+    """Flush all output and end the process at once, because the SDK's threads sometimes abort a normal exit."""
     telemetry.flush()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Settings: everything that is read from the environment, in one place, once."""
+"""Settings: all values that a process reads from its environment variables."""
 
 import json
 import os
@@ -23,12 +23,12 @@ class SettingInvalid(Permanent):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker is told by its environment. Values of secrets are never shown."""
+    """The settings of one process. Its `repr` contains no secrets."""
 
     task_queue: str = TASK_QUEUE
     queues: QueueLayout = field(default_factory=QueueLayout)
     rollover: RolloverCaps = field(default_factory=RolloverCaps)
-    cache_mb: int = 150  # memory for runs between two steps; the rest of a worker takes about as much
+    cache_mb: int = 150  # memory for cached runs; the rest of a worker takes about as much
     database_url: str | None = field(default=None, repr=False)
     anthropic_api_key: str | None = field(default=None, repr=False)
     anthropic_base_url: str | None = None
@@ -45,7 +45,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process. Raises SettingInvalid, naming the variable."""
+    """Return the settings of this process. Raises SettingInvalid, which names the variable."""
     env = os.environ if environment is None else environment
     default = RolloverCaps()
     return Settings(
@@ -53,27 +53,27 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         queues=QueueLayout(
             model=env.get("STANCHION_MODEL_QUEUE") or None, tools=env.get("STANCHION_TOOLS_QUEUE") or None
         ),
-        rollover=RolloverCaps(events=_number(env, "STANCHION_ROLLOVER_EVENTS", default.events)),
-        cache_mb=_number(env, "STANCHION_CACHE_MB", Settings.cache_mb),
+        rollover=RolloverCaps(events=_read_number(env, "STANCHION_ROLLOVER_EVENTS", default.events)),
+        cache_mb=_read_number(env, "STANCHION_CACHE_MB", Settings.cache_mb),
         database_url=env.get("DATABASE_URL") or None,
         anthropic_api_key=env.get("ANTHROPIC_API_KEY") or None,
         anthropic_base_url=env.get("ANTHROPIC_BASE_URL") or None,
-        forbid_real_model_calls=_switch(env, "STANCHION_FORBID_REAL_MODEL_CALLS"),
-        prices=_prices(env),
-        alarms=_alarms(env),
-        dangerously_accept_unsigned_decisions=_switch(env, "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"),
-        outages=_outages(env),
-        anthropic_silence_seconds=_number(
+        forbid_real_model_calls=_read_switch(env, "STANCHION_FORBID_REAL_MODEL_CALLS"),
+        prices=_read_prices(env),
+        alarms=_read_alarms(env),
+        dangerously_accept_unsigned_decisions=_read_switch(env, "STANCHION_DANGEROUSLY_ACCEPT_UNSIGNED_DECISIONS"),
+        outages=_read_outages(env),
+        anthropic_silence_seconds=_read_number(
             env, "STANCHION_ANTHROPIC_SILENCE_SECONDS", Settings.anthropic_silence_seconds
         ),
         otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
         log_format=env.get("STANCHION_LOG_FORMAT") or "json",
-        slack=_slack(env),
+        slack=_read_slack(env),
         tool_settings={k.removeprefix(TOOL_PREFIX).lower(): v for k, v in env.items() if k.startswith(TOOL_PREFIX)},
     )
 
 
-def _slack(env: Mapping[str, str]) -> SlackSettings:
+def _read_slack(env: Mapping[str, str]) -> SlackSettings:
     return SlackSettings(
         bot_token=env.get("STANCHION_SLACK_BOT_TOKEN") or None,
         app_token=env.get("STANCHION_SLACK_APP_TOKEN") or None,
@@ -87,33 +87,33 @@ def _slack(env: Mapping[str, str]) -> SlackSettings:
     )
 
 
-def _switch(env: Mapping[str, str], name: str) -> bool:
+def _read_switch(env: Mapping[str, str], name: str) -> bool:
     value = env.get(name, "").strip().lower()
     if value not in YES | NO:
         raise SettingInvalid(f"{name} is a switch: 1 or 0, not {value!r}")
     return value in YES
 
 
-def _number(env: Mapping[str, str], name: str, default: int) -> int:
+def _read_number(env: Mapping[str, str], name: str, default: int) -> int:
     value = env.get(name, "")
     if value and not value.isdecimal():
         raise SettingInvalid(f"{name} is a whole number, not {value!r}")
     return int(value) if value else default
 
 
-def _alarms(env: Mapping[str, str]) -> AlarmFactors:
+def _read_alarms(env: Mapping[str, str]) -> AlarmFactors:
     default = AlarmFactors()
-    warn = _number(env, "STANCHION_ALARM_WARN", default.warn)
-    stop = _number(env, "STANCHION_ALARM_STOP", max(default.stop, warn))
+    warn = _read_number(env, "STANCHION_ALARM_WARN", default.warn)
+    stop = _read_number(env, "STANCHION_ALARM_STOP", max(default.stop, warn))
     if not 1 <= warn <= stop:
         raise SettingInvalid("STANCHION_ALARM_WARN and STANCHION_ALARM_STOP: whole numbers from 1, warn before stop")
     return AlarmFactors(warn, stop)
 
 
-def _outages(env: Mapping[str, str]) -> OutageTimes:
+def _read_outages(env: Mapping[str, str]) -> OutageTimes:
     default = OutageTimes()
-    first = _number(env, "STANCHION_VENDOR_RETRY_SECONDS", int(default.first))
-    longest = _number(env, "STANCHION_VENDOR_RETRY_MOST_SECONDS", max(int(default.longest), first))
+    first = _read_number(env, "STANCHION_VENDOR_RETRY_SECONDS", int(default.first))
+    longest = _read_number(env, "STANCHION_VENDOR_RETRY_MOST_SECONDS", max(int(default.longest), first))
     if not 1 <= first <= longest:
         raise SettingInvalid(
             "STANCHION_VENDOR_RETRY_SECONDS and STANCHION_VENDOR_RETRY_MOST_SECONDS: from 1 s, the first no longer"
@@ -121,7 +121,7 @@ def _outages(env: Mapping[str, str]) -> OutageTimes:
     return replace(default, first=float(first), longest=float(longest))
 
 
-def _prices(env: Mapping[str, str]) -> dict[str, Any]:
+def _read_prices(env: Mapping[str, str]) -> dict[str, Any]:
     try:
         prices = json.loads(env.get("STANCHION_PRICES") or "{}")
     except ValueError as error:

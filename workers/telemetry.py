@@ -1,6 +1,6 @@
-"""OpenTelemetry: off unless OTEL_EXPORTER_OTLP_ENDPOINT is set. Spans from workflow to model and tool.
+"""OpenTelemetry tracing of workflows, model calls and tools; off unless OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-Spans are made by the SDK's own replay-safe tracing; a replayed step makes no second span.
+The SDK's replay-safe tracing makes the spans, so a replayed step makes no second span.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ SERVICE = "stanchion"
 
 
 def tracing_plugins(settings: Settings) -> Sequence[SimplePlugin]:
-    """The plugin that traces, if tracing is configured."""
+    """Return the tracing plugin, or nothing if tracing is not configured."""
     if not settings.otlp_endpoint:
         return ()
     from opentelemetry import trace
@@ -30,10 +30,10 @@ def tracing_plugins(settings: Settings) -> Sequence[SimplePlugin]:
 
 
 def flush() -> None:
-    """Send what is still held back; call it before the process ends."""
+    """Send the spans that are still buffered. Call it before the process ends."""
     from opentelemetry import trace
 
     provider = trace.get_tracer_provider()
-    force = getattr(provider, "force_flush", None)
-    if force:
-        force()
+    force_flush = getattr(provider, "force_flush", None)
+    if force_flush:
+        force_flush()

@@ -1,7 +1,7 @@
-"""`stanchion up`: Temporal, Postgres, the tables, the shipped agents and a worker of all roles, in one command.
+"""`stanchion up`: starts Temporal, Postgres, the shipped agents and a worker of all roles on a laptop.
 
-A laptop's bring-up. It finds what runs already, starts what does not, and says where everything is. It is a
-development mode: decisions need no signature here, and the audit says so.
+Services that run already are used; the others are started. This is a development mode: decisions need no signature
+here, and the audit records which ones had none.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from workers.shipped import ensure_desk, register_approver, stop_accounts
 from workers.worker import ROLES
 
 NAME = "worker"
-STARTING = "starting"  # the address of an `up` that does not serve yet
+STARTING = "starting"  # the recorded address of an `up` that does not serve yet
 READY_SECONDS = 600.0  # a first start may have to build the Temporal server
-STOP_SECONDS = 40.0  # twice a worker's own grace
+STOP_SECONDS = 40.0  # twice the grace period of a worker
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,25 @@ class Address:
 
 
 async def prepare(home: Home, settings: Settings, progress: Progress) -> tuple[Services, Session, Settings]:
-    """Everything but the worker: services, what they must hold, desk. Raises ServiceUnavailable and its kin."""
+    """Start the services and the help desk, and bootstrap them. Does not start a worker.
+
+    Raises ServiceUnavailable, and the errors of `bootstrap`.
+    """
     services = await ensure_services(home, progress)
     settings = await ensure_desk(home, settings, services.postgres.url, progress)
     session = await connect_to(services.temporal, services.postgres.url, settings)
     await bootstrap(session, settings, progress)
-    if services.postgres.owned:  # nobody of ours is registered in a database that others use
+    if services.postgres.owned:  # no demo approver in a database that others use
         await register_approver(session.database, "default", home)
     return services, session, settings
 
 
 async def up(home: Home, settings: Settings, progress: Progress) -> tuple[Address, ...] | None:
-    """Bring everything up and serve until Ctrl-C. Returns the addresses if another `up` serves already."""
+    """Start everything and serve until Ctrl-C. If another `up` serves already, returns its addresses at once."""
     home.prepare()
-    async with home.locked(NAME):  # of two at once, one serves and the other waits for it
+    async with home.locked(NAME):  # if two start at once, one serves and the other waits for it
         if home.living(NAME):
-            return await _addresses_once_ready(home)
+            return await _wait_for_addresses(home)
         home.write(NAME, Record.of(os.getpid(), home.root, STARTING))
     try:
         await _serve(home, replace(settings, dangerously_accept_unsigned_decisions=True), progress)
@@ -67,7 +70,7 @@ async def _serve(home: Home, settings: Settings, progress: Progress) -> None:
     stop_asked = asyncio.Event()
     stop_on_signals(stop_asked)
     services, session, settings = await prepare(home, settings, progress)
-    table = _table(services, settings)
+    table = _address_table(services, settings)
 
     def ready() -> None:
         details = {address.what: address.where for address in table}
@@ -82,8 +85,8 @@ async def _serve(home: Home, settings: Settings, progress: Progress) -> None:
         await session.close()
 
 
-async def _addresses_once_ready(home: Home) -> tuple[Address, ...]:
-    """The addresses of the `up` that serves here, or is about to. Raises ServiceUnavailable if it ends instead."""
+async def _wait_for_addresses(home: Home) -> tuple[Address, ...]:
+    """Wait until the other `up` of this home serves; return its addresses. Raises ServiceUnavailable if it ends."""
     async with asyncio.timeout(READY_SECONDS):
         while record := home.living(NAME):
             if record.address != STARTING:
@@ -93,10 +96,10 @@ async def _addresses_once_ready(home: Home) -> tuple[Address, ...]:
 
 
 async def up_detached(home: Home, progress: Progress) -> tuple[Address, ...]:
-    """Start `up` as a process of its own and return once it serves. Raises ServiceUnavailable with its log's end."""
+    """Start `up` as a separate process and wait until it serves. Raises ServiceUnavailable with the end of its log."""
     home.prepare()
     if home.living(NAME):
-        return await _addresses_once_ready(home)
+        return await _wait_for_addresses(home)
     log = home.log(NAME)
     progress(f"Starting the worker (log: {log}) …")
     with log.open("ab") as output:
@@ -115,7 +118,7 @@ async def up_detached(home: Home, progress: Progress) -> tuple[Address, ...]:
 
 
 async def down(home: Home) -> tuple[str, ...]:
-    """Stop what this home runs, worker first; the names of what was running."""
+    """Stop all processes of this home, the worker first. Returns the names of those that were running."""
     running = tuple(name for name in (NAME, "accounts", "temporal", "postgres") if home.living(name))
     if record := home.living(NAME):
         await stop(record.pid, record.is_alive, ((SIGTERM, STOP_SECONDS), (SIGKILL, 5.0)))
@@ -126,16 +129,16 @@ async def down(home: Home) -> tuple[str, ...]:
 
 
 def addresses_of(record: Record) -> tuple[Address, ...]:
-    """The table of an `up` that serves already."""
+    """Return the addresses that a serving `up` has recorded."""
     return tuple(Address(what, where) for what, where in record.details.items())
 
 
-def _table(services: Services, settings: Settings) -> tuple[Address, ...]:
-    places: Mapping[str, str] = {
+def _address_table(services: Services, settings: Settings) -> tuple[Address, ...]:
+    addresses: Mapping[str, str] = {
         "Temporal": f"{services.temporal.address} (namespace {services.temporal.namespace})",
         "Web UI": services.temporal.ui_url or "",
         "Postgres": str(services.postgres).removeprefix("PostgresService(").partition(",")[0],
         "Accounts": settings.tool_settings.get("accounts_url", ""),
         "Task queue": settings.task_queue,
     }
-    return tuple(Address(what, where) for what, where in places.items() if where)
+    return tuple(Address(what, where) for what, where in addresses.items() if where)

@@ -1,4 +1,4 @@
-"""The worker process: which activities each role brings, and how a worker starts, runs and stops."""
+"""The worker process: which activities each role serves, and how a worker starts, runs and stops."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -38,17 +38,17 @@ from workflows.reaper import ReaperWorkflow
 Role = Literal["workflow", "model", "tools", "operations"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-GRACE = timedelta(seconds=20)  # for model calls and tools in flight, when a worker is asked to stop
-STICKY = timedelta(seconds=2)  # how long a run waits for the worker that has it cached, once that worker is gone
-THROTTLE = timedelta(seconds=0.5)  # heartbeats reach the server this often at most, and cancels come back with them
-EAGER = 16  # activities handed to the same worker with the workflow task, without another round trip
-RUN_KB = 200  # what a cached run takes of a worker's memory: 0.15 MB parked, measured by `make bench ARGS=parked`
+GRACE = timedelta(seconds=20)  # how long calls in flight may go on after a worker is asked to stop
+STICKY = timedelta(seconds=2)  # after a worker dies, a run it had cached waits this long before another worker takes it
+THROTTLE = timedelta(seconds=0.5)  # minimum time between two heartbeats; cancellations arrive in heartbeat replies
+EAGER = 16  # activities per workflow task that start in the same worker without a round trip to the server
+RUN_KB = 200  # memory of one cached run, rounded up: `make bench ARGS=parked` measures 0.15 MB
 WORKFLOWS = (AgentWorkflow, ReaperWorkflow, DrillWorkflow)
 
 
 @dataclass
 class Parts:
-    """The implementations of the ports in one process, and what they hold open."""
+    """The implementations of the ports in one process, and their connections."""
 
     database: Database
     providers: Providers
@@ -66,14 +66,14 @@ class Parts:
     session: WorkerSession
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close all connections."""
         await self.session.close()
         await self.watch.close()
         await self.providers.close()
         await self.database.close()
 
     def activities(self, role: Role) -> list[Callable[..., Any]]:
-        """What a role performs."""
+        """Return the activities that a role serves."""
         match role:
             case "workflow":
                 return []
@@ -83,12 +83,12 @@ class Parts:
                 return [self.gateway.call]
             case "operations":
                 runs = self.runs
-                kept = (runs.open, runs.close, runs.reap, self.budgets.weigh, self.approvals.record)
-                return [*kept, self.drills.run, self.undo.start]
+                bookkeeping = (runs.open, runs.close, runs.reap, self.budgets.weigh, self.approvals.record)
+                return [*bookkeeping, self.drills.run, self.undo.start]
 
 
 def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_checkpoint) -> Parts:
-    """The implementations, wired together. Nothing is connected yet."""
+    """Create the implementations and connect them to each other. Opens no connection."""
     database = Database(database_url)
     agents = Agents(database)
     providers = Providers(
@@ -102,8 +102,9 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
     )
     session = WorkerSession(database_url, new_worker_id())
     watch = HaltWatch(database)
-    transcripts = Transcripts(database)  # what one role has read, another in the same process need not read again
-    steps = PlannedSteps()  # and what one has planned, the other need not load
+    # Caches that the roles of this process share, so that the tools role need not load what the model role has loaded.
+    transcripts = Transcripts(database)
+    steps = PlannedSteps()
     return Parts(
         database=database,
         providers=providers,
@@ -135,10 +136,10 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
 def make_workers(
     client: Client, settings: Settings, parts: Parts, roles: Sequence[Role], **options: Any
 ) -> list[Worker]:
-    """One Temporal worker per task queue that these roles serve. `options` go to every Worker, for tests."""
+    """Return one Temporal worker per task queue that these roles serve. Tests pass `options` to every Worker."""
     by_queue: dict[str, list[Callable[..., Any]]] = {}
     for role in roles:
-        by_queue.setdefault(_queue_of(role, settings), []).extend(parts.activities(role))
+        by_queue.setdefault(_task_queue(role, settings), []).extend(parts.activities(role))
     return [
         Worker(
             client,
@@ -166,9 +167,11 @@ async def work(
     ready: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
-    """Be one worker process until `stop` is set: registered, so that its death is noticed, and noticing others'.
+    """Run one worker process until `stop` is set. Calls `ready` once it serves.
 
-    A worker of workflows alone never connects to Postgres: if it dies, its runs go on after Temporal's time-outs.
+    The process holds a lock in Postgres that shows that it lives, and takes over the runs of dead workers. A process
+    with only the workflow role does neither and never connects to Postgres; if it dies, its runs go on after Temporal's
+    time-outs.
     """
     workers = make_workers(client, settings, parts, roles, **options)
     if set(roles) != {"workflow"}:
@@ -178,12 +181,12 @@ async def work(
 
 
 def cached_runs(settings: Settings) -> int:
-    """How many runs a worker keeps in memory. One that is not kept is replayed when something happens to it."""
+    """Return how many runs a worker caches. A run that is not cached is replayed at its next workflow task."""
     return max(settings.cache_mb * 1024 // RUN_KB, 1)
 
 
 async def run_workers(workers: Sequence[Worker], stop: asyncio.Event, ready: Callable[[], None] | None = None) -> None:
-    """Run until `stop` is set, then let what is in flight finish. Raises what a worker died of."""
+    """Run until `stop` is set, then let calls in flight finish. If a worker fails, raises its error."""
     async with AsyncExitStack() as stack:
         for worker in workers:
             await stack.enter_async_context(worker)
@@ -192,7 +195,7 @@ async def run_workers(workers: Sequence[Worker], stop: asyncio.Event, ready: Cal
         await stop.wait()
 
 
-def _queue_of(role: Role, settings: Settings) -> str:
+def _task_queue(role: Role, settings: Settings) -> str:
     match role:
         case "model":
             return settings.queues.model or settings.task_queue

@@ -1,1 +1,1 @@
-"""An IT help desk: the agent that ships, and the folder to copy for one of your own."""
+"""An IT help-desk agent; the folder to copy for an agent of your own."""

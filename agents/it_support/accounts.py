@@ -1,4 +1,4 @@
-"""Client of the accounts service: one POST per change, with the call's idempotency key; and one-time codes."""
+"""Client of the accounts service: sends changes with the call's idempotency key, and delivers one-time codes."""
 
 from urllib.parse import quote
 
@@ -9,7 +9,7 @@ from activities.tools import ToolContext, ToolError
 
 
 class Receipt(BaseModel):
-    """What the service did. A repeat of the call gets the same receipt."""
+    """What the service did. A repeated call gets the same receipt."""
 
     reference: str
     account: str
@@ -18,17 +18,20 @@ class Receipt(BaseModel):
 
 
 async def perform(ctx: ToolContext, change: str, **body: str) -> Receipt:
-    """Ask the service for a change. Raises ToolError if it refuses; anything else leaves the outcome in doubt."""
+    """Request a change. Raises ToolError if the service refuses; after any other error the outcome is unknown."""
     headers = {"Idempotency-Key": ctx.idempotency_key}
-    return Receipt.model_validate_json(await _posted(ctx, f"/{change}", body, headers))
+    return Receipt.model_validate_json(await _post(ctx, f"/{change}", body, headers))
 
 
 async def send_code(ctx: ToolContext, person: str, code: str, what: str) -> None:
-    """Bring a one-time code to a person's registered phone: `deliver` in agent.yaml. Raises ToolError without one."""
-    await _posted(ctx, f"/phone/{quote(person, safe='@')}", {"code": code, "about": what}, {})
+    """Send a one-time code to a person's registered phone (`deliver` in agent.yaml).
+
+    Raises ToolError if no phone is registered.
+    """
+    await _post(ctx, f"/phone/{quote(person, safe='@')}", {"code": code, "about": what}, {})
 
 
-async def _posted(ctx: ToolContext, path: str, body: dict[str, str], headers: dict[str, str]) -> bytes:
+async def _post(ctx: ToolContext, path: str, body: dict[str, str], headers: dict[str, str]) -> bytes:
     async with (
         aiohttp.ClientSession(ctx.setting("accounts_url"), headers=headers) as session,
         session.post(path, json=body) as response,

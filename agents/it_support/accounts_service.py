@@ -1,15 +1,15 @@
-"""The accounts service: a small system outside Stanchion that the agent acts on, and the witness of what it did.
+"""The accounts service: a small system outside Stanchion that the agent acts on, and that counts its effects.
 
     python -m agents.it_support.accounts_service --port 0 --state journal.jsonl --ready-file ready.json
 
-    POST /reset_password   {"account"}              with an Idempotency-Key; a key acts once, a repeat is answered
-    POST /assign_licence   {"account", "product"}   as it was at first
+    POST /reset_password   {"account"}              with an Idempotency-Key; a repeated key changes nothing and gets
+    POST /assign_licence   {"account", "product"}   the first answer
     POST /revoke_licence   {"account", "product"}
     POST /install_software {"account", "product"}   on the laptop of the account
     GET  /witness          {"effects", "repeats", "by_tool", "by_account", "keys"}
     POST, GET /phone/...   one-time codes: see phone.py
 
-It keeps its own count, on disk before anyone is told, so that no one has to believe the agent's.
+The service writes each effect to disk before it answers, so its count does not depend on what the agent reports.
 """
 
 import argparse
@@ -36,7 +36,7 @@ DONE: dict[Change, str] = {
     "revoke_licence": "the licence is revoked",
     "install_software": "it is installed on the laptop of the account",
 }
-SHELF: dict[Change, str] = {  # where the products of a change are listed
+CATALOGUE: dict[Change, str] = {  # the key in accounts.yaml that lists the products of a change
     "assign_licence": "products",
     "revoke_licence": "products",
     "install_software": "software",
@@ -44,7 +44,7 @@ SHELF: dict[Change, str] = {  # where the products of a change are listed
 
 
 class Order(BaseModel):
-    """What a caller asks for."""
+    """A requested change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +54,7 @@ class Order(BaseModel):
 
 
 class Entry(BaseModel):
-    """A line of the journal: an effect, or, if its key was there before, a repeat."""
+    """A line of the journal: an effect, or a repeat if its key occurs on an earlier line."""
 
     key: str
     order: Order
@@ -62,11 +62,11 @@ class Entry(BaseModel):
 
 
 class Refused(Exception):
-    """The service does not do that; nothing happened."""
+    """The service refuses the request, and nothing happened."""
 
 
 class Journal:
-    """What was done, by key: a file of JSON lines that is only ever appended to."""
+    """The effects by idempotency key, in an append-only file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self.effects: dict[str, Entry] = {}
@@ -78,7 +78,10 @@ class Journal:
             self._count(Entry.model_validate_json(line))
 
     def record(self, key: str, order: Order) -> tuple[Entry, bool]:
-        """The entry of this key, and whether it is new. On disk when this returns. Raises Refused for a reused key."""
+        """Write an entry to disk. Returns the first entry of this key, and whether it is new.
+
+        Raises Refused if the key was used for another order.
+        """
         first = self.effects.get(key)
         if first and first.order != order:
             raise Refused("this Idempotency-Key was used for something else")
@@ -94,13 +97,13 @@ class Journal:
         self.effects.setdefault(entry.key, entry)
 
     def _drop_torn_line(self) -> None:
-        """A line without an end was cut by a crash, before anyone was answered: it never happened."""
+        """Remove an incomplete last line. A crash cut it before the caller got an answer, so it does not count."""
         self._file.seek(0)
         self._file.truncate(self._file.read().rfind(b"\n") + 1)
 
 
 class AccountsService:
-    """The HTTP side."""
+    """The HTTP interface."""
 
     def __init__(self, journal: Journal, delay: float) -> None:
         self._journal = journal
@@ -108,7 +111,7 @@ class AccountsService:
         self._phones = Phones(KNOWN["accounts"])
 
     def app(self) -> web.Application:
-        """The routes."""
+        """Return the web application with all routes."""
         app = web.Application()
         app.router.add_post("/{change}", self._change)
         app.router.add_get("/witness", self._witness)
@@ -117,12 +120,12 @@ class AccountsService:
 
     async def _change(self, request: web.Request) -> web.Response:
         try:
-            key, order = _read(request, await request.read())
+            key, order = _parse_request(request, await request.read())
             entry, is_new = self._journal.record(key, order)
         except Refused as error:
             return web.Response(status=422, text=str(error))
         if is_new:
-            await asyncio.sleep(self._delay)  # done but not answered yet: the moment in which callers die
+            await asyncio.sleep(self._delay)  # the effect is done but not answered: here the demo kills the caller
         receipt = {"reference": entry.reference, "message": DONE[order.change]}
         return web.json_response(receipt | order.model_dump(include={"account", "product"}))
 
@@ -139,7 +142,7 @@ class AccountsService:
         )
 
 
-def _read(request: web.Request, body: bytes) -> tuple[str, Order]:
+def _parse_request(request: web.Request, body: bytes) -> tuple[str, Order]:
     key = request.headers.get("Idempotency-Key")
     if not key:
         raise Refused("every change needs an Idempotency-Key")
@@ -149,14 +152,14 @@ def _read(request: web.Request, body: bytes) -> tuple[str, Order]:
         raise Refused(f"not a request this service understands: {error}") from None
     if order.account not in KNOWN["accounts"]:
         raise Refused(f"there is no account {order.account!r}")
-    known = KNOWN[SHELF[order.change]] if order.change in SHELF else [None]
-    if order.product not in known:
-        raise Refused(f"there is no product {order.product!r}; there are: {', '.join(map(str, known))}")
+    products = KNOWN[CATALOGUE[order.change]] if order.change in CATALOGUE else [None]
+    if order.product not in products:
+        raise Refused(f"there is no product {order.product!r}; there are: {', '.join(map(str, products))}")
     return key, order
 
 
 async def serve(journal: Journal, host: str, port: int, ready_file: Path | None, delay: float) -> None:
-    """Serve until SIGINT or SIGTERM. It asks nobody who they are: `host` is this machine, or a network of its own."""
+    """Serve until SIGINT or SIGTERM. Callers are not authenticated, so `host` must not be reachable by others."""
     runner = web.AppRunner(AccountsService(journal, delay).app(), shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
@@ -173,19 +176,19 @@ def _announce(url: str, ready_file: Path | None) -> None:
     if ready_file:
         draft = ready_file.with_suffix(".draft")
         draft.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
-        draft.replace(ready_file)  # whole or not at all, for whoever waits for it
+        draft.replace(ready_file)  # atomic, for the process that waits for the file
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(description="The accounts service of the help desk.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="the journal; a restart goes on from it")
     parser.add_argument("--ready-file", type=Path, help='gets {"url", "pid"} once the service answers')
     parser.add_argument("--delay", type=float, default=0.0, help="seconds between an effect and its answer")
-    given = parser.parse_args()
-    asyncio.run(serve(Journal(given.state), given.host, given.port, given.ready_file, given.delay))
+    options = parser.parse_args()
+    asyncio.run(serve(Journal(options.state), options.host, options.port, options.ready_file, options.delay))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Plays the model of the help desk, and reacts to what it reads: `stories.py` has what it says and does.
+"""A scripted model for the help desk, which reacts to the results of its calls. `stories.py` has its turns.
 
-A story is a generator that yields turns and is sent their results. `turn` tells it anew from the transcript at every
-step, so it remembers nothing between them.
+A story is a generator that yields turns and receives the results of their calls. `turn` keeps no state: at each step it
+runs the story again from the start, with the results in the transcript.
 """
 
 import re
@@ -10,31 +10,31 @@ from collections.abc import Iterator, Mapping
 from activities.model.provider import Message, Text, ToolResult
 from agents.it_support.stories import Story, Turn, call, in_json, resolve, say
 
-MOST_TICKETS = 2  # each takes about eight of the twenty calls that the agent's budget holds
-MENTIONED = re.compile(r"(?:\btickets?\b|#)((?:[\s#,:]|\d|and\b)+)", re.IGNORECASE)
+MOST_TICKETS = 2  # each ticket takes about eight calls, and the agent's budget has twenty
+TICKET_NUMBERS = re.compile(r"(?:\btickets?\b|#)((?:[\s#,:]|\d|and\b)+)", re.IGNORECASE)
 
 
 def turn(step: int, messages: tuple[Message, ...]) -> Turn:
-    """The turn of `step` (from 1), after the turns and results in `messages`."""
+    """Return the turn of `step` (from 1), which follows the turns and results in `messages`."""
     goal = next(_texts(messages), "")
     results = {
         block.call_id: block for message in messages for block in message.blocks if isinstance(block, ToolResult)
     }
     story = _story(goal)
     try:
-        told = next(story)
+        current = next(story)
         for number in range(1, step):
-            told = story.send([_result(results, f"{number}.{index}") for index in range(len(told["tools"]))])
+            current = story.send([_result(results, f"{number}.{index}") for index in range(len(current["tools"]))])
     except StopIteration as end:
         return {"text": end.value}
-    return told
+    return current
 
 
 def _story(goal: str) -> Story:
-    tickets = _mentioned(goal)
+    tickets = _ticket_numbers(goal)
     if not tickets:
-        [found] = yield say("No ticket is named, so I take the oldest open one.", call("next_ticket"))
-        tickets = [in_json(found)["ticket"]] if in_json(found) else []
+        [result] = yield say("No ticket is named, so I take the oldest open one.", call("next_ticket"))
+        tickets = [in_json(result)["ticket"]] if in_json(result) else []
     summaries = []
     for ticket in tickets:
         summaries.append((yield from resolve(ticket)))
@@ -49,6 +49,7 @@ def _texts(messages: tuple[Message, ...]) -> Iterator[str]:
     return (block.text for message in messages for block in message.blocks if isinstance(block, Text))
 
 
-def _mentioned(goal: str) -> list[int]:
-    numbers = [int(number) for match in MENTIONED.finditer(goal) for number in re.findall(r"\d{1,9}", match.group(1))]
+def _ticket_numbers(goal: str) -> list[int]:
+    mentions = [match.group(1) for match in TICKET_NUMBERS.finditer(goal)]
+    numbers = [int(number) for mention in mentions for number in re.findall(r"\d{1,9}", mention)]
     return list(dict.fromkeys(numbers))[:MOST_TICKETS]

@@ -1,4 +1,4 @@
--- A morning at the help desk. Safe to run again.
+-- The first tickets of the help desk. Safe to run again.
 
 INSERT INTO it_support.tickets (ticket, requester, subject, body) VALUES
 (1, 'ana@acme.example', 'Cannot log in since this morning',

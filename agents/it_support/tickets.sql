@@ -3,7 +3,7 @@
 SELECT ticket, subject, requester, status FROM it_support.tickets WHERE status = 'open' ORDER BY ticket LIMIT 50;
 
 -- name: next_ticket
--- The oldest open ticket that somebody wrote; follow-ups wait for tomorrow.
+-- The oldest open ticket that is not a follow-up.
 SELECT ticket FROM it_support.tickets WHERE status = 'open' AND subject NOT LIKE 'Follow-up%' ORDER BY ticket LIMIT 1;
 
 -- name: ticket
@@ -19,7 +19,7 @@ SELECT comment, author, text FROM it_support.comments WHERE ticket = :ticket ORD
 SELECT requester FROM it_support.tickets WHERE ticket = :ticket;
 
 -- name: take_key
--- A row if the key is new. Waits for a transaction that is using it.
+-- Store the key; no row if it is used already. Waits for a transaction that is storing the same key.
 INSERT INTO it_support.changes (key, change) VALUES (:key, :change) ON CONFLICT DO NOTHING RETURNING key;
 
 -- name: answer_of
@@ -27,33 +27,33 @@ INSERT INTO it_support.changes (key, change) VALUES (:key, :change) ON CONFLICT 
 SELECT answer FROM it_support.changes WHERE key = :key;
 
 -- name: keep_answer
--- Remember what the change returned.
+-- Store what the change with this key returned.
 UPDATE it_support.changes SET answer = :answer WHERE key = :key;
 
 -- name: open_ticket
--- A new ticket, with the next free number.
+-- Open a ticket with the next free number.
 INSERT INTO it_support.tickets (subject, body, requester) VALUES (:subject, :body, :requester)
 RETURNING ticket, status;
 
 -- name: close_ticket
--- No row if it is closed already.
+-- Close a ticket; no row if it is closed already.
 UPDATE it_support.tickets SET status = 'closed', resolution = :resolution
 WHERE ticket = :ticket AND status = 'open'
 RETURNING ticket, status;
 
 -- name: reopen_ticket
--- No row if it is open already.
+-- Open a closed ticket again; no row if it is open already.
 UPDATE it_support.tickets SET status = 'open', resolution = NULL
 WHERE ticket = :ticket AND status = 'closed'
 RETURNING ticket, status;
 
 -- name: add_comment
--- No row if there is no such ticket.
+-- Add a comment; no row if there is no such ticket.
 INSERT INTO it_support.comments (ticket, author, text)
 SELECT ticket, :author, :text FROM it_support.tickets WHERE ticket = :ticket
 RETURNING comment, ticket, text;
 
 -- name: withdraw_comment
--- No row if it was made by someone else.
+-- Delete a comment; no row if another author made it.
 DELETE FROM it_support.comments WHERE comment = :comment AND author = :author
 RETURNING comment, ticket, text;

@@ -1,6 +1,6 @@
-"""The tools of the help desk, with the facts from which their tiers follow: reads first, then effects.
+"""The tools of the help desk, with the declared facts that determine their tiers: reads first, then effects.
 
-A change returns a receipt that holds every argument of its undo.
+The result of a change contains every argument that its undo needs.
 """
 
 from typing import Annotated
@@ -16,7 +16,7 @@ CommentNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Account = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9._+-]+@[a-z0-9.-]+$",  # one spelling, so that a policy may compare it
+        pattern=r"^[a-z0-9._+-]+@[a-z0-9.-]+$",  # only one spelling, so that a policy can compare accounts literally
         max_length=200,
         description="As ticket_requester spells it",
     ),
@@ -24,7 +24,7 @@ Account = Annotated[
 Line = Annotated[str, Field(min_length=1, max_length=200)]
 Prose = Annotated[str, Field(min_length=1, max_length=10_000)]
 
-# A ticket is somebody's record, as an account is: its number has to come from a person or from the desk itself.
+# A ticket number is as sensitive as an account: it has to come from a person or from the desk itself.
 TICKET: dict[str, Sensitive] = {"ticket": "account"}
 FOLLOWED: dict[str, Sensitive] = {"follows_ticket": "account"}
 
@@ -39,7 +39,7 @@ class TicketLine(BaseModel):
 
 
 class Comment(BaseModel):
-    """What someone added to a ticket."""
+    """A comment on a ticket."""
 
     comment: int
     author: str
@@ -47,7 +47,7 @@ class Comment(BaseModel):
 
 
 class Ticket(TicketLine):
-    """A ticket as its requester wrote it, with what was added since."""
+    """A ticket with its comments."""
 
     body: str
     resolution: str | None
@@ -55,20 +55,20 @@ class Ticket(TicketLine):
 
 
 class NextTicket(BaseModel):
-    """The ticket whose turn it is."""
+    """The number of the oldest open ticket."""
 
     ticket: int
 
 
 class TicketChanged(BaseModel):
-    """Receipt for a ticket."""
+    """The result of a change of a ticket."""
 
     ticket: int
     status: str
 
 
 class CommentChanged(BaseModel):
-    """Receipt for a comment."""
+    """The result of a change of a comment."""
 
     comment: int
     ticket: int
@@ -108,7 +108,7 @@ async def ticket_requester(ctx: ToolContext, ticket: TicketNumber) -> str:
 
 @tool(effect="read", output="trusted")
 async def next_ticket(ctx: ToolContext) -> NextTicket:
-    """Tell which open ticket is the oldest. The desk's own queue says so; nobody wrote this."""
+    """Tell which open ticket is the oldest. The number comes from the desk's own queue, not from a ticket."""
     return NextTicket(**await desk.read_one(ctx.setting("desk_dsn"), "next_ticket"))
 
 
@@ -119,7 +119,7 @@ async def next_ticket(ctx: ToolContext) -> NextTicket:
 async def open_ticket(
     ctx: ToolContext, subject: Line, body: Prose, follows_ticket: TicketNumber | None = None
 ) -> TicketChanged:
-    """Open a ticket, for instance to follow up on another; then say on which."""
+    """Open a ticket. If it follows up on another ticket, give the number of that ticket."""
     body = body if follows_ticket is None else f"{body}\n\nFollows ticket {follows_ticket}."
     opened = await desk.change(
         ctx.setting("desk_dsn"),
@@ -157,7 +157,7 @@ async def add_comment(ctx: ToolContext, ticket: TicketNumber, text: Prose) -> Co
     return CommentChanged(**added)
 
 
-# Untrusted: the comment that it shows may repeat what stood in somebody's ticket.
+# Untrusted, because the comment in its result may repeat text of a ticket.
 @tool(effect="write", contract=Idempotent(), undo="add_comment", output="untrusted")
 async def withdraw_comment(ctx: ToolContext, comment: CommentNumber) -> CommentChanged:
     """Remove a comment that you made."""
@@ -194,14 +194,14 @@ async def revoke_licence(ctx: ToolContext, account: Account, product: Line) -> a
     return await accounts.perform(ctx, "revoke_licence", account=account, product=product)
 
 
-# No undo: the old password is gone for good, so a person is asked first.
+# No undo, because the old password is gone for good; so a person is asked first.
 @tool(effect="write", contract=Idempotent(), sensitive={"account": "account"}, output="trusted")
 async def reset_password(ctx: ToolContext, account: Account) -> accounts.Receipt:
     """Invalidate the password of an account and send a one-time link to its registered phone."""
     return await accounts.perform(ctx, "reset_password", account=account)
 
 
-# No undo: what a program did to a laptop stays done when the program is removed.
+# No undo, because removing a program does not revert what it did to the laptop.
 @tool(effect="write", contract=Idempotent(), sensitive={"account": "account"}, output="trusted")
 async def install_software(ctx: ToolContext, account: Account, product: Line) -> accounts.Receipt:
     """Install a product of the software catalogue, such as sql-client, on the laptop of an account."""

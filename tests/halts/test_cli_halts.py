@@ -16,7 +16,7 @@ from tests.harness.checks import assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually, unique
 from tests.harness.typed import Terminal
 from workers import keys
-from workers.cli.stopping.targets import doubt
+from workers.cli.stopping.targets import typo_warning
 from workers.services import Home, Services
 from workflows.contracts.halts import HaltScope
 
@@ -169,7 +169,7 @@ async def test_a_halt_aims_at_one_thing(typed: Terminal, words: tuple[str, ...])
         (("--agent", "help-dsk"), "no agent is called 'help-dsk'; did you mean 'help-desk'?"),
         (("--tool", "sent"), "no agent has a tool called 'sent'; did you mean 'send'?"),
         (("--tenant", "acne"), "no run and no person is of a tenant called 'acne'; did you mean 'acme'?"),
-        (("agent/help-desk/none",), "no run of this name was opened yet; one that is finds the halt"),
+        (("agent/help-desk/none",), "no run of this name was opened yet; if one is opened later, it is halted"),
     ],
 )
 async def test_whoever_halts_something_that_is_not_there_is_told_and_the_halt_is_in_force(
@@ -200,7 +200,7 @@ async def test_whoever_halts_something_that_is_there_is_not_bothered(
     stanchion: Stanchion, scope: HaltScope, target: str
 ) -> None:
     await stanchion.publish(SENDS, "send", name="help-desk")
-    assert await doubt(stanchion.parts.database, scope, target) is None
+    assert await typo_warning(stanchion.parts.database, scope, target) is None
 
 
 @pytest.mark.parametrize("command", ["halt", "kill"])
@@ -273,7 +273,7 @@ async def test_with_postgres_away_a_run_is_terminated_by_its_whole_name(stanchio
     assert (answer.code, answer.data["terminated"]) == (5, True)
     assert (await handle.describe()).status == TERMINATED
     short = await typed("halt", "run-1", "--by", "lee", DATABASE_URL=NO_POSTGRES)
-    assert short.code == 5 and "the end of a name is not enough now" in short.err
+    assert short.code == 5 and "type the whole run id" in short.err
 
 
 async def test_a_run_that_stood_still_when_it_was_halted_with_temporal_away_is_ended_by_the_reaper(
@@ -305,4 +305,4 @@ async def test_a_drill_every_week_is_one_schedule_however_often_it_is_asked_for_
     wrong = await typed("drill", "--schedule", "daily")
     assert wrong.code == 2 and "--schedule takes weekly or off" in wrong.err
     live = await typed("drill", "--schedule", "weekly", "--live", "--scope", "fleet")
-    assert live.code == 2 and "a live drill is not for a schedule" in live.err
+    assert live.code == 2 and "a live drill cannot be scheduled" in live.err

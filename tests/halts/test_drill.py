@@ -18,7 +18,7 @@ from activities.identity.principals import Principals
 from tests.halts.test_order import BLIND
 from tests.harness.stanchion import Stanchion, unique
 from workers import keys
-from workers.doctor_controls import look_at_controls
+from workers.doctor_controls import check_controls
 from workers.services import Home
 from workflows.contracts.drills import HARD_SECONDS, DrillReport, DrillRequest
 
@@ -152,12 +152,12 @@ async def test_doctor_warns_of_a_drill_that_failed_or_is_long_ago(
         '{"p99_seconds": 0.1, "why": "3 effects"}',
         days,
     )
-    found = {check.name: check for check in await look_at_controls(system.database_url, unsigned=False)}["drill"]
+    found = {check.name: check for check in await check_controls(system.database_url, unsigned=False)}["drill"]
     assert found.ok is ok and said in found.detail
 
 
 async def test_doctor_says_that_the_off_switch_was_never_drilled(systems: Any) -> None:
-    found = {check.name: check for check in await look_at_controls(systems().database_url, unsigned=False)}["drill"]
+    found = {check.name: check for check in await check_controls(systems().database_url, unsigned=False)}["drill"]
     assert found.ok is None and "never drilled" in found.detail and "--schedule weekly" in found.fix
 
 
@@ -165,7 +165,7 @@ async def test_a_report_is_signed_and_doctor_sees_whether_it_is_what_was_signed(
     system, signer = systems(), keys.create(Home(tmp_path), "drill")
 
     async def said() -> tuple[bool | None, str]:
-        found = {check.name: check for check in await look_at_controls(system.database_url, unsigned=False)}["drill"]
+        found = {check.name: check for check in await check_controls(system.database_url, unsigned=False)}["drill"]
         return found.ok, found.detail
 
     system.parts.drills.sign_with(signer.statement)

@@ -175,4 +175,4 @@ async def test_an_agent_that_hands_work_to_one_nobody_knows_is_registered_and_it
     file = tmp_path / "agent.yaml"
     model = "scripted:tests.harness.models:looks_for_ever"
     file.write_text(f"name: boss\ninstructions: Hand it on.\nmodel: {model}\ndelegates: [reseacher]\n")
-    assert says(await terminal("agents", "add", str(file)), 0, "hands no work on", "'reseacher'")
+    assert says(await terminal("agents", "add", str(file)), 0, "cannot delegate", "'reseacher'")

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from activities.agents.versions import shapes
 from activities.policy.cedar.store import Policies
 from tests.harness.stanchion import Stanchion, unique
-from workers.doctor_controls import look_at_controls
+from workers.doctor_controls import check_controls
 from workers.doctor_findings import Check
 
 Systems = Callable[..., Stanchion]
 
 
 async def findings(system: Stanchion, *, unsigned: bool = False) -> dict[str, Check]:
-    return {check.name: check for check in await look_at_controls(system.database_url, unsigned=unsigned)}
+    return {check.name: check for check in await check_controls(system.database_url, unsigned=unsigned)}
 
 
 async def test_a_fresh_platform_has_nothing_wrong_and_is_told_that_nobody_can_answer_yet(systems: Systems) -> None:

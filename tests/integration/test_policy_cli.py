@@ -163,7 +163,7 @@ async def test_whatif_counts_and_lists_what_would_change(
     (call,) = answer.data["calls"]
     assert (call["old_rule"], call["new_rule"], call["recorded"]) == ("tier.T2", "policy.no-notes", "allow")
     shown = await cli("policy", "whatif", "--policy", new, "--agent", agent, DATABASE_URL=database_url)
-    assert "3 calls judged, 1 would change; 0 cannot be judged" in shown.err
+    assert "3 calls evaluated, 1 would change; 0 could not be evaluated" in shown.err
     assert '{"text":"x"}' in shown.out
     other = await cli("policy", "whatif", "--policy", new, "--tenant", "other", DATABASE_URL=database_url)
     assert "nothing would change" in other.err

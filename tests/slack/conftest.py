@@ -25,8 +25,8 @@ from workers.slack.serve import serve
 @pytest_asyncio.fixture
 async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     """A Slack of this test's own; what fails there is tried again soon."""
-    monkeypatch.setattr("workers.slack.message_board.AGAIN_SECONDS", 0.2)
-    monkeypatch.setattr("workers.slack.notifications.AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr("workers.slack.message_board.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("workers.slack.notifications.RECONNECT_SECONDS", 0.2)
     async with FakeSlack() as fake:
         yield fake
 

@@ -79,7 +79,7 @@ async def test_the_subject_confirms_with_a_code_and_a_card_that_waits_for_that_a
     card = await card_of(slack, handle)
     assert {"code", "deny"} <= card.buttons.keys() and "approve" not in card.buttons
     await slack.click(card, "code", user="UANN")
-    await hears(slack, "UANN", "Only lee confirms this")
+    await hears(slack, "UANN", "Only lee can confirm this")
     await slack.click(card, "code")
     await slack.submit(await form(slack), " 481-516 ")
     sent = await eventually(lambda: decisions_sent(handle), "a decision arrives")

@@ -11,7 +11,7 @@ from tests.harness.delegating import ask, boss, child_of, delegate, worker
 from tests.harness.stanchion import Stanchion
 from tests.harness.typed import Terminal
 from tests.undo.tools import MODULE, done_by
-from workers.cli.runs.run_tree import by_line
+from workers.cli.runs.run_tree import as_tree
 from workers.services import Services
 
 pytestmark = pytest.mark.slow
@@ -113,5 +113,5 @@ def row(run_id: str, parent: str | None = None) -> dict[str, Any]:
 
 def test_sub_agents_stand_below_the_run_they_work_for_if_that_is_listed() -> None:
     rows = [row("c2", "b"), row("b2", "a"), row("z", "gone"), row("c1", "b"), row("b", "a"), row("a"), row("0")]
-    assert [each["run_id"] for each in by_line(rows)] == ["z", "a", "└─ b", "└── c1", "└── c2", "└─ b2", "0"]
-    assert by_line([]) == []
+    assert [each["run_id"] for each in as_tree(rows)] == ["z", "a", "└─ b", "└── c1", "└── c2", "└─ b2", "0"]
+    assert as_tree([]) == []

@@ -41,10 +41,10 @@ async def test_a_dry_run_says_what_would_be_and_what_cannot_be_and_does_nothing(
         "  can be      1.0 put: by drop",
         "  left        2.0 send: send declares no undo",
     ]
-    assert "has to end" not in dry.err and "nothing comes after" not in dry.err
+    assert "has to end" not in dry.err and "there is nothing after" not in dry.err
     assert (await typed("rollback", handle.id, "--dry-run", "--to", "2", "--json")).code == 0
     beyond = await typed("rollback", handle.id, "--dry-run", "--to", "99")
-    assert "steps: nothing comes after step 99" in beyond.err
+    assert "steps: there is nothing after step 99" in beyond.err
     assert await stanchion.value("SELECT count(*) FROM rollbacks") == 0
 
 
@@ -93,7 +93,7 @@ async def test_halting_with_undo_ends_the_run_and_takes_back_what_it_did(stanchi
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("halt", "--fleet", "--undo"), 2, "--undo takes back one run"),
+        (("halt", "--fleet", "--undo"), 2, "--undo rolls back one run only"),
         (("rollback", "nothing", "--dry-run"), 2, "no run is called"),
         (("rollback", "nothing", "--to", "-1"), 2, "--to"),
         (("rollback",), 2, "RUN"),

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from activities.policy.values.canonical_names import show_hidden_characters
 from activities.storage.canonical import canonical_json, clean
 from tests.fakes.slack_api import valid
-from workers.slack.approval import Approval, Given, Origin
-from workers.slack.arguments import SHOWN_LIMIT, EditInvalid, editable, edited, shown
-from workers.slack.cards import ASKS, BECAME, RISK, card, notice, unshowable
+from workers.slack.approval import Approval, GivenDecision, Origin
+from workers.slack.arguments import SHOWN_LIMIT, EditInvalid, editable_json, format_arguments, parse_edit
+from workers.slack.cards import ASKS, RISK, STATE_LABELS, card, fallback_card, notification_text
 from workers.slack.config import SlackMisconfigured, SlackSettings
-from workers.slack.modals import Place, form, place_of, typed
+from workers.slack.modals import Place, form, read_form, read_place
 
 AT = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 PLACE = Place("ap-1", "d" * 64, "C1", "1.2")
@@ -87,7 +87,7 @@ def buttons(approval: Approval) -> dict[str, dict[str, Any]]:
     return {button["action_id"].removeprefix("stanchion."): button for button in found}
 
 
-@given(ARGUMENTS, STRINGS, st.text(max_size=900), st.sampled_from([*BECAME, "open"]), st.sampled_from([*ASKS]))
+@given(ARGUMENTS, STRINGS, st.text(max_size=900), st.sampled_from([*STATE_LABELS, "open"]), st.sampled_from([*ASKS]))
 def test_no_card_renders_or_hides_anything_and_slack_takes_each(
     arguments: dict[str, Any], tool: str, text: str, state: str, about: str
 ) -> None:
@@ -100,9 +100,11 @@ def test_no_card_renders_or_hides_anything_and_slack_takes_each(
         reason=text,
         requester=text,
         origins=(Origin(text, text, text, "model"),),
-        decisions=(Given(text, "edit", text, canonical_json(arguments), AT, "unsigned"),) if state != "open" else (),
+        decisions=(GivenDecision(text, "edit", text, canonical_json(arguments), AT, "unsigned"),)
+        if state != "open"
+        else (),
     )
-    for blocks in (card(approval, "https://ui.example/run"), unshowable(approval, "https://ui.example/run")):
+    for blocks in (card(approval, "https://ui.example/run"), fallback_card(approval, "https://ui.example/run")):
         assert all(valid(block) for block in blocks)
         rich = [element for block in blocks if block["type"] == "rich_text" for element in block["elements"]]
         assert {element["type"] for part in rich for element in part["elements"]} <= {"text"}
@@ -111,7 +113,7 @@ def test_no_card_renders_or_hides_anything_and_slack_takes_each(
             if item.get("type") == "plain_text":
                 assert item["emoji"] is False and not set("<>") & set(item["text"])
         assert show_hidden_characters(json.dumps(blocks, ensure_ascii=False)) == json.dumps(blocks, ensure_ascii=False)
-    assert not set("<>") & set(notice(approval))
+    assert not set("<>") & set(notification_text(approval))
 
 
 def test_a_text_with_line_breaks_cannot_pose_as_another_line_of_the_card() -> None:
@@ -124,9 +126,9 @@ def test_a_text_with_line_breaks_cannot_pose_as_another_line_of_the_card() -> No
 @given(ARGUMENTS)
 def test_an_edit_that_changes_nothing_is_the_very_same_call(arguments: dict[str, Any]) -> None:
     canonical = canonical_json(arguments)
-    prefilled = editable(canonical)
+    prefilled = editable_json(canonical)
     if prefilled is not None:
-        assert canonical_json(edited(prefilled)) == canonical
+        assert canonical_json(parse_edit(prefilled)) == canonical
         assert show_hidden_characters(prefilled) == prefilled
 
 
@@ -135,14 +137,14 @@ def test_an_edit_that_changes_nothing_is_the_very_same_call(arguments: dict[str,
 )
 def test_what_is_no_set_of_arguments_is_refused_in_the_form(typed_text: str) -> None:
     with pytest.raises(EditInvalid):
-        edited(typed_text)
+        parse_edit(typed_text)
     view = {"state": {"values": {"typed": {"typed": {"value": typed_text}}}}}
-    assert typed("edit", view).problem
+    assert read_form("edit", view).problem
 
 
 def test_a_long_text_neither_pushes_another_argument_off_the_card_nor_goes_unmentioned() -> None:
     canonical = canonical_json({"a_body": "x" * 9_000, "to": "eve@elsewhere.example"})
-    found = shown(canonical)
+    found = format_arguments(canonical)
     assert "eve@elsewhere.example" in found.text and len(found.text) <= SHOWN_LIMIT
     assert str(len(canonical)) in found.note
     assert hashlib.sha256(canonical.encode()).hexdigest() in found.note
@@ -153,7 +155,7 @@ def test_a_long_text_neither_pushes_another_argument_off_the_card_nor_goes_unmen
 
 
 def test_what_is_whole_has_no_note() -> None:
-    assert shown(ASKED.arguments).note == ""
+    assert format_arguments(ASKED.arguments).note == ""
 
 
 def test_money_and_permissions_are_asked_about_twice_and_other_calls_once() -> None:
@@ -168,7 +170,7 @@ def test_the_next_ones_are_offered_where_the_policy_lets_them_and_never_for_t4()
 
 
 def test_a_code_counts_as_a_confirmation_and_an_agents_opinion_is_called_one() -> None:
-    given = Given("bo@acme.example", "approve", None, None, AT, "code")
+    given = GivenDecision("bo@acme.example", "approve", None, None, AT, "code")
     reviewed = replace(given, by="reviewer", proof="agent")
     text = read(card(replace(ASKED, decisions=(given, reviewed)), None))
     assert "Confirmed: by bo@acme.example" in text and "Approved: by bo" not in text
@@ -191,7 +193,7 @@ def test_who_has_approved_enough_is_asked_no_more_and_the_subject_still_is() -> 
     assert buttons(replace(approval, approved_by=())).keys() == {"approve", "edit", "code", "deny"}
 
 
-@pytest.mark.parametrize("state", BECAME)
+@pytest.mark.parametrize("state", STATE_LABELS)
 def test_an_answered_card_has_no_buttons(state: str) -> None:
     for about in ASKS:
         assert buttons(replace(ASKED, about=about, state=state)) == {}
@@ -244,7 +246,7 @@ def test_where_more_values_are_from_nowhere_good_than_the_card_explains_nobody_a
     few = [f"c{n}@a.example" for n in range(12)]  # the arguments are whole, their origins are not
     asked = recipients(*few)
     bad = replace(asked, origins=tuple(replace(origin, origin=worst) for origin in asked.origins))
-    assert shown(asked.arguments).note == ""
+    assert format_arguments(asked.arguments).note == ""
     assert buttons(bad).keys() == {"deny"}
     assert {"approve", "approve-next", "edit"} <= buttons(asked).keys()  # all are shown, and none of them is doubtful
 
@@ -273,7 +275,7 @@ def test_the_form_that_restates_a_value_holds_no_value(value: str) -> None:
 @pytest.mark.parametrize("verb", ["edit", "deny", "restate", "code"])
 def test_a_form_remembers_what_was_clicked_and_slack_takes_it(verb: str) -> None:
     view = form(verb, ASKED, PLACE)
-    assert place_of(view) == PLACE
+    assert read_place(view) == PLACE
     assert all(valid(block) for block in view["blocks"])
     assert all(len(view[name]["text"]) <= 24 for name in ("title", "submit", "close"))
 

@@ -1,4 +1,4 @@
-"""The command line. Data on stdout, talk on stderr. Nothing heavy is imported before a command runs."""
+"""The command line: data on stdout, messages on stderr. Slow imports wait until a command runs."""
 
 import sys
 
@@ -7,7 +7,7 @@ def main() -> None:
     """Entry point of `stanchion`."""
     from workers.cli.app import app
 
-    _write_all()
+    _ensure_buffered_stdout()
     code: object = 0
     try:
         app(prog_name="stanchion")
@@ -15,13 +15,14 @@ def main() -> None:
         code = ended.code
     if "temporalio" not in sys.modules:
         raise SystemExit(code)
-    from workers.serve import leave  # the SDK's threads sometimes abort an orderly exit, and with it the exit code
+    # The SDK's threads sometimes abort a normal interpreter exit, and the exit code would be lost.
+    from workers.serve import flush_and_exit
 
-    leave(code if isinstance(code, int) else int(code is not None))
+    flush_and_exit(code if isinstance(code, int) else int(code is not None))
 
 
-def _write_all() -> None:
-    """Put a buffer below stdout if PYTHONUNBUFFERED took it away: without one, a pipe may get the first 64 KB only."""
+def _ensure_buffered_stdout() -> None:
+    """Give stdout a buffer if PYTHONUNBUFFERED removed it; without one, a pipe may get only the first 64 KB."""
     if getattr(sys.stdout, "write_through", False):
         encoding, errors = sys.stdout.encoding, sys.stdout.errors
         sys.stdout = open(sys.stdout.fileno(), "w", encoding=encoding, errors=errors, closefd=False)

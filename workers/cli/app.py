@@ -1,4 +1,4 @@
-"""`stanchion`: all commands, in the order of its help. Each group declares its own in `commands`."""
+"""The Typer app `stanchion` with all command groups, in the order of its help."""
 
 import typer
 

@@ -1,6 +1,6 @@
-"""What reading commands share: our tables without Temporal, and runs found by the end of their name.
+"""Opens the database and finds runs by name, for commands that only read tables.
 
-Temporal's SDK costs most of a second of CPU to import, so nothing here imports it.
+Importing Temporal's SDK takes most of a second, so this module does not import it.
 """
 
 import os
@@ -18,11 +18,11 @@ NOT_UP = "nothing is running here; `stanchion up` starts it, or set TEMPORAL_ADD
 
 
 class RunNotFound(Permanent):
-    """No run of that name."""
+    """There is no run of that name."""
 
 
 def database_url() -> str:
-    """Where our tables are: DATABASE_URL, or the embedded server that runs here. Raises PostgresUnreachable."""
+    """Return DATABASE_URL, or the URL of this home's running server. Raises PostgresUnreachable."""
     url = find_postgres_url(Home.locate(), os.environ.get("DATABASE_URL") or None)
     if url is None:
         raise PostgresUnreachable(f"no Postgres: {NOT_UP}")
@@ -30,8 +30,11 @@ def database_url() -> str:
 
 
 @asynccontextmanager
-async def store() -> AsyncIterator[Database]:
-    """Our tables alone, also for what must work while Temporal is away. Raises PostgresUnreachable."""
+async def open_database() -> AsyncIterator[Database]:
+    """Open the database without Temporal, so that a command also works while Temporal is down.
+
+    Raises PostgresUnreachable.
+    """
     database = Database(database_url(), pool_size=1)
     try:
         yield database
@@ -39,13 +42,13 @@ async def store() -> AsyncIterator[Database]:
         await database.close()
 
 
-async def run_id_in(database: Database, name: str) -> str:
-    """The id of the run that `name` names: the id itself, or the end of it after a slash. Raises RunNotFound."""
-    found = [row["run_id"] for row in await SQL["find_runs"].rows(database, name=name)]
-    if name in found:
+async def find_run_id(database: Database, name: str) -> str:
+    """Return the id of the run whose id is `name`, or ends in a slash and `name`. Raises RunNotFound."""
+    run_ids = [row["run_id"] for row in await SQL["find_runs"].rows(database, name=name)]
+    if name in run_ids:
         return name
-    if len(found) == 1:
-        return str(found[0])
-    if found:
-        raise RunNotFound(f"{name!r} names several runs; say which: {', '.join(found)}")
+    if len(run_ids) == 1:
+        return str(run_ids[0])
+    if run_ids:
+        raise RunNotFound(f"{name!r} names several runs; say which: {', '.join(run_ids)}")
     raise RunNotFound(f"no run is called {name!r}; `stanchion ls` lists them")

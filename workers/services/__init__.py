@@ -1,6 +1,6 @@
-"""The services that Stanchion stands on, Temporal and Postgres: found when they are named, brought up when not.
+"""Finds or starts the services that Stanchion needs: Temporal and Postgres.
 
-Names are imported when they are first used: a command that only reads tables does not pay for Temporal's SDK.
+Names are imported at their first use, so that a command that only reads tables does not import Temporal's SDK.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Brings up both services that Stanchion stands on, Temporal and Postgres, and stops what was started."""
+"""Starts and stops both services that Stanchion needs: Temporal and Postgres."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from workers.services.temporal import (
 
 @dataclass(frozen=True)
 class Services:
-    """Both services, up and answering."""
+    """A Temporal and a Postgres that both answer."""
 
     temporal: TemporalService
     postgres: PostgresService
@@ -31,29 +31,30 @@ async def ensure_services(
     *,
     search_attributes: Mapping[str, str] = MappingProxyType({}),
 ) -> Services:
-    """Both services, answering, with the search attributes (name → type) registered. What we start outlives us.
+    """Find or start both services, and register the search attributes (name → type).
 
-    Temporal is the server of the SDK's environment configuration and Postgres that of DATABASE_URL; unset, each comes
-    up embedded in `home`. Raises the first `ServiceUnavailable`, whose text says what to do.
+    Temporal is the server that the SDK's environment configuration names; Postgres is the server that DATABASE_URL
+    names. If one is not configured, an embedded server is started in `home`; it outlives this process.
+    Raises the first `ServiceUnavailable`, whose text says what to do.
     """
     try:
-        async with asyncio.TaskGroup() as both:
-            temporal = both.create_task(_temporal(home, progress, search_attributes))
-            postgres = both.create_task(ensure_postgres(home, os.environ.get("DATABASE_URL"), progress))
-    except* ServiceUnavailable as failed:
-        first = failed.exceptions[0]
+        async with asyncio.TaskGroup() as tasks:
+            temporal = tasks.create_task(_ensure_temporal(home, progress, search_attributes))
+            postgres = tasks.create_task(ensure_postgres(home, os.environ.get("DATABASE_URL"), progress))
+    except* ServiceUnavailable as failures:
+        first = failures.exceptions[0]
     else:
         return Services(temporal.result(), postgres.result())
     raise first
 
 
 async def stop_services(home: Home) -> tuple[str, ...]:
-    """End what this home started, and nothing else; the names of what was running."""
+    """Stop the services that this home started. Returns the names of those that were running."""
     temporal, postgres = await asyncio.gather(stop_temporal(home), stop_postgres(home))
     return tuple(name for name, ran in (("temporal", temporal), ("postgres", postgres)) if ran)
 
 
-async def _temporal(home: Home, progress: Progress, search_attributes: Mapping[str, str]) -> TemporalService:
+async def _ensure_temporal(home: Home, progress: Progress, search_attributes: Mapping[str, str]) -> TemporalService:
     service = await ensure_temporal(home, progress=progress, search_attributes=search_attributes)
     if search_attributes:
         await register_search_attributes(await reach(service), search_attributes)

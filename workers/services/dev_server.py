@@ -1,6 +1,6 @@
-"""The Temporal dev server of a home: how it is started, with which settings, on which ports. Waits for nothing.
+"""Starts the Temporal dev server of a home, and chooses its settings and ports. Does not wait until it answers.
 
-It keeps its data and its port over a crash, so that workers find it again by themselves.
+The server keeps its data and its port after a crash, so that workers reconnect by themselves.
 """
 
 import contextlib
@@ -14,17 +14,17 @@ from workers.services.temporal_binary import obtain_temporal_binary
 
 SERVICE = "temporal"
 HOST = "127.0.0.1"
-# Where the Temporal CLI, the SDK and people expect a dev server; taken when nothing else sits there.
+# The ports where the Temporal CLI, the SDK and people expect a dev server; used if they are free.
 DEFAULT_PORTS = (7233, 8233)
 # Without these, SQLite on a file is three to five times slower.
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
-# What makes a dev server behave like a real one: each of these misleads a developer when left at its default.
+# Settings that make the dev server behave like a production server; the defaults would mislead developers.
 DYNAMIC_CONFIG = (
-    'history.timerProcessorMaxTimeShift="20ms"',  # else every timer is rounded up to a second
-    "history.transferProcessorMaxPollRPS=2000",  # else 20 per second on the only shard: 100 ms for each activity
-    "system.enableActivityEagerExecution=true",  # off by default, and what saves a round trip for each activity
-    "matching.enableFairness=true",  # else priority and fairness keys are accepted and ignored
-    "matching.numTaskqueueReadPartitions=1",  # fairness holds within one partition
+    'history.timerProcessorMaxTimeShift="20ms"',  # the default rounds every timer up to a second
+    "history.transferProcessorMaxPollRPS=2000",  # the default of 20 on the only shard costs 100 ms per activity
+    "system.enableActivityEagerExecution=true",  # off by default; saves a round trip per activity
+    "matching.enableFairness=true",  # by default, priority and fairness keys are accepted and ignored
+    "matching.numTaskqueueReadPartitions=1",  # fairness works only within one partition
     "matching.numTaskqueueWritePartitions=1",
 )
 
@@ -32,14 +32,14 @@ DYNAMIC_CONFIG = (
 async def find_or_start(
     home: Home, namespace: str, search_attributes: Mapping[str, str], prefer_default_ports: bool, progress: Progress
 ) -> Record:
-    """This home's living dev server, or one started just now, the same for all who ask; it may not answer yet."""
+    """Return this home's running dev server, or start it. It may not answer yet. Safe to call concurrently."""
     if living := home.living(SERVICE):
         return living
-    binary = await obtain_temporal_binary(progress)  # minutes on a fresh machine, so outside of the lock
+    binary = await obtain_temporal_binary(progress)  # takes minutes on a new machine, so it is outside the lock
     async with home.locked(SERVICE):
         if living := home.living(SERVICE):
             return living
-        ports = _free_ports(_ports_before(home) or (DEFAULT_PORTS if prefer_default_ports else (0, 0)))
+        ports = _free_ports(_previous_ports(home) or (DEFAULT_PORTS if prefer_default_ports else (0, 0)))
         address, ui_url = f"{HOST}:{ports[0]}", f"http://{HOST}:{ports[1]}"
         progress(f"Starting Temporal on {address} (web UI: {ui_url}) …")
         pid = spawn(_command(binary, home, namespace, search_attributes, ports), home.log(SERVICE))
@@ -63,25 +63,26 @@ def _command(
     ]
 
 
-def _ports_before(home: Home) -> tuple[int, int] | None:
-    """Where the server was when it last ran: workers and open browser tabs look for it there."""
+def _previous_ports(home: Home) -> tuple[int, int] | None:
+    """Return the ports of the server's last start, where workers and open browser tabs look for it."""
     details = record.details if (record := home.read(SERVICE)) else {}
     return (int(details["port"]), int(details["ui_port"])) if {"port", "ui_port"} <= details.keys() else None
 
 
-def _free_ports(wishes: tuple[int, int]) -> tuple[int, int, int]:
-    """Ports for the frontend, the web UI and the metrics, all held at once so that they differ, then let go."""
-    with contextlib.ExitStack() as held:
-        frontend, ui, metrics = (_hold(held, wish) for wish in (*wishes, 0))
+def _free_ports(preferred: tuple[int, int]) -> tuple[int, int, int]:
+    """Return free ports for the frontend, the web UI and the metrics. All are bound at once, so they differ."""
+    with contextlib.ExitStack() as sockets:
+        frontend, ui, metrics = (_bind_port(sockets, port) for port in (*preferred, 0))
     return frontend, ui, metrics
 
 
-def _hold(held: contextlib.ExitStack, wish: int) -> int:
-    holder = held.enter_context(socket.socket())
-    # As the server does: connections that are ending do not count.
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _bind_port(sockets: contextlib.ExitStack, preferred: int) -> int:
+    """Bind the preferred port, or any free one if it is taken, until `sockets` is closed. Returns the port."""
+    bound = sockets.enter_context(socket.socket())
+    # The server sets the same option: a port with closing connections counts as free.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        holder.bind((HOST, wish))
+        bound.bind((HOST, preferred))
     except OSError:
-        holder.bind((HOST, 0))
-    return int(holder.getsockname()[1])
+        bound.bind((HOST, 0))
+    return int(bound.getsockname()[1])

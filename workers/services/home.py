@@ -1,7 +1,4 @@
-"""The one state folder, `.stanchion/`: where the data is, what was started, and who may start something now.
-
-Nothing in here starts or stops anything.
-"""
+"""The state folder, `.stanchion/`: data, records of started processes, and locks. Starts and stops nothing."""
 
 import asyncio
 import contextlib
@@ -18,48 +15,47 @@ from activities.errors import Permanent
 from workers.services.processes import created_at, is_alive
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-# Often enough that nobody notices the wait, seldom enough to cost nothing.
 LOCK_POLL_SECONDS = 0.1
 
 Progress = Callable[[str], None]
 
 
 class ServiceUnavailable(Permanent):
-    """A service that Stanchion needs is not there."""
+    """A service that Stanchion needs is not available."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What we started: enough to find it, to talk to it, and to end exactly it."""
+    """A process that we started: how to reach it, and how to recognise exactly this process before stopping it."""
 
     pid: int
-    created: float  # seconds since the epoch, as the operating system tells it
-    serves: str  # the file or folder it serves, which is also one of its arguments
+    created: float  # seconds since the epoch, by the operating system
+    serves: str  # the file or folder that it serves, which is also one of its command-line arguments
     address: str  # Temporal: host:port; Postgres: a URL
     details: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pid: int, serves: Path, address: str, details: Mapping[str, str] | None = None) -> "Record":
-        """The record of a process that was started just now. One that died already is recorded as dead."""
+        """Return the record of a process that was just started. If it has died already, the record is not alive."""
         created = created_at(pid) or 0.0
         return cls(pid=pid, created=created, serves=str(serves), address=address, details=dict(details or {}))
 
     @classmethod
     def from_json(cls, text: bytes) -> "Record":
-        """The record that `write` stored; fields of another version are ignored. Raises ValueError."""
-        found: Any = json.loads(text)
-        if not isinstance(found, dict):
+        """Parse a record that `write` stored; unknown fields are ignored. Raises ValueError."""
+        fields: Any = json.loads(text)
+        if not isinstance(fields, dict):
             raise ValueError("a record is a JSON object")
-        pid, created, details = found.get("pid"), found.get("created"), found.get("details", {})
-        serves, address = found.get("serves"), found.get("address")
+        pid, created, details = fields.get("pid"), fields.get("created"), fields.get("details", {})
+        serves, address = fields.get("serves"), fields.get("address")
         if not (isinstance(pid, int) and isinstance(created, int | float) and isinstance(details, dict)):
             raise ValueError("a record has a pid, a time and details")
         if not all(isinstance(text, str) for text in (serves, address, *details.values())):
-            raise ValueError("a record's places and details are text")
+            raise ValueError("serves, address and details of a record are text")
         return cls(pid, float(created), str(serves), str(address), details)
 
     def is_alive(self) -> bool:
-        """Whether that very process still runs; another one with its pid is not it."""
+        """Whether exactly this process still runs, not another one with the same pid."""
         return is_alive(self.pid, self.created, self.serves)
 
 
@@ -71,7 +67,7 @@ class Home:
 
     @classmethod
     def locate(cls, environ: Mapping[str, str] = os.environ) -> "Home":
-        """The folder named by STANCHION_HOME, or `.stanchion` beside this source tree's pyproject.toml."""
+        """Return the home at STANCHION_HOME, or at `.stanchion` beside this source tree's pyproject.toml."""
         named = environ.get("STANCHION_HOME")
         return cls(Path(named).expanduser().absolute() if named else PROJECT_ROOT / ".stanchion")
 
@@ -86,11 +82,11 @@ class Home:
         return self.root / "postgres"
 
     def log(self, service: str) -> Path:
-        """The log file of `service`."""
+        """Return the path of the log file of `service`."""
         return self.root / "logs" / f"{service}.log"
 
     def prepare(self) -> None:
-        """Make the folder, private to us, if it is not there. Raises `ServiceUnavailable` if it cannot be."""
+        """Create the folder, readable by its owner only, unless it exists. Raises `ServiceUnavailable`."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.root / "logs").mkdir(mode=0o700, exist_ok=True)
@@ -98,31 +94,31 @@ class Home:
             raise ServiceUnavailable(f"The state folder {self.root} cannot be made: {error}") from error
 
     def read(self, service: str) -> Record | None:
-        """The record of `service`; None when there is none, or one that cannot be read."""
+        """Return the record of `service`, or None if there is none or it cannot be read."""
         try:
             return Record.from_json(self._record_file(service).read_bytes())
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
 
     def living(self, service: str) -> Record | None:
-        """The record of `service` if the process it tells of still runs."""
+        """Return the record of `service` if its process still runs, else None."""
         record = self.read(service)
         return record if record and record.is_alive() else None
 
     def write(self, service: str, record: Record) -> None:
-        """Store the record in one piece: a reader sees the old one or the new one."""
+        """Store the record atomically: a reader sees the old one or the new one."""
         handle, draft = tempfile.mkstemp(dir=self.root, prefix=f".{service}-")
         with os.fdopen(handle, "w") as file:
             file.write(json.dumps(asdict(record), indent=2))
         Path(draft).replace(self._record_file(service))
 
     def forget(self, service: str) -> None:
-        """Drop the record of `service`."""
+        """Delete the record of `service`."""
         self._record_file(service).unlink(missing_ok=True)
 
     @contextlib.asynccontextmanager
     async def locked(self, service: str) -> AsyncIterator[None]:
-        """Be the only process, and the only task, that starts or stops `service` of this home."""
+        """Hold the lock for starting and stopping `service` of this home; it excludes other processes and tasks."""
         self.prepare()
         async with exclusive(self.root / f"{service}.lock"):
             yield
@@ -133,7 +129,10 @@ class Home:
 
 @contextlib.asynccontextmanager
 async def exclusive(path: Path, waiting: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
-    """Hold the lock file `path`; `waiting` is told once if another holds it. The kernel frees it if we die."""
+    """Hold the lock on the file `path`. Calls `waiting` once if another process holds it.
+
+    The kernel releases the lock when this process dies.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not _try_lock(handle):

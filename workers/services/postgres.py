@@ -1,6 +1,7 @@
-"""Postgres: the one that DATABASE_URL names, or an embedded one of our own that outlives us.
+"""Finds, starts and stops Postgres: the server that DATABASE_URL names, or an embedded server of this home.
 
-No message in here shows a password, nor any part of a URL that could hold one.
+An embedded server keeps running after the process that started it. No message of this module shows a password, or a
+part of a URL that may contain one.
 """
 
 import asyncio
@@ -17,13 +18,13 @@ from workers.services.embedded_postgres import SERVICE
 from workers.services.home import Home, Progress, Record, ServiceUnavailable
 from workers.services.processes import stop, tail_of
 
-OLDEST = 15  # the oldest that this is tested with
-STARTS = 5  # after a kill -9 the memory of the old server is busy until its last child has noticed
-START_SECONDS = 300.0  # a long crash recovery on a slow disk; a healthy start takes one
-EXTERNAL_SECONDS = 15.0  # bridges a restart of a server that runs already
+OLDEST = 15  # the oldest tested major version
+STARTS = 5  # after a kill -9, the old server's shared memory stays in use until its last child process has ended
+START_SECONDS = 300.0  # for a long crash recovery on a slow disk; a normal start takes one second
+EXTERNAL_SECONDS = 15.0  # enough for a restart of an external server
 ATTEMPT_SECONDS = 5.0
 POLL_SECONDS = 0.1
-# Fast shutdown, immediate shutdown (recovers at the next start), and the last resort.
+# Fast shutdown; immediate shutdown, which needs recovery at the next start; kill.
 STOP_SIGNALS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
 
 
@@ -33,7 +34,7 @@ class PostgresUnreachable(ServiceUnavailable):
 
 @dataclass(frozen=True)
 class PostgresService:
-    """A Postgres server. `url` may hold a password: hand it to a driver, show `describe(url)`."""
+    """A Postgres server. `url` may contain a password, so show people `describe(url)` instead."""
 
     url: str
     owned: bool
@@ -45,7 +46,7 @@ class PostgresService:
 
 
 def describe(url: str) -> str:
-    """The user, host, port and database of `url`, for people to read; never its password."""
+    """Return the user, host, port and database of `url` as text, without its password."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -53,7 +54,7 @@ def describe(url: str) -> str:
     except ValueError:
         return "the URL given"
     if "@" not in parts.netloc and "@" in url:
-        return "the URL given"  # a password with a slash in it was cut at the wrong place
+        return "the URL given"  # a slash in the password: urlsplit has split the URL in the middle of the password
     user = f"{parts.username}@" if parts.username else ""
     return f"{user}{host or sockets[0]}{f':{port}' if port else ''}{parts.path}"
 
@@ -66,16 +67,16 @@ async def ensure_postgres(
     timeout: float = EXTERNAL_SECONDS,
     durable: bool = True,
 ) -> PostgresService:
-    """A Postgres that answers: the one at `database_url`, this home's living one, or a new one on this home's data.
+    """Return a Postgres that answers: the server at `database_url`, else this home's server, started if necessary.
 
-    `timeout` is how many seconds the server at `database_url` gets to answer. A new one of ours that is not `durable`
-    is for tests: a power cut may lose its data. Raises `PostgresUnreachable`, with the end of its log if ours died.
+    `timeout` is how many seconds the server at `database_url` has to answer. `durable=False` is for tests: a power cut
+    may lose data of a new embedded server. Raises `PostgresUnreachable`, with the end of the log if our server died.
     """
     if database_url:
         return PostgresService(database_url, owned=False, version=await reach(database_url, timeout=timeout))
     for _ in range(STARTS):
         record = await _find_or_start(home, progress, durable)
-        version = await _until_it_answers(record)
+        version = await _wait_until_it_answers(record)
         if version is not None:
             return PostgresService(record.address, owned=True, version=version, pid=record.pid)
         await asyncio.sleep(1.0)
@@ -83,7 +84,7 @@ async def ensure_postgres(
 
 
 def find_postgres_url(home: Home, database_url: str | None) -> str | None:
-    """The URL given, or that of this home's living server; starts and asks nothing."""
+    """Return `database_url`, or the URL of this home's running server, or None. Starts nothing, connects to nothing."""
     if database_url:
         return database_url
     record = home.living(SERVICE)
@@ -91,21 +92,24 @@ def find_postgres_url(home: Home, database_url: str | None) -> str | None:
 
 
 async def reach(url: str, *, timeout: float = EXTERNAL_SECONDS) -> str:
-    """The version of the server at `url`, once it answers. Raises `PostgresUnreachable` after `timeout` seconds."""
+    """Wait until the server at `url` answers and return its version.
+
+    Raises `PostgresUnreachable` after `timeout` seconds, or at once if the URL or the password is wrong.
+    """
     deadline = time.monotonic() + timeout
     while True:
         try:
-            return _supported(await _ask(url), url)
+            return _require_supported(await _query_version(url), url)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-            hopeless = isinstance(error, asyncpg.InvalidAuthorizationSpecificationError | ValueError)
-            if hopeless or time.monotonic() > deadline:
-                # From None: the error below may quote the URL, and a traceback would print it.
-                raise PostgresUnreachable(_message(url, error)) from None
+            is_permanent = isinstance(error, asyncpg.InvalidAuthorizationSpecificationError | ValueError)
+            if is_permanent or time.monotonic() > deadline:
+                # `from None`, because the original error may contain the URL and a traceback would print it.
+                raise PostgresUnreachable(_unreachable_text(url, error)) from None
         await asyncio.sleep(POLL_SECONDS)
 
 
 async def stop_postgres(home: Home) -> bool:
-    """End the server that this home started, its data flushed; False if none was running."""
+    """Stop the server that this home started, with its data flushed. Returns False if none was running."""
     async with home.locked(SERVICE):
         record = home.living(SERVICE)
         if record is not None and not await stop(record.pid, record.is_alive, STOP_SIGNALS):
@@ -126,8 +130,8 @@ async def _find_or_start(home: Home, progress: Progress, durable: bool) -> Recor
         return record
 
 
-async def _until_it_answers(record: Record) -> str | None:
-    """The server's version, or None if its process ended before it answered."""
+async def _wait_until_it_answers(record: Record) -> str | None:
+    """Return the server's version, or None if its process ended before it answered."""
     deadline = time.monotonic() + START_SECONDS
     while record.is_alive():
         try:
@@ -138,7 +142,7 @@ async def _until_it_answers(record: Record) -> str | None:
     return None
 
 
-async def _ask(url: str) -> str:
+async def _query_version(url: str) -> str:
     connection = await asyncpg.connect(url, timeout=ATTEMPT_SECONDS)
     try:
         return str(await connection.fetchval("SHOW server_version", timeout=ATTEMPT_SECONDS))
@@ -146,16 +150,16 @@ async def _ask(url: str) -> str:
         await connection.close(timeout=ATTEMPT_SECONDS)
 
 
-def _supported(version: str, url: str) -> str:
+def _require_supported(version: str, url: str) -> str:
     if int(version.split(".")[0]) < OLDEST:
         raise PostgresUnreachable(f"Postgres at {describe(url)} has version {version}; {OLDEST} or newer is needed.")
     return version
 
 
-def _message(url: str, error: Exception) -> str:
-    # A ValueError is about the URL and quotes it; the other errors come from the network or the server.
+def _unreachable_text(url: str, error: Exception) -> str:
+    # The text of a ValueError contains the URL; the other errors come from the network or the server.
     reason = "it is not a valid Postgres URL" if isinstance(error, ValueError) else str(error) or type(error).__name__
     return (
         f"Postgres at {describe(url)} does not answer: {reason}. "
-        "Check DATABASE_URL (postgresql://user:password@host:port/database), or unset it for a server of our own."
+        "Check DATABASE_URL (postgresql://user:password@host:port/database), or unset it to use an embedded server."
     )

@@ -1,6 +1,6 @@
-"""Processes of the operating system: start one that outlives us, know it again, end it, or run one with a bound.
+"""Starts, recognises and stops processes that outlive us, and runs commands with a time-out.
 
-A process is known by its pid *and* the moment it was created, never by its name: pids are used again.
+A process is recognised by its pid *and* its creation time, because the system reuses pids; never by its name.
 """
 
 import asyncio
@@ -15,20 +15,19 @@ from pathlib import Path
 
 import psutil
 
-# The kernel counts creation time from boot, and the boot time is known in whole seconds and moves by one of them.
+# Creation times are computed from the boot time, which is known in whole seconds and may change by one second.
 CREATED_TOLERANCE = 2.0
-# What a server needs of our environment. Keys and passwords stay with the processes that use them.
+# The environment variables that a server gets. It does not get our API keys and passwords.
 SERVER_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH")
-# One line on the screen each this many seconds is enough to see that something still moves.
-TICK_SECONDS = 10.0
-# `$!` tells the pid, the shell ends at once, and the server belongs to init: no zombie, no handle to keep.
-# The umask keeps what the server writes private to its account.
+TICK_SECONDS = 10.0  # time between two lines of progress
+# `$!` is the pid. The shell ends at once, so init adopts the server and it never becomes our zombie.
+# The umask makes the files that the server writes private to its account.
 DETACH = 'umask 077; "$@" </dev/null >&2 & echo $!'
 
 
 @dataclass(frozen=True)
 class Account:
-    """The user and group that a process runs as, when not ours."""
+    """The user and group that a process runs as, if they are not ours."""
 
     uid: int
     gid: int
@@ -36,14 +35,14 @@ class Account:
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that ended: exit code (None: cut at the time-out) and its whole output, stderr included."""
+    """The result of a command: its exit code (None after a time-out), and its output including stderr."""
 
     code: int | None
     output: str
 
 
 def created_at(pid: int) -> float | None:
-    """When the living process `pid` was created, in seconds since the epoch; None if there is none."""
+    """Return the creation time of process `pid` in seconds since the epoch, or None if it does not run."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
@@ -51,8 +50,8 @@ def created_at(pid: int) -> float | None:
         return None
 
 
-def names_in_command(pid: int, path: str) -> bool:
-    """Whether the living process `pid` has `path` as one of its arguments."""
+def has_argument(pid: int, path: str) -> bool:
+    """Whether process `pid` runs and has `path` as one of its arguments."""
     try:
         return path in psutil.Process(pid).cmdline()
     except psutil.Error:
@@ -62,18 +61,20 @@ def names_in_command(pid: int, path: str) -> bool:
 def is_alive(pid: int, created: float, serves: str) -> bool:
     """Whether the process that was started as `pid` at `created` to serve the path `serves` still runs.
 
-    A clock that is set anew moves every creation time, so a process with our path as an argument counts too:
-    to take a living server for a dead one would start a second one on the same data.
+    If someone sets the clock, all creation times change. Therefore a process with this pid and our path among its
+    arguments is also accepted: a running server taken for dead would get a second server on the same data.
     """
-    now = created_at(pid)
-    return now is not None and (abs(now - created) < CREATED_TOLERANCE or names_in_command(pid, serves))
+    seen_created = created_at(pid)
+    if seen_created is None:
+        return False
+    return abs(seen_created - created) < CREATED_TOLERANCE or has_argument(pid, serves)
 
 
 def spawn(command: Sequence[str], log: Path, account: Account | None = None) -> int:
-    """Start `command` in a session of its own, its output appended to `log`; returns its pid."""
+    """Start `command` in its own session, append its output to `log`, and return its pid."""
     environment = {name: os.environ[name] for name in SERVER_ENVIRONMENT if name in os.environ}
     with log.open("ab") as output:
-        shell = subprocess.run(  # noqa: S603 - the commands are ours, and no text is read by the shell
+        shell = subprocess.run(  # noqa: S603 - our own commands, passed as arguments and not parsed by the shell
             ["/bin/sh", "-c", DETACH, "sh", *command],
             stdout=subprocess.PIPE,
             stderr=output,
@@ -89,10 +90,10 @@ def spawn(command: Sequence[str], log: Path, account: Account | None = None) -> 
 
 
 async def stop(pid: int, still_ours: Callable[[], bool], signals: Sequence[tuple[signal.Signals, float]]) -> bool:
-    """Send each signal in turn, with its seconds of grace, until the process is gone; False if it never went."""
+    """Send each signal in turn and wait its seconds of grace, until the process has ended. Returns whether it has."""
     for number, grace in signals:
         deadline = time.monotonic() + grace
-        if still_ours():  # asked before each signal: the pid may have gone to someone else in between
+        if still_ours():  # checked before each signal, because another process may have got the pid in the meantime
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         while still_ours() and time.monotonic() < deadline:  # noqa: ASYNC110 - the kernel has no event for this
@@ -108,11 +109,11 @@ async def run(
     account: Account | None = None,
     every: Callable[[int], None] = lambda seconds: None,
 ) -> Finished:
-    """Run `command` for at most `timeout` seconds; `every` hears the elapsed seconds now and then.
+    """Run `command` for at most `timeout` seconds. Calls `every` with the elapsed seconds, every `TICK_SECONDS`.
 
-    When cut, by the time-out or by cancellation, its whole process group is killed.
+    At the time-out, or if the caller is cancelled, the whole process group is killed.
     """
-    process = subprocess.Popen(  # noqa: ASYNC220, S603 - it returns at once; uvloop's own spawn knows no user and group
+    process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once; uvloop's spawn does not support user and group
         list(command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -131,20 +132,20 @@ async def run(
             await asyncio.wait({reading}, timeout=min(TICK_SECONDS, timeout))
             if not reading.done():
                 every(round(time.monotonic() - started))
-        cut = not reading.done()
+        timed_out = not reading.done()
     finally:
         if not reading.done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         output, _ = await reading
-    return Finished(None if cut else process.returncode, output.decode(errors="replace"))
+    return Finished(None if timed_out else process.returncode, output.decode(errors="replace"))
 
 
 def tail(text: str, lines: int = 12) -> str:
-    """The last lines of `text`, indented to be shown inside a message."""
+    """Return the last lines of `text`, indented for a message."""
     return "\n".join(f"    {line}" for line in text.strip().splitlines()[-lines:]) or "    (no output)"
 
 
 def tail_of(log: Path) -> str:
-    """The last lines of the file `log`, as `tail` shows them."""
+    """Return the last lines of the file `log`, as `tail` does."""
     return tail(log.read_text(errors="replace")) if log.exists() else "    (no log)"

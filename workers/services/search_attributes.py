@@ -1,6 +1,6 @@
-"""Search attributes of a namespace: have the wanted ones registered, with the wanted types.
+"""Lists and registers the search attributes of a namespace.
 
-Temporal ignores a second registration under another type without a word, so types are compared here.
+Temporal silently ignores a second registration under another type, so this module compares the types.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workers.services.home import ServiceUnavailable
 
 CALL_LIMIT = timedelta(seconds=5)
-VISIBLE_SECONDS = 30.0  # a cluster's nodes refresh their caches within this; a dev server at once
+VISIBLE_SECONDS = 30.0  # a cluster's nodes refresh their caches within this time; a dev server does it at once
 POLL_SECONDS = 0.1
 TYPES = {
     "Bool": IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
@@ -34,7 +34,7 @@ class SearchAttributeConflict(ServiceUnavailable):
 
 
 async def list_search_attributes(client: Client) -> dict[str, str]:
-    """The namespace's own search attributes: name → type."""
+    """Return the custom search attributes of the client's namespace: name → type. Raises ServiceUnavailable."""
     names = {number: name for name, number in TYPES.items()}
     request = ListSearchAttributesRequest(namespace=client.namespace)
     try:
@@ -45,11 +45,11 @@ async def list_search_attributes(client: Client) -> dict[str, str]:
 
 
 async def register_search_attributes(client: Client, wanted: Mapping[str, str]) -> None:
-    """Have every attribute of `wanted` (name → type) registered and visible. Adds what is missing, changes nothing.
+    """Register the missing attributes of `wanted` (name → type) and wait until all are visible.
 
-    Raises `SearchAttributeConflict` if one has another type, `ServiceUnavailable` if adding is refused.
+    Raises `SearchAttributeConflict` if one exists with another type, `ServiceUnavailable` if Temporal refuses.
     """
-    missing = _missing(await list_search_attributes(client), wanted)
+    missing = _find_missing(await list_search_attributes(client), wanted)
     if not missing:
         return
     request = AddSearchAttributesRequest(
@@ -58,20 +58,21 @@ async def register_search_attributes(client: Client, wanted: Mapping[str, str]) 
     try:
         await client.operator_service.add_search_attributes(request, timeout=CALL_LIMIT)
     except RPCError as error:
-        if error.status is not RPCStatusCode.ALREADY_EXISTS:  # someone else adds them at this moment: as good
+        if error.status is not RPCStatusCode.ALREADY_EXISTS:  # another process has added them in the meantime
             flags = " ".join(f"--name {name} --type {kind}" for name, kind in missing.items())
             raise ServiceUnavailable(
                 f"Search attributes could not be registered: {error.message}. Someone with the right to do it can run: "
                 f"temporal operator search-attribute create --namespace {client.namespace} {flags}"
             ) from error
     deadline = time.monotonic() + VISIBLE_SECONDS
-    while _missing(await list_search_attributes(client), wanted):
+    while _find_missing(await list_search_attributes(client), wanted):
         if time.monotonic() > deadline:
             raise ServiceUnavailable(f"Search attributes were registered but are not visible: {', '.join(missing)}.")
         await asyncio.sleep(POLL_SECONDS)
 
 
-def _missing(present: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+def _find_missing(present: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes of `wanted` that are not present. Raises SearchAttributeConflict if a type differs."""
     for name, kind in wanted.items():
         if name in present and present[name] != kind:
             raise SearchAttributeConflict(

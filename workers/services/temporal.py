@@ -1,4 +1,4 @@
-"""The Temporal server: the one that the environment names, or a dev server of our own that outlives us."""
+"""Finds, starts and stops Temporal: the server that the environment names, or a dev server of this home."""
 
 import asyncio
 import signal
@@ -18,9 +18,9 @@ from workers.services.home import Home, Progress, Record, ServiceUnavailable
 from workers.services.processes import stop, tail_of
 from workers.services.search_attributes import list_search_attributes, register_search_attributes
 
-STARTS = 3  # a free port may be taken between our look and the server's; three times in a row it is something else
-START_SECONDS = 120.0  # a big database after a crash, on a busy laptop; a healthy start takes two
-EXTERNAL_SECONDS = 15.0  # a server that runs already answers in milliseconds; this bridges its restart
+STARTS = 3  # another process may take a port between our check and the server's start, but hardly three times
+START_SECONDS = 120.0  # for a big database after a crash, on a busy laptop; a normal start takes two seconds
+EXTERNAL_SECONDS = 15.0  # enough for a restart of an external server
 CALL_SECONDS = 5.0
 POLL_SECONDS = 0.1
 STOP_SIGNALS = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
@@ -44,7 +44,7 @@ class TemporalUnreachable(ServiceUnavailable):
 
 @dataclass(frozen=True)
 class TemporalService:
-    """A Temporal server. `owned`: we started it, `pid` is its process and we may stop it."""
+    """A Temporal server. `owned`: we started it as process `pid`, so we may stop it."""
 
     address: str
     namespace: str
@@ -53,14 +53,14 @@ class TemporalService:
     owned: bool
 
     def connect_config(self) -> ClientConnectConfig:
-        """The arguments for `Client.connect`: credentials and TLS come from the environment, never from here."""
+        """Return the arguments for `Client.connect`. Credentials and TLS come from the environment."""
         if self.owned:
             return {"target_host": self.address, "namespace": self.namespace}
         return named_server().to_client_connect_config()
 
 
 def named_server() -> ClientConfigProfile:
-    """The SDK's environment configuration; its `address` is None when it names no server."""
+    """Load the SDK's environment configuration; its `address` is None if it names no server."""
     try:
         return ClientConfigProfile.load()
     except Exception as error:  # the SDK's error has no public type
@@ -71,12 +71,15 @@ def named_server() -> ClientConfigProfile:
 
 
 def find_temporal(home: Home) -> TemporalService | None:
-    """The server of the environment, or the living one of this home; starts and asks nothing."""
+    """Return the server that the environment names, or this home's running one, or None.
+
+    Starts nothing, connects to nothing.
+    """
     profile = named_server()
     if profile.address:
         return TemporalService(profile.address, profile.namespace or "default", None, None, owned=False)
     record = home.living(SERVICE)
-    return _service(record) if record else None
+    return _service_from_record(record) if record else None
 
 
 async def ensure_temporal(
@@ -87,10 +90,10 @@ async def ensure_temporal(
     prefer_default_ports: bool = True,
     timeout: float = EXTERNAL_SECONDS,
 ) -> TemporalService:
-    """A Temporal server that answers: the environment's, this home's living one, or a new one on this home's data.
+    """Return a Temporal server that answers: the environment's, else this home's, started if necessary.
 
-    `timeout` is how many seconds the environment's server gets to answer. Raises `TemporalUnreachable`, with the end
-    of its log if it died, and `TemporalBinaryMissing`.
+    `timeout` is how many seconds the environment's server has to answer. Raises `TemporalUnreachable`, with the end of
+    the log if our server died, and `TemporalBinaryMissing`.
     """
     named = find_temporal(home)
     if named and not named.owned:
@@ -100,8 +103,8 @@ async def ensure_temporal(
     for _ in range(STARTS):
         try:
             record = await find_or_start(home, namespace, search_attributes or {}, prefer_default_ports, progress)
-            await _until_it_answers(record)
-            return _service(record)
+            await _wait_until_it_answers(record)
+            return _service_from_record(record)
         except _Died:
             continue
         except (OSError, subprocess.SubprocessError) as error:
@@ -110,7 +113,7 @@ async def ensure_temporal(
 
 
 async def stop_temporal(home: Home) -> bool:
-    """End the server that this home started; False if none was running. Never ends any other process."""
+    """Stop the server that this home started, and no other process. Returns False if none was running."""
     async with home.locked(SERVICE):
         record = home.living(SERVICE)
         if record is not None and not await stop(record.pid, record.is_alive, STOP_SIGNALS):
@@ -119,16 +122,19 @@ async def stop_temporal(home: Home) -> bool:
 
 
 async def reach(service: TemporalService, *, timeout: float = EXTERNAL_SECONDS) -> Client:
-    """A client of a server that truly answers, namespace and visibility included, within `timeout` seconds."""
+    """Wait until the server answers, including its namespace and visibility; return a client.
+
+    Raises `TemporalUnreachable` after `timeout` seconds.
+    """
     deadline = time.monotonic() + timeout
     while True:
         try:
-            return await _ask(service)
-        except (RPCError, RuntimeError, OSError) as error:  # OSError: the time-out of one attempt too
+            return await _connect_once(service)
+        except (RPCError, RuntimeError, OSError) as error:  # OSError includes the time-out of one attempt
             if time.monotonic() > deadline:
                 raise TemporalUnreachable(
                     f"Temporal at {service.address}, namespace {service.namespace}, does not answer: "
-                    f"{str(error) or type(error).__name__}. " + _fix(service)
+                    f"{str(error) or type(error).__name__}. " + _advice(service)
                 ) from error
         await asyncio.sleep(POLL_SECONDS)
 
@@ -137,12 +143,12 @@ class _Died(Exception):
     """The server's process ended before it answered."""
 
 
-async def _until_it_answers(record: Record) -> None:
+async def _wait_until_it_answers(record: Record) -> None:
     deadline = time.monotonic() + START_SECONDS
     while record.is_alive():
         try:
-            await reach(_service(record), timeout=min(1.0, deadline - time.monotonic()))
-            if record.is_alive():  # else another server, which took the port before ours could, has answered
+            await reach(_service_from_record(record), timeout=min(1.0, deadline - time.monotonic()))
+            if record.is_alive():  # otherwise it was another server that answered, on the port that ours wanted
                 return
         except TemporalUnreachable:
             if time.monotonic() > deadline:
@@ -150,25 +156,25 @@ async def _until_it_answers(record: Record) -> None:
     raise _Died
 
 
-async def _ask(service: TemporalService) -> Client:
+async def _connect_once(service: TemporalService) -> Client:
     limit = timedelta(seconds=CALL_SECONDS)
     async with asyncio.timeout(CALL_SECONDS):
         client = await Client.connect(**service.connect_config())
         await client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=service.namespace), timeout=limit
         )
-        await client.count_workflows(rpc_timeout=limit)  # visibility is the last to come up
+        await client.count_workflows(rpc_timeout=limit)  # visibility becomes available last
     return client
 
 
-def _service(record: Record) -> TemporalService:
+def _service_from_record(record: Record) -> TemporalService:
     details = record.details
     return TemporalService(
         record.address, details.get("namespace", "default"), details.get("ui_url"), record.pid, owned=True
     )
 
 
-def _fix(service: TemporalService) -> str:
+def _advice(service: TemporalService) -> str:
     if service.owned:
         return "Run `stanchion down`, then `stanchion up`."
-    return "Check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and TEMPORAL_PROFILE, or unset them for a server of our own."
+    return "Check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and TEMPORAL_PROFILE, or unset them to use a local dev server."

@@ -1,6 +1,6 @@
-"""Where the Temporal CLI comes from: PATH, our own cached copy, the SDK's download, or the Go toolchain.
+"""Finds or installs the Temporal CLI: from PATH, our cached copy, the SDK's download, or the Go toolchain.
 
-The copy is shared by all clones on a machine. Nothing here starts a server that stays.
+All clones of the repository on a machine share the cached copy.
 """
 
 import os
@@ -15,15 +15,15 @@ from pathlib import Path
 from workers.services.home import Progress, ServiceUnavailable, exclusive
 from workers.services.processes import run, tail
 
-VERSION = "1.5.1"  # the newest that `go install` accepts: later ones have replace directives
-OLDEST_SERVER = (1, 29)  # fairness between tenants came with it; an older server accepts and ignores the setting
+VERSION = "1.5.1"  # the newest version that `go install` accepts: later ones have replace directives
+OLDEST_SERVER = (1, 29)  # the first with fairness between tenants; older servers accept and ignore the setting
 OLDEST_GO = (1, 24)
 GO_PACKAGE = f"github.com/temporalio/cli/cmd/temporal@v{VERSION}"
-VERSION_SECONDS = 30.0  # a 200 MB file read for the first time, on a busy machine
-DOWNLOAD_SECONDS = 300.0  # 60 MB over a slow line
-BUILD_SECONDS = 1800.0  # three minutes on two cores; a small machine takes longer
+VERSION_SECONDS = 30.0  # the first read of a 200 MB file on a busy machine takes long
+DOWNLOAD_SECONDS = 300.0  # for 60 MB over a slow connection
+BUILD_SECONDS = 1800.0  # takes three minutes on two cores, longer on a small machine
 
-# In a child of its own: where the download is refused, the interpreter aborts at exit.
+# Runs in a child process, because the interpreter aborts at exit if the download is refused.
 SDK_DOWNLOAD = """
 import asyncio, sys
 from temporalio.testing import WorkflowEnvironment
@@ -36,29 +36,29 @@ asyncio.run(main())
 
 
 class TemporalBinaryMissing(ServiceUnavailable):
-    """The Temporal CLI is not here and could not be obtained."""
+    """The Temporal CLI is not installed and could not be obtained."""
 
 
 class WayFailed(Exception):
-    """One way to the CLI did not lead there; the text says why."""
+    """One way to get the CLI failed; the text says why."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to get the CLI: it leaves the program in the folder that it is given, or raises `WayFailed`."""
+    """One way to get the CLI. `get` puts the program into a folder and returns its path, or raises `WayFailed`."""
 
     name: str
     get: Callable[[Path, Progress], Awaitable[Path]]
 
 
 async def find_temporal_binary(environ: Mapping[str, str] = os.environ) -> Path:
-    """A usable CLI that is already on this machine. Raises `TemporalBinaryMissing` with what was looked at."""
+    """Return the path of a usable CLI on this machine. Raises `TemporalBinaryMissing`, which lists what was tried."""
     failures: list[str] = []
     for name, path in _candidates(environ):
         try:
             if path is None:
                 raise WayFailed("not there")
-            return await _usable(path)
+            return await _require_usable(path)
         except WayFailed as failure:
             failures.append(f"{name}: {failure}")
     raise TemporalBinaryMissing("\n".join(failures))
@@ -67,7 +67,10 @@ async def find_temporal_binary(environ: Mapping[str, str] = os.environ) -> Path:
 async def obtain_temporal_binary(
     progress: Progress, environ: Mapping[str, str] = os.environ, ways: "Sequence[Way] | None" = None
 ) -> Path:
-    """A usable CLI, installed into the cache when none is here; safe to be called by several processes at once."""
+    """Return the path of a usable CLI, which is installed into the cache if there is none. Safe to call concurrently.
+
+    Raises `TemporalBinaryMissing`, which lists what was tried.
+    """
     try:
         return await find_temporal_binary(environ)
     except TemporalBinaryMissing:
@@ -77,13 +80,13 @@ async def obtain_temporal_binary(
     lock = target.parent / ".lock"
     async with exclusive(lock, lambda: progress("Waiting for another process that installs the Temporal CLI …")):
         try:
-            return await find_temporal_binary(environ)  # the one we waited for has it
+            return await find_temporal_binary(environ)  # another process may have installed it while we waited
         except TemporalBinaryMissing as missing:
             return await _install(target, INSTALL_WAYS if ways is None else ways, str(missing), progress)
 
 
 def cached_binary(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where our own copy is, or will be."""
+    """Return the path of our cached copy, which may not exist yet."""
     if named := environ.get("STANCHION_CACHE"):
         cache = Path(named).expanduser().absolute()
     elif xdg := environ.get("XDG_CACHE_HOME"):
@@ -102,12 +105,12 @@ def _candidates(environ: Mapping[str, str]) -> list[tuple[str, Path | None]]:
     ]
 
 
-async def _install(target: Path, ways: "Sequence[Way]", looked_at: str, progress: Progress) -> Path:
-    failures = looked_at.splitlines()
+async def _install(target: Path, ways: "Sequence[Way]", previous_failures: str, progress: Progress) -> Path:
+    failures = previous_failures.splitlines()
     for way in ways:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as staging:
             try:
-                staged = await _usable(await way.get(Path(staging), progress))
+                staged = await _require_usable(await way.get(Path(staging), progress))
                 staged.replace(target)
                 progress(f"The Temporal CLI is in {target}.")
                 return target
@@ -116,19 +119,20 @@ async def _install(target: Path, ways: "Sequence[Way]", looked_at: str, progress
     tried = "\n".join(f"  - {failure}" for failure in failures)
     raise TemporalBinaryMissing(
         f"The Temporal CLI could not be obtained. Tried:\n{tried}\n"
-        "Any one of these helps: install the Temporal CLI and put it on PATH; install Go 1.24 or newer and try again; "
+        "Do one of these: install the Temporal CLI and put it on PATH; install Go 1.24 or newer and try again; "
         "or set TEMPORAL_ADDRESS to a Temporal server that runs already."
     )
 
 
-async def _usable(path: Path) -> Path:
+async def _require_usable(path: Path) -> Path:
+    """Return `path` if the program runs and its server is new enough. Raises `WayFailed`."""
     try:
         answer = await run([str(path), "--version"], timeout=VERSION_SECONDS)
     except OSError as error:
         raise WayFailed(f"{path} does not run: {error}") from error
     if answer.code != 0:
         raise WayFailed(f"{path} --version failed (exit code {answer.code})")
-    server = re.search(r"Server (\d+)\.(\d+)", answer.output)  # the CLI's own number is absent in a Go build
+    server = re.search(r"Server (\d+)\.(\d+)", answer.output)  # a Go build does not print the CLI's own version
     if server and (int(server[1]), int(server[2])) < OLDEST_SERVER:
         raise WayFailed(f"{path} brings server {server[1]}.{server[2]}, older than 1.29")
     return path
@@ -141,11 +145,11 @@ async def _download(staging: Path, progress: Progress) -> Path:
         timeout=DOWNLOAD_SECONDS,
         every=lambda seconds: progress(f"Downloading the Temporal CLI: {seconds} s …"),
     )
-    found = _programs_in(staging)
-    if not found:  # the file decides, not the exit code: the child may abort after all is done
+    programs = _programs_in(staging)
+    if not programs:  # the exit code is ignored: the child may abort after a complete download
         reasons = [line for line in done.output.splitlines() if "Error" in line]
         raise WayFailed("took too long" if done.code is None else (reasons or ["refused"])[-1][:300])
-    return found[0]
+    return programs[0]
 
 
 def _programs_in(folder: Path) -> list[Path]:

@@ -1,1 +1,1 @@
-"""The Slack bot: one more surface on the one decision path. It shows and it sends; it decides nothing."""
+"""The Slack bot: shows approvals and alarms, and sends people's decisions to their runs. Decides nothing itself."""

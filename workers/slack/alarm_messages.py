@@ -1,4 +1,4 @@
-"""Shows budget and cost alarms as plain Slack messages, with the command to type and nothing to click."""
+"""Budget and cost alarms as Slack messages: what happened, and the command to type; without buttons."""
 
 import json
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from workers.slack.text import Block, header, lines
 from workflows.contracts.budgets import micros_to_usd
 
 SQL = Queries(__file__, "slack.sql")
-BATCH = 20  # of a pass
+BATCH = 20  # messages per pass
 
 
 @dataclass(frozen=True)
 class AlarmMessage:
-    """An alarm that a channel does not show yet."""
+    """An alarm to post in a channel."""
 
     alarm_id: str
     channel: str
@@ -26,12 +26,12 @@ class AlarmMessage:
 
     @property
     def title(self) -> str:
-        """What happened, in a line."""
+        """One line that says what happened."""
         match self.kind:
             case "budget.breached":
                 return f"{self.agent} is paused: its budget is used up"
             case "cost.alarm":
-                return f"{self.agent} costs {self._usd('used')} USD, and runs of it cost {self._usd('typical')}"
+                return f"{self.agent} has cost {self._usd('used')} USD; its runs typically cost {self._usd('typical')}"
             case "vendor.away":
                 vendor = " ".join(filter(None, (self.body["vendor"], self.body.get("model"))))
                 return f"{vendor} gives no answer: {self.body['error']}"
@@ -40,9 +40,9 @@ class AlarmMessage:
 
     @property
     def blocks(self) -> list[Block]:
-        """The message. What it says was written by the run itself, and is shown letter by letter all the same."""
-        told = str(self.body.get("told") or self._about_vendor or f"stanchion show {self.run_id}")
-        return [header(self.title), lines(("Run", self.run_id), ("What to do", told))]
+        """The message. All its text is shown literally, although our own code wrote it."""
+        advice = str(self.body.get("told") or self._about_vendor or f"stanchion show {self.run_id}")
+        return [header(self.title), lines(("Run", self.run_id), ("What to do", advice))]
 
     @property
     def _about_vendor(self) -> str | None:
@@ -65,18 +65,18 @@ class AlarmMessages:
     owner: str
 
     async def due(self, channel: str, tenants: tuple[str, ...]) -> list[AlarmMessage]:
-        """What has to be posted, oldest first; of the last day only: an older one helps nobody."""
+        """Return the alarms of the last day that still have to be posted, oldest first."""
         rows = await SQL["notices"].rows(
             self.database, channel=channel, owner=self.owner, tenants=list(tenants), most=BATCH
         )
         return [AlarmMessage(**{**row, "channel": channel, "body": json.loads(row["body"])}) for row in rows]
 
-    async def take(self, notice: AlarmMessage) -> bool:
-        """Whether this replica is the one to post it. Safe to ask again."""
-        at = {"alarm_id": notice.alarm_id, "channel": notice.channel}
-        return await SQL["take_notice"].row(self.database, owner=self.owner, **at) is not None
+    async def take(self, alarm: AlarmMessage) -> bool:
+        """Reserve the posting of an alarm. Returns False if another replica has it. Safe to repeat."""
+        key = {"alarm_id": alarm.alarm_id, "channel": alarm.channel}
+        return await SQL["take_notice"].row(self.database, owner=self.owner, **key) is not None
 
-    async def posted(self, notice: AlarmMessage, ts: str) -> None:
-        """Note the message."""
-        at = {"alarm_id": notice.alarm_id, "channel": notice.channel}
-        await SQL["notice_posted"].rows(self.database, ts=ts, owner=self.owner, **at)
+    async def posted(self, alarm: AlarmMessage, ts: str) -> None:
+        """Record the posted message."""
+        key = {"alarm_id": alarm.alarm_id, "channel": alarm.channel}
+        await SQL["notice_posted"].rows(self.database, ts=ts, owner=self.owner, **key)

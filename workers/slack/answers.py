@@ -1,4 +1,4 @@
-"""Sending answers: through the run's own update and signal, as every surface does. Nothing is decided here."""
+"""Sends people's decisions and messages to their runs, by the same update and signal as the command line."""
 
 import asyncio
 from typing import Protocol
@@ -11,41 +11,41 @@ from workflows.contracts.approvals import Decision, DecisionReceipt
 from workflows.contracts.base import explain
 from workflows.contracts.messages import MessageReceived
 
-ANSWER_SECONDS = 30.0  # an update waits for a worker; beyond this there is none
+ANSWER_SECONDS = 30.0  # an update waits for a worker; after this time we assume that none runs
 
 
 class SurfaceKey(Protocol):
-    """The surface's key."""
+    """Signs with the key of this surface."""
 
     def decision(self, decision: Decision) -> Decision:
-        """The decision, signed."""
+        """Return the decision, signed."""
 
     def message(self, run_id: str, message: MessageReceived) -> MessageReceived:
-        """The message to that run, signed."""
+        """Return the message to that run, signed."""
 
 
 class NotSent(Exception):
-    """The answer did not arrive; the text is for the person who gave it."""
+    """The answer could not be sent; the text is for the person who gave it."""
 
 
 class Answers:
-    """Answers of people whom Slack authenticated and our own table named. Without a signer they go unsigned."""
+    """Sends the answers of registered people whom Slack has authenticated. Without a signer they are unsigned."""
 
     def __init__(self, client: Client, signer: SurfaceKey | None) -> None:
         self._client = client
         self._signer = signer
 
     async def decide(self, run_id: str, **decision: object) -> DecisionReceipt:
-        """Send one decision; what became of it. Raises NotSent."""
+        """Send a decision, given by its fields, and return its receipt. Raises NotSent."""
         try:
-            plain = Decision.model_validate(decision)
+            unsigned = Decision.model_validate(decision)
         except ValidationError as error:
             raise NotSent(explain(error)) from None
-        sent = self._signer.decision(plain) if self._signer else plain
+        signed = self._signer.decision(unsigned) if self._signer else unsigned
         handle = self._client.get_workflow_handle(run_id)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                receipt = await handle.execute_update("decide", sent.model_dump(mode="json"))
+                receipt = await handle.execute_update("decide", signed.model_dump(mode="json"))
         except TimeoutError:
             raise NotSent("no worker answered yet; your answer counts once one runs, unless it expires first") from None
         except WorkflowUpdateFailedError as error:
@@ -55,16 +55,16 @@ class Answers:
         return DecisionReceipt.model_validate(receipt)
 
     async def restate(self, run_id: str, by: str, value: str) -> None:
-        """Send a value as a person's own word. Raises NotSent."""
+        """Send a message in which a person endorses a value. Raises NotSent."""
         try:
-            plain = MessageReceived(text=f"I restate this value, and mean it: {value}", by=by, endorses=value)
+            unsigned = MessageReceived(text=f"I restate this value, and mean it: {value}", by=by, endorses=value)
         except ValidationError as error:
             raise NotSent(explain(error)) from None
-        sent = self._signer.message(run_id, plain) if self._signer else plain
+        signed = self._signer.message(run_id, unsigned) if self._signer else unsigned
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 handle = self._client.get_workflow_handle(run_id)
-                await handle.signal("message", sent.model_dump(mode="json", exclude={"kind"}))
+                await handle.signal("message", signed.model_dump(mode="json", exclude={"kind"}))
         except TimeoutError:
             raise NotSent("Temporal did not answer; try again") from None
         except RPCError as error:
@@ -74,4 +74,4 @@ class Answers:
 def _not_sent(error: RPCError) -> NotSent:
     if error.status == RPCStatusCode.NOT_FOUND:
         return NotSent("this run is over")
-    return NotSent("Temporal did not take it; try again in a moment")
+    return NotSent("Temporal did not accept it; try again in a moment")

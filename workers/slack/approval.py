@@ -1,4 +1,4 @@
-"""An approval as a card shows it. Pure: read once from a row, never changed."""
+"""Approval: what a card shows of an approval, read from a row of the query `approval`. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one sensitive value of a call came from."""
+    """The origin of one sensitive value of a call."""
 
     argument: str
     kind: str
@@ -18,8 +18,8 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Given:
-    """An answer that was given. `arguments` is JSON, of an edit."""
+class GivenDecision:
+    """A decision that a person or an agent has given. `arguments` is the JSON of an edit, else None."""
 
     by: str
     verdict: str
@@ -31,7 +31,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Approval:
-    """What people are asked. `showing` names what a card of it shows: once it changes, the card is out of date."""
+    """An approval with its decisions. `showing` names the state that a card shows: if it changes, the card is stale."""
 
     approval_id: str
     run_id: str
@@ -65,17 +65,17 @@ class Approval:
     superseded_by: str | None
     endorsed_by: str | None
     origins: tuple[Origin, ...]
-    decisions: tuple[Given, ...]
-    review: str | None = None  # what the agent said that was asked beside people
+    decisions: tuple[GivenDecision, ...]
+    review: str | None = None  # the opinion of the reviewing agent
 
     @property
     def is_open(self) -> bool:
-        """Whether it still takes an answer."""
+        """Whether it can still be decided."""
         return self.state == "open"
 
     @property
     def wants_people(self) -> bool:
-        """Whether someone besides the subject has to approve."""
+        """Whether further people have to approve, apart from the subject."""
         return len(self.approved_by) < self.needed
 
     @property
@@ -84,21 +84,21 @@ class Approval:
         return self.subject is not None and not self.confirmed
 
 
-def approval_of(row: Mapping[str, Any]) -> Approval:
-    """The approval of a row of the query `approval`."""
+def approval_from_row(row: Mapping[str, Any]) -> Approval:
+    """Build the approval from a row of the query `approval`."""
     columns = dict(row)
     for name in ("roles", "approved_by", "escalate_roles"):
         columns[name] = tuple(columns[name])
-    columns["origins"] = tuple(_origin(item) for item in json.loads(columns["origins"]))
-    columns["decisions"] = tuple(_given(item) for item in json.loads(columns["decisions"]))
+    columns["origins"] = tuple(_parse_origin(item) for item in json.loads(columns["origins"]))
+    columns["decisions"] = tuple(_parse_decision(item) for item in json.loads(columns["decisions"]))
     return Approval(**columns)
 
 
-def _origin(item: Mapping[str, Any]) -> Origin:
+def _parse_origin(item: Mapping[str, Any]) -> Origin:
     value = item.get("value")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return Origin(str(item.get("argument")), str(item.get("kind")), text, str(item.get("origin")))
 
 
-def _given(item: Mapping[str, Any]) -> Given:
-    return Given(**{**item, "at": datetime.fromisoformat(item["at"])})
+def _parse_decision(item: Mapping[str, Any]) -> GivenDecision:
+    return GivenDecision(**{**item, "at": datetime.fromisoformat(item["at"])})

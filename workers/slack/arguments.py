@@ -1,4 +1,4 @@
-"""Shows the arguments of a call to people exactly, hidden characters included; and reads an edit back. Pure."""
+"""Formats the arguments of a call for people, with hidden characters made visible, and parses their edits. Pure."""
 
 import hashlib
 import json
@@ -8,44 +8,45 @@ from typing import Any
 from activities.policy.values.canonical_names import show_hidden_characters
 
 SHOWN_LIMIT = 2_800  # characters in one block; Slack refuses blocks over 3,000
-STRING_LIMIT = 300  # characters of one text, when all does not fit: a long one must not push the next ones out
-EDIT_LIMIT = 3_000  # characters; Slack's limit for what a form takes
+STRING_LIMIT = 300  # characters of one string if all does not fit, so that a long string does not hide the others
+EDIT_LIMIT = 3_000  # characters; Slack's limit for the input of a form
 
 
 class EditInvalid(ValueError):
-    """What was typed is no set of arguments; the text says why."""
+    """The typed text is not a valid set of arguments; the message says why."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a card shows of a call's arguments; `note` says what it does not."""
+class FormattedArguments:
+    """The arguments as a card shows them. `note` is empty, or says that they were cut."""
 
     text: str
     note: str = ""
 
 
-def shown(canonical: str) -> Shown:
-    """The arguments for a card."""
+def format_arguments(canonical: str) -> FormattedArguments:
+    """Format canonical JSON for a card, cut to SHOWN_LIMIT characters."""
     value = json.loads(canonical)
-    whole = show_hidden_characters(_pretty(value))
-    if len(whole) <= SHOWN_LIMIT:
-        return Shown(whole)
+    full_text = show_hidden_characters(_pretty(value))
+    if len(full_text) <= SHOWN_LIMIT:
+        return FormattedArguments(full_text)
     text = show_hidden_characters(_pretty(_shortened(value)))[:SHOWN_LIMIT]
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    return Shown(text, f"cut: the arguments have {len(canonical)} characters of JSON, SHA-256 {digest}")
+    note = f"cut: the arguments have {len(canonical)} characters of JSON, SHA-256 {digest}"
+    return FormattedArguments(text, note)
 
 
-def editable(canonical: str) -> str | None:
-    """The arguments as JSON to change, hidden characters written as \\u escapes; None if they do not fit a form."""
+def editable_json(canonical: str) -> str | None:
+    """Return the arguments as JSON to edit, with hidden characters as \\u escapes; None if too long for a form."""
     pretty = _pretty(json.loads(canonical))
     text = "".join(char if show_hidden_characters(char) == char else json.dumps(char)[1:-1] for char in pretty)
     return text if len(text) <= EDIT_LIMIT else None
 
 
-def edited(text: str) -> dict[str, Any]:
-    """The arguments that a person typed. Raises EditInvalid."""
+def parse_edit(text: str) -> dict[str, Any]:
+    """Parse the arguments that a person typed. Raises EditInvalid."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        value = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise EditInvalid("it contains half a character (a lone \\ud8… escape)") from None
@@ -72,12 +73,12 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is there twice")
-    return found
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return values
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a JSON number")

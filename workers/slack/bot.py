@@ -1,4 +1,4 @@
-"""Turns clicks and forms in Slack into answers of the registered person."""
+"""Bot: turns clicks and submitted forms in Slack into decisions of registered people."""
 
 import json
 import re
@@ -15,13 +15,13 @@ from activities.errors import Transient
 from activities.identity.proof import canonical_name
 from workers.slack.answers import Answers, NotSent
 from workers.slack.approval import Approval
-from workers.slack.cards import ACTION, BECAME
+from workers.slack.cards import ACTION, STATE_LABELS
 from workers.slack.config import SlackSettings
 from workers.slack.message_board import MessageBoard
 from workers.slack.messages import Messages
-from workers.slack.modals import FIELD, Place, Typed, form, place_of, typed
+from workers.slack.modals import FIELD, FormInput, Place, form, read_form, read_place
 from workers.slack.notifications import WakeEvent
-from workers.slack.text import escaped, one_line, said
+from workers.slack.text import escaped, one_line, sentence
 from workers.slack.web_api import error_name
 
 OURS = re.compile(rf"^{re.escape(ACTION)}")
@@ -31,28 +31,28 @@ VERDICTS = {"approve": "approve", "approve-next": "approve", "edit": "edit", "de
 log = structlog.get_logger("stanchion.slack")
 
 
-class Named(Protocol):
-    """A registered person."""
+class RegisteredPerson(Protocol):
+    """A person in our table."""
 
     @property
     def name(self) -> str:
-        """Their name, as it is decided under."""
+        """The name under which they decide."""
 
 
 class People(Protocol):
-    """Who a Slack user is to us."""
+    """Finds the registered person for a Slack user."""
 
-    async def by_slack(self, tenant: str, slack_user: str) -> Named | None:
-        """The person who is that Slack user in a tenant."""
+    async def by_slack(self, tenant: str, slack_user: str) -> RegisteredPerson | None:
+        """Return the person registered with that Slack user in a tenant, or None."""
 
 
 class _Refused(Exception):
-    """Not possible; the text is for the person who tried."""
+    """The action is not possible; the text is for the person who tried."""
 
 
 @dataclass(frozen=True)
-class _Person:
-    """Who clicked, as Slack says, and in which workspace they are at home."""
+class _SlackUser:
+    """The Slack user who clicked, and the id of their home workspace."""
 
     user: str
     team: str
@@ -60,7 +60,7 @@ class _Person:
 
 @dataclass(frozen=True)
 class Bot:
-    """The listeners. Each acknowledges at once, then acts, and tells the person in a message only they see."""
+    """The listeners for clicks and forms. Each acknowledges at once, acts, and answers with an ephemeral message."""
 
     settings: SlackSettings
     team: str
@@ -69,102 +69,103 @@ class Bot:
     board: MessageBoard
     people: People
     answers: Answers
-    bell: WakeEvent
+    wake: WakeEvent
 
     def app(self) -> AsyncApp:
-        """The bolt app. It verifies the signature of every HTTP request."""
+        """Return the Bolt app, which verifies the signature of every HTTP request."""
         app = AsyncApp(name="stanchion", client=self.web, signing_secret=self.settings.signing_secret or "")
-        app.action(OURS)(self._clicked)
-        app.view(OURS)(self._submitted)
+        app.action(OURS)(self._on_click)
+        app.view(OURS)(self._on_submit)
         return app
 
-    async def _clicked(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+    async def _on_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
         action = body["actions"][0]
         verb = action["action_id"].removeprefix(ACTION)
-        if verb == "run":  # a link; Slack opens it by itself
+        if verb == "run":  # a link button; Slack opens the link by itself
             return
-        asked = json.loads(action["value"])
-        place = Place(asked["approval"], asked["digest"], body["channel"]["id"], body["container"]["message_ts"])
-        await self._act(verb, place, _person(body), body["trigger_id"] if verb in FORMS else None)
+        button = json.loads(action["value"])
+        place = Place(button["approval"], button["digest"], body["channel"]["id"], body["container"]["message_ts"])
+        await self._handle(verb, place, _slack_user(body), body["trigger_id"] if verb in FORMS else None)
 
-    async def _submitted(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+    async def _on_submit(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         verb = view["callback_id"].removeprefix(ACTION)
-        answer = typed(verb, view)
-        if answer.problem:
-            await ack(response_action="errors", errors={FIELD: answer.problem[:150]})
+        form_input = read_form(verb, view)
+        if form_input.problem:
+            await ack(response_action="errors", errors={FIELD: form_input.problem[:150]})
             return
         await ack()
-        await self._act(verb, place_of(view), _person(body), None, answer)
+        await self._handle(verb, read_place(view), _slack_user(body), None, form_input)
 
-    async def _act(
-        self, verb: str, place: Place, person: _Person, trigger: str | None, answer: Typed | None = None
+    async def _handle(
+        self, verb: str, place: Place, user: _SlackUser, trigger: str | None, form_input: FormInput | None = None
     ) -> None:
-        """Open the form, or send the answer; whatever goes wrong is told to who clicked."""
+        """Open the form (if there is a `trigger`) or send the decision. Tells the user the result or the problem."""
         try:
-            approval, name = await self._admit(place, person)
+            approval, name = await self._authorize(place, user)
             _check_subject(verb, approval, name)
             if trigger:
                 await self.web.views_open(trigger_id=trigger, view=form(verb, approval, place))
                 return
-            told = await self._send(verb, approval, name, place.digest, answer or Typed())
-        except (_Refused, NotSent) as refused:
-            told = str(refused)
+            reply = await self._send(verb, approval, name, place.digest, form_input or FormInput())
+        except (_Refused, NotSent) as error:
+            reply = str(error)
         except Transient:
             log.warning("slack.answer_lost", approval_id=place.approval, exc_info=True)
-            told = "The database does not answer; nothing was decided. Try again in a moment."
+            reply = "The database does not answer; nothing was decided. Try again in a moment."
         except (SlackApiError, ClientError, TimeoutError, OSError) as error:
             log.warning("slack.form_failed", error=type(error).__name__)
-            told = "Slack did not open the form in time; click again."
-        self.bell.ring()
-        if told:
-            await self._tell(place.channel, person.user, told)
+            reply = "Slack did not open the form in time; click again."
+        self.wake.set()
+        if reply:
+            await self._reply(place.channel, user.user, reply)
 
-    async def _admit(self, place: Place, person: _Person) -> tuple[Approval, str]:
-        """The approval and the name of the person, if they may speak at all. Raises _Refused."""
+    async def _authorize(self, place: Place, user: _SlackUser) -> tuple[Approval, str]:
+        """Return the open approval and the registered name of the user. Raises _Refused if they may not answer it."""
         approval = await self.messages.approval(place.approval)
         if approval is None or (self.settings.tenants and approval.tenant not in self.settings.tenants):
             raise _Refused("There is no such approval here.")
-        if person.team != self.team:
-            raise _Refused("You are from another workspace; only people of this one answer here.")
+        if user.team != self.team:
+            raise _Refused("You are from another workspace; only people of this workspace may answer here.")
         if not approval.is_open:
             await self.board.refresh(approval, place.channel, place.ts)
-            raise _Refused(f"It is settled already: {BECAME.get(approval.state, approval.state)}.")
+            raise _Refused(f"It is settled already: {STATE_LABELS.get(approval.state, approval.state)}.")
         if place.digest != approval.digest:
-            raise _Refused("This card shows another call than the one that is asked about now; nothing was decided.")
-        known = await self.people.by_slack(approval.tenant, person.user)
-        if known is None:
+            raise _Refused("This card shows an earlier version of the call; nothing was decided.")
+        person = await self.people.by_slack(approval.tenant, user.user)
+        if person is None:
             raise _Refused(
-                f"Nobody is registered as Slack user {person.user} in tenant {approval.tenant}, so this does not count."
+                f"Nobody is registered as Slack user {user.user} in tenant {approval.tenant}, so this does not count."
                 f" Ask an operator to run: stanchion principals add YOUR-NAME --tenant {approval.tenant}"
-                f" --slack {person.user}"
+                f" --slack {user.user}"
             )
-        return approval, known.name
+        return approval, person.name
 
-    async def _send(self, verb: str, approval: Approval, by: str, digest: str, answer: Typed) -> str:
-        """Send the answer; what to tell the person, or nothing: the card says it. Raises NotSent."""
+    async def _send(self, verb: str, approval: Approval, by: str, digest: str, form_input: FormInput) -> str:
+        """Send the decision. Returns the reply for the person; empty if the card shows the result. Raises NotSent."""
         if verb == "restate":
-            await self.answers.restate(approval.run_id, by, answer.text)
-            return "Sent as your own word. The run checks the call again when it is the value that the call uses."
+            await self.answers.restate(approval.run_id, by, form_input.text)
+            return "Sent as your own word. If the call uses exactly this value, the run checks the call again."
         receipt = await self.answers.decide(
             approval.run_id,
             approval_id=approval.approval_id,
             verdict=VERDICTS.get(verb, verb),
             by=by,
             digest=digest,
-            reason=answer.text if verb == "deny" else None,
-            arguments=answer.arguments,
-            code=answer.text if verb == "code" else None,
+            reason=form_input.text if verb == "deny" else None,
+            arguments=form_input.arguments,
+            code=form_input.text if verb == "code" else None,
             repeat=approval.repeat_most if verb == "approve-next" else 0,
         )
         if receipt.answer == "accepted":
             return receipt.reason
         return f"{receipt.answer.capitalize()}: {receipt.reason}" if receipt.reason else receipt.answer.capitalize()
 
-    async def _tell(self, channel: str, user: str, text: str) -> None:
+    async def _reply(self, channel: str, user: str, text: str) -> None:
+        """Send an ephemeral message, which only this user sees. Failures are only logged."""
         try:
             await self.web.chat_postEphemeral(
-                channel=channel, user=user, text=escaped(one_line(text)), blocks=[said(text)], parse="none"
+                channel=channel, user=user, text=escaped(one_line(text)), blocks=[sentence(text)], parse="none"
             )
         except SlackApiError as error:
             log.warning("slack.not_told", error=error_name(error))
@@ -173,11 +174,11 @@ class Bot:
 
 
 def _check_subject(verb: str, approval: Approval, name: str) -> None:
-    """Only whom the call is about enters the code: nobody else tries codes, or asks for one. Raises _Refused."""
+    """Raise _Refused if somebody other than the approval's subject tries to enter a one-time code."""
     if verb == "code" and canonical_name(name) != canonical_name(approval.subject or ""):
-        raise _Refused(f"Only {approval.subject} confirms this, with the code that was sent to them.")
+        raise _Refused(f"Only {approval.subject} can confirm this, with the code that was sent to them.")
 
 
-def _person(body: dict[str, Any]) -> _Person:
+def _slack_user(body: dict[str, Any]) -> _SlackUser:
     user = body["user"]
-    return _Person(user["id"], user.get("team_id") or (body.get("team") or {}).get("id") or "")
+    return _SlackUser(user["id"], user.get("team_id") or (body.get("team") or {}).get("id") or "")

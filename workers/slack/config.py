@@ -1,4 +1,4 @@
-"""What the Slack bot is told. Read from the environment by `workers.settings`; nothing here looks at it."""
+"""SlackSettings: the settings of the Slack bot, which `workers.settings` reads from the environment."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,38 +9,38 @@ SLACK_API = "https://slack.com/api/"
 
 
 class SlackMisconfigured(Permanent):
-    """A setting of the Slack bot is missing or cannot be right; the text names it."""
+    """A setting of the Slack bot is missing or invalid; the text names it."""
 
 
 @dataclass(frozen=True)
 class SlackSettings:
-    """Tokens, channels and addresses. Values of secrets are never shown."""
+    """Tokens, channels and addresses. Its `repr` contains no secrets."""
 
-    bot_token: str | None = field(default=None, repr=False)  # xoxb-…: what it posts with
-    app_token: str | None = field(default=None, repr=False)  # xapp-…: Socket Mode; without it, HTTP
-    signing_secret: str | None = field(default=None, repr=False)  # HTTP: proves that a request is Slack's
+    bot_token: str | None = field(default=None, repr=False)  # xoxb-…: posts messages
+    app_token: str | None = field(default=None, repr=False)  # xapp-…: for Socket Mode; without it, HTTP is used
+    signing_secret: str | None = field(default=None, repr=False)  # HTTP: proves that a request comes from Slack
     channel: str | None = None  # where approvals are posted
-    escalation_channel: str | None = None  # and where as well, once they escalate
-    tenants: tuple[str, ...] = ()  # only these tenants' approvals; empty: of every tenant
-    listen: str = "127.0.0.1:3000"  # HTTP: where Slack's requests arrive, behind your TLS
-    web_ui: str | None = None  # Temporal's Web UI as the approvers reach it
+    escalation_channel: str | None = None  # where approvals are also posted once they escalate
+    tenants: tuple[str, ...] = ()  # the tenants whose approvals are shown; empty: all tenants
+    listen: str = "127.0.0.1:3000"  # HTTP: where requests from Slack arrive, behind a proxy that terminates TLS
+    web_ui: str | None = None  # the address of Temporal's Web UI for approvers
     api_url: str = SLACK_API
 
     @property
     def transport(self) -> Literal["socket", "http"]:
-        """Socket Mode if there is an app token: then nothing has to be reachable from outside."""
+        """Socket Mode if there is an app token; then the bot need not be reachable from outside."""
         return "socket" if self.app_token else "http"
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port of `listen`. Raises SlackMisconfigured."""
+        """The host and port of `listen`. Raises SlackMisconfigured."""
         host, _, port = self.listen.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65_535:
             raise SlackMisconfigured(f"STANCHION_SLACK_LISTEN is host:port, not {self.listen!r}")
         return host.removeprefix("[").removesuffix("]"), int(port)
 
     def check(self) -> None:
-        """Raises SlackMisconfigured for what is missing or plainly wrong."""
+        """Raise SlackMisconfigured if a setting is missing or has the wrong form."""
         if not (self.bot_token or "").startswith("xoxb-"):
             raise SlackMisconfigured("STANCHION_SLACK_BOT_TOKEN is the bot's token, which begins with xoxb-")
         if not self.channel:

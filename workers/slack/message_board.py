@@ -1,4 +1,4 @@
-"""The board: keeps Slack's messages in step with approvals and alarms. What fails is tried again from the rows."""
+"""MessageBoard: posts and updates Slack messages, so that they show the approvals and alarms in Postgres."""
 
 import asyncio
 import contextlib
@@ -13,32 +13,32 @@ from slack_sdk.web.async_client import AsyncWebClient
 from activities.errors import Transient
 from workers.slack.alarm_messages import AlarmMessage
 from workers.slack.approval import Approval
-from workers.slack.cards import card, notice, unshowable
+from workers.slack.cards import card, fallback_card, notification_text
 from workers.slack.config import SlackSettings
 from workers.slack.messages import BATCH, ChannelApproval, Messages
 from workers.slack.notifications import WakeEvent
 from workers.slack.text import Block, escaped
 from workers.slack.web_api import FIX, GONE, TOO_MUCH, error_name, quiet_seconds
 
-POLL_SECONDS = 5.0  # what a lost notification costs
-AGAIN_SECONDS = 15.0  # after a failure, so that a wrong channel does not fill the log
+POLL_SECONDS = 5.0  # the longest delay after a lost notification
+RETRY_SECONDS = 15.0  # after a failure; long, so that a wrong channel does not fill the log
 LITERAL: dict[str, Any] = {"parse": "none", "link_names": False}
-UNFURL_NOT: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False, "mrkdwn": False}
+NO_UNFURL: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False, "mrkdwn": False}
 
 T = TypeVar("T", ChannelApproval, AlarmMessage)
 log = structlog.get_logger("stanchion.slack")
 
 
 class _RateLimited(Exception):
-    """Slack asked for silence."""
+    """Slack asked us to send nothing for some seconds."""
 
 
 class _Unreachable(Exception):
-    """Slack cannot be reached. A type of its own: inside a transaction, an OSError would be taken for Postgres's."""
+    """Slack cannot be reached. Not an OSError: inside a transaction that would count as an error of Postgres."""
 
 
 class MessageBoard:
-    """One replica's board."""
+    """Keeps the messages of one replica of the bot up to date. Retries failures in a later pass over the rows."""
 
     def __init__(
         self,
@@ -54,17 +54,16 @@ class MessageBoard:
         self._link = link
         self._poll_seconds = poll_seconds
         self._quiet_until = 0.0
-        self._unrecorded: dict[
-            ChannelApproval, tuple[str, str]
-        ] = {}  # posted, but Postgres went away before it was noted
+        # Posted messages that are not in Postgres yet, because it was down: (timestamp, what the message shows).
+        self._unrecorded: dict[ChannelApproval, tuple[str, str]] = {}
 
-    async def run(self, bell: WakeEvent) -> None:
-        """Look whenever the bell rings, and every few seconds, for ever."""
+    async def run(self, wake: WakeEvent) -> None:
+        """Update the messages for ever: when `wake` is set, and every few seconds."""
         while True:
-            await bell.wait(await self._look())
+            await wake.wait(await self._update_all())
 
-    async def _look(self) -> float:
-        """Do what there is to do; how long to wait before looking again."""
+    async def _update_all(self) -> float:
+        """Post and update all messages that need it. Returns the seconds to wait before the next pass."""
         now = asyncio.get_running_loop().time()
         if self._quiet_until > now:
             return self._quiet_until - now
@@ -72,98 +71,105 @@ class MessageBoard:
             due = await self._messages.due(
                 self._settings.channel or "", self._settings.escalation_channel, self._settings.tenants
             )
-            well = await self._each(due, self._post)
+            all_succeeded = await self._for_each(due, self._post)
             changed = await self._messages.changed()
-            well = await self._each(changed, self._update) and well
-            notices = await self._messages.notices.due(self._settings.channel or "", self._settings.tenants)
-            well = await self._each(notices, self._notify) and well
+            all_succeeded = await self._for_each(changed, self._update) and all_succeeded
+            alarms = await self._messages.alarms.due(self._settings.channel or "", self._settings.tenants)
+            all_succeeded = await self._for_each(alarms, self._post_alarm) and all_succeeded
         except _RateLimited:
             return max(0.0, self._quiet_until - asyncio.get_running_loop().time())
-        except _Unreachable as away:
-            log.warning("slack.unreachable", error=str(away))
-            return AGAIN_SECONDS
+        except _Unreachable as error:
+            log.warning("slack.unreachable", error=str(error))
+            return RETRY_SECONDS
         except Transient as error:
             log.warning("slack.store_unavailable", error=str(error))
             return self._poll_seconds
-        full = BATCH in (len(due), len(changed))
-        return (0.0 if full else self._poll_seconds) if well else AGAIN_SECONDS
+        if not all_succeeded:
+            return RETRY_SECONDS
+        has_more = BATCH in (len(due), len(changed))
+        return 0.0 if has_more else self._poll_seconds
 
-    async def _each(self, spots: Sequence[T], act: Callable[[T], Awaitable[None]]) -> bool:
-        """Whether all went well. One that fails keeps no other from its turn."""
-        well = True
-        for spot in spots:
+    async def _for_each(self, items: Sequence[T], act: Callable[[T], Awaitable[None]]) -> bool:
+        """Call `act` for each item, also after failures. Returns whether all succeeded."""
+        all_succeeded = True
+        for item in items:
             try:
-                await act(spot)
+                await act(item)
             except SlackApiError as error:
-                self._heed(error)
+                self._raise_if_rate_limited(error)
                 name = error_name(error)
-                log.error("slack.refused", error=name, channel=spot.channel, fix=FIX.get(name))
-                well = False
+                log.error("slack.refused", error=name, channel=item.channel, fix=FIX.get(name))
+                all_succeeded = False
             except (_Unreachable, Transient):
                 raise
             except Exception:
-                log.exception("slack.failed", about=str(spot))
-                well = False
-        return well
+                log.exception("slack.failed", about=str(item))
+                all_succeeded = False
+        return all_succeeded
 
-    async def _notify(self, notice: AlarmMessage) -> None:
-        """Post an alarm. One whose posting could not be noted is posted again after a while: better twice than not."""
-        if not await self._messages.notices.take(notice):
+    async def _post_alarm(self, alarm: AlarmMessage) -> None:
+        """Post an alarm. If Postgres goes down before the message is recorded, it is posted again a minute later."""
+        if not await self._messages.alarms.take(alarm):
             return
-        with _naming_away():
+        with _slack_errors():
             sent = await self._web.chat_postMessage(
-                channel=notice.channel, text=escaped(notice.title), blocks=notice.blocks, **LITERAL, **UNFURL_NOT
+                channel=alarm.channel, text=escaped(alarm.title), blocks=alarm.blocks, **LITERAL, **NO_UNFURL
             )
-        await self._messages.notices.posted(notice, str(sent["ts"]))
+        await self._messages.alarms.posted(alarm, str(sent["ts"]))
 
-    async def _post(self, spot: ChannelApproval) -> None:
-        approval = await self._messages.approval(spot.approval_id)
-        if approval is None or not await self._messages.take(spot):
+    async def _post(self, item: ChannelApproval) -> None:
+        """Post an approval and record the message. If another replica took over in between, delete our message."""
+        approval = await self._messages.approval(item.approval_id)
+        if approval is None or not await self._messages.take(item):
             return
-        if spot not in self._unrecorded:
-            ts = await self._shown(approval, lambda blocks: self._send(spot, approval, blocks))
-            self._unrecorded[spot] = (ts, approval.showing)
-        ts, showing = self._unrecorded[spot]
-        ours = await self._messages.posted(spot, ts, showing)
-        del self._unrecorded[spot]
-        if not ours:
-            with _naming_away():
-                await self._web.chat_delete(channel=spot.channel, ts=ts)
+        if item not in self._unrecorded:
+            ts = await self._send_card(approval, lambda blocks: self._post_message(item, approval, blocks))
+            self._unrecorded[item] = (ts, approval.showing)
+        ts, showing = self._unrecorded[item]
+        is_ours = await self._messages.posted(item, ts, showing)
+        del self._unrecorded[item]
+        if not is_ours:
+            with _slack_errors():
+                await self._web.chat_delete(channel=item.channel, ts=ts)
 
-    async def _send(self, spot: ChannelApproval, approval: Approval, blocks: list[Block]) -> str:
-        with _naming_away():
+    async def _post_message(self, item: ChannelApproval, approval: Approval, blocks: list[Block]) -> str:
+        with _slack_errors():
             sent = await self._web.chat_postMessage(
-                channel=spot.channel, text=notice(approval), blocks=blocks, **LITERAL, **UNFURL_NOT
+                channel=item.channel, text=notification_text(approval), blocks=blocks, **LITERAL, **NO_UNFURL
             )
         return str(sent["ts"])
 
-    async def _update(self, spot: ChannelApproval) -> None:
-        async with self._messages.hold(spot) as held:
-            if held is None:
+    async def _update(self, item: ChannelApproval) -> None:
+        async with self._messages.lock(item) as message:
+            if message is None:
                 return
-            approval = await self._messages.approval(spot.approval_id)
+            approval = await self._messages.approval(item.approval_id)
             if approval is None:
                 return
             try:
-                await self._shown(approval, lambda blocks: self._replace(spot.channel, held.ts, approval, blocks))
+                await self._send_card(
+                    approval, lambda blocks: self._update_message(item.channel, message.ts, approval, blocks)
+                )
             except SlackApiError as error:
                 if error_name(error) not in GONE:
                     raise
-                await held.is_gone()
+                await message.record_deleted()
             else:
-                await held.shows(approval.showing)
+                await message.record_shown(approval.showing)
 
     async def refresh(self, approval: Approval, channel: str, ts: str) -> None:
-        """Show an answered approval in the very message that was clicked, in case nobody keeps that one up to date."""
+        """Show a closed approval in the message that was clicked, in case that message is not in our table."""
         with contextlib.suppress(SlackApiError, _Unreachable):
-            await self._shown(approval, lambda blocks: self._replace(channel, ts, approval, blocks))
+            await self._send_card(approval, lambda blocks: self._update_message(channel, ts, approval, blocks))
 
-    async def _replace(self, channel: str, ts: str, approval: Approval, blocks: list[Block]) -> str:
-        with _naming_away():
-            await self._web.chat_update(channel=channel, ts=ts, text=notice(approval), blocks=blocks, **LITERAL)
+    async def _update_message(self, channel: str, ts: str, approval: Approval, blocks: list[Block]) -> str:
+        with _slack_errors():
+            text = notification_text(approval)
+            await self._web.chat_update(channel=channel, ts=ts, text=text, blocks=blocks, **LITERAL)
         return ts
 
-    async def _shown(self, approval: Approval, send: Callable[[list[Block]], Awaitable[str]]) -> str:
+    async def _send_card(self, approval: Approval, send: Callable[[list[Block]], Awaitable[str]]) -> str:
+        """Send the card; if Slack refuses its content, send a fallback without it. Returns the message's timestamp."""
         link = self._link(approval.run_id)
         try:
             return await send(card(approval, link))
@@ -171,10 +177,10 @@ class MessageBoard:
             if error_name(error) not in TOO_MUCH:
                 raise
             log.error("slack.card_refused", approval_id=approval.approval_id, error=error_name(error))
-            return await send(unshowable(approval, link))
+            return await send(fallback_card(approval, link))
 
-    def _heed(self, error: SlackApiError) -> None:
-        """Raises _Quiet if Slack asked for silence."""
+    def _raise_if_rate_limited(self, error: SlackApiError) -> None:
+        """Raises _RateLimited if Slack asked us to send nothing for some seconds."""
         seconds = quiet_seconds(error)
         if seconds is not None:
             self._quiet_until = asyncio.get_running_loop().time() + seconds
@@ -183,7 +189,8 @@ class MessageBoard:
 
 
 @contextlib.contextmanager
-def _naming_away() -> Iterator[None]:
+def _slack_errors() -> Iterator[None]:
+    """Turn network errors of a request to Slack into _Unreachable."""
     try:
         yield
     except (ClientError, TimeoutError, OSError) as error:

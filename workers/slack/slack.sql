@@ -1,5 +1,6 @@
 -- name: due
--- Open approvals that a channel does not show yet: nobody took them, this replica did, or who did is gone for 60 s.
+-- Open approvals that a channel does not show yet and this replica may post: no replica has taken them, this one has,
+-- or another one took them more than 60 seconds ago.
 SELECT a.approval_id, c.channel
 FROM approvals a
 JOIN runs r USING (run_id)
@@ -13,7 +14,7 @@ WHERE a.state = 'open' AND c.channel IS NOT NULL AND c.since <= now()
 ORDER BY a.requested_at LIMIT :most;
 
 -- name: take
--- Take the right to post one approval to one channel. No row: another replica has it, or has posted already.
+-- Reserve the posting of one approval in one channel. No row: another replica has reserved it, or it is posted.
 INSERT INTO slack_messages AS m (approval_id, channel, owner)
 VALUES (:approval_id, :channel, :owner)
 ON CONFLICT (approval_id, channel) DO UPDATE SET owner = :owner, taken_at = now()
@@ -21,13 +22,13 @@ ON CONFLICT (approval_id, channel) DO UPDATE SET owner = :owner, taken_at = now(
 RETURNING approval_id;
 
 -- name: posted
--- Note the message that shows an approval. No row: another replica took over meanwhile, and posts its own.
+-- Record the message that shows an approval. No row: another replica took over in the meantime.
 UPDATE slack_messages SET ts = :ts, shown_state = :showing
 WHERE approval_id = :approval_id AND channel = :channel AND owner = :owner AND ts IS NULL
 RETURNING approval_id;
 
 -- name: changed
--- Messages that show an approval as it no longer is. The expression is `showing` of the query `approval`.
+-- Messages that show an earlier state of their approval. The expression is `showing` of the query `approval`.
 SELECT m.approval_id, m.channel
 FROM slack_messages m JOIN approvals a USING (approval_id)
 WHERE m.ts IS NOT NULL AND m.shown_state LIKE 'open%'
@@ -37,21 +38,21 @@ WHERE m.ts IS NOT NULL AND m.shown_state LIKE 'open%'
 ORDER BY a.requested_at LIMIT :most;
 
 -- name: lock
--- One message, for whoever updates it: nobody else does until the transaction ends, and nobody waits for it.
+-- Lock one message until the end of the transaction. No row: another replica has locked it.
 SELECT ts, shown_state FROM slack_messages
 WHERE approval_id = :approval_id AND channel = :channel AND ts IS NOT NULL
 FOR UPDATE SKIP LOCKED;
 
 -- name: updated
--- Note what a message shows now.
+-- Record which state of the approval a message shows now.
 UPDATE slack_messages SET shown_state = :showing WHERE approval_id = :approval_id AND channel = :channel;
 
 -- name: forget
--- A message was deleted in Slack: an approval that is still open is posted again.
+-- Forget a message that was deleted in Slack. An open approval is then posted again.
 DELETE FROM slack_messages WHERE approval_id = :approval_id AND channel = :channel;
 
 -- name: approval
--- All that a card shows of one approval.
+-- Everything that a card shows of one approval.
 SELECT a.approval_id, a.run_id, a.call_id, a.about, a.tool, a.tier, a.arguments::text AS arguments, a.digest, a.rule,
        a.reason, a.state, a.requested_at, a.expires_at, a.closed_at, a.needed, a.roles, a.approved_by, a.escalates_at,
        a.escalate_roles, a.subject, a.tainted, a.repeat_most, a.origins::text AS origins,
@@ -77,7 +78,7 @@ LEFT JOIN reviews v USING (approval_id)
 WHERE a.approval_id = :approval_id;
 
 -- name: notices
--- Alarms of the last day that a channel does not show yet: nobody took them, this replica did, or who did is gone.
+-- Alarms of the last day that a channel does not show yet and this replica may post (as in the query `due`).
 SELECT a.alarm_id, a.run_id, r.agent, a.kind, a.body::text AS body
 FROM alarms a
 JOIN runs r USING (run_id)
@@ -88,7 +89,7 @@ WHERE a.at > now() - interval '1 day'
 ORDER BY a.at LIMIT :most;
 
 -- name: take_notice
--- Take the right to post one alarm to one channel. No row: another replica has it, or has posted already.
+-- Reserve the posting of one alarm in one channel. No row: another replica has reserved it, or it is posted.
 INSERT INTO slack_alarms AS m (alarm_id, channel, owner)
 VALUES (:alarm_id, :channel, :owner)
 ON CONFLICT (alarm_id, channel) DO UPDATE SET owner = :owner, taken_at = now()
@@ -96,5 +97,5 @@ ON CONFLICT (alarm_id, channel) DO UPDATE SET owner = :owner, taken_at = now()
 RETURNING alarm_id;
 
 -- name: notice_posted
--- Note the message that shows an alarm.
+-- Record the message that shows an alarm.
 UPDATE slack_alarms SET ts = :ts WHERE alarm_id = :alarm_id AND channel = :channel AND owner = :owner AND ts IS NULL;

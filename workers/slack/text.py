@@ -1,8 +1,8 @@
-"""Text in Slack's blocks, so that nothing in it renders. Pure.
+"""Puts text into Slack blocks so that Slack shows it literally, without links, mentions or markup. Pure.
 
-Everything that a model, a tool or a person wrote goes into `text` elements of rich text, which Slack shows letter by
-letter: links, mentions, channels, emoji and images are elements of other types there, and none is ever made here.
-There is no mrkdwn in any block. Only the notification line and plain-text objects are escaped, as Slack asks for those.
+Text from models, tools and people goes into `text` elements of rich text. Slack shows these literally: links, mentions,
+channels, emoji and images are elements of other types, which this module never creates. No block uses mrkdwn. Only
+plain-text objects and the notification text are escaped, because Slack requires that for them.
 """
 
 from typing import Any
@@ -10,37 +10,40 @@ from typing import Any
 from activities.policy.values.canonical_names import show_hidden_characters
 
 Block = dict[str, Any]
-PLAIN_LIMIT = 150  # characters of a header; the least of what Slack allows in the places we use
+PLAIN_LIMIT = 150  # characters of a plain-text object: Slack's limit for a header
 LINE_LIMIT = 600  # characters of one line of a card
 
 
 def escaped(text: str) -> str:
-    """`text` where Slack reads &, < and > as control characters."""
+    """Escape &, < and >, which Slack reads as control characters in some texts."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def one_line(text: str, limit: int = LINE_LIMIT) -> str:
-    """`text` on one line, so that it cannot pose as another line of the card; what is hidden in it is shown."""
+    """Return `text` on one line of at most `limit` characters, with hidden characters made visible.
+
+    A text with line breaks could otherwise imitate another line of the card.
+    """
     line = " ".join(show_hidden_characters(text).split())
     return line if len(line) <= limit else f"{line[:limit]}… ({len(line) - limit} more characters)"
 
 
 def plain(text: str, limit: int = PLAIN_LIMIT) -> Block:
-    """A plain-text object."""
+    """Return a plain-text object of at most `limit` characters after escaping."""
     cut = line = " ".join(show_hidden_characters(text).split())
-    while len(escaped(cut)) > limit:  # escapes count, and are not cut in two
+    while len(escaped(cut)) > limit:  # cut before escaping, so that no escape is cut in two
         line = line[:-1]
         cut = f"{line}…"
     return {"type": "plain_text", "text": escaped(cut), "emoji": False}
 
 
 def header(text: str) -> Block:
-    """A header block."""
+    """Return a header block."""
     return {"type": "header", "text": plain(text)}
 
 
 def lines(*entries: tuple[str, str]) -> Block:
-    """A block of lines, each a label in bold and its text. An empty text is left out."""
+    """Return a block of lines, each with a bold label and its text. Entries with an empty text are left out."""
     elements: list[Block] = []
     for label, text in entries:
         if text:
@@ -49,13 +52,13 @@ def lines(*entries: tuple[str, str]) -> Block:
     return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}
 
 
-def said(text: str) -> Block:
-    """A block that says one thing."""
+def sentence(text: str) -> Block:
+    """Return a block with one line of text."""
     section = {"type": "rich_text_section", "elements": [{"type": "text", "text": one_line(text, 2_000)}]}
     return {"type": "rich_text", "elements": [section]}
 
 
 def verbatim(text: str) -> Block:
-    """A block of fixed-width text, shown as it is. `text` has been made visible."""
+    """Return a block of fixed-width text. The caller has already made hidden characters visible."""
     block = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text}]}
     return {"type": "rich_text", "elements": [block]}

@@ -1,4 +1,4 @@
-"""Slack's Web API as we use it: clients, and what its errors mean."""
+"""Clients of Slack's Web API, and the meaning of its errors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from workers.slack.config import SlackSettings
 
-TIMEOUT_SECONDS = 10  # of one request
-QUIET_SECONDS = 30.0  # after a 429 that does not say how long
+TIMEOUT_SECONDS = 10  # for one request
+QUIET_SECONDS = 30.0  # after a 429 without a Retry-After header
 TOO_MUCH = frozenset(("invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long"))
 GONE = frozenset(("message_not_found", "cant_update_message"))
 FIX: Mapping[str, str] = {
@@ -24,30 +24,30 @@ FIX: Mapping[str, str] = {
 }
 
 
-def patient(settings: SlackSettings) -> AsyncWebClient:
-    """For answers to a click: a rate limit is waited for at once, because a person is waiting, too."""
+def client_with_retries(settings: SlackSettings) -> AsyncWebClient:
+    """Return a client for replies to clicks, which waits and retries at a rate limit because a person is waiting."""
     return _client(settings, [AsyncRateLimitErrorRetryHandler(max_retry_count=2)])
 
 
-def plain(settings: SlackSettings) -> AsyncWebClient:
-    """For the board, which has its own way with rate limits. No retries: a repeated post would be two messages."""
+def client_without_retries(settings: SlackSettings) -> AsyncWebClient:
+    """Return a client for the message board, which handles rate limits itself. A retried post could appear twice."""
     return _client(settings, [])
 
 
 def error_name(error: SlackApiError) -> str:
-    """Slack's word for what is wrong, such as `invalid_auth`."""
+    """Return Slack's error code, such as `invalid_auth`."""
     data = getattr(error.response, "data", None)
     return str(data.get("error") or "no answer") if isinstance(data, dict) else "no answer"
 
 
 def quiet_seconds(error: SlackApiError) -> float | None:
-    """How long Slack asks us to be quiet, if that is what it said."""
+    """Return how many seconds Slack asks us to wait, or None if the error is not a rate limit."""
     status = getattr(error.response, "status_code", None)
     if status != 429 and error_name(error) not in ("ratelimited", "rate_limited"):
         return None
     headers: Mapping[str, Any] = {k.lower(): v for k, v in getattr(error.response, "headers", {}).items()}
-    after = str(headers.get("retry-after", ""))
-    return float(after) if after.isdecimal() else QUIET_SECONDS
+    retry_after = str(headers.get("retry-after", ""))
+    return float(retry_after) if retry_after.isdecimal() else QUIET_SECONDS
 
 
 def _client(settings: SlackSettings, handlers: list[Any]) -> AsyncWebClient:

@@ -1,1 +1,1 @@
-"""`stanchion agents`."""
+"""The commands of `stanchion agents`."""

@@ -1,4 +1,4 @@
-"""`stanchion agents`. Bodies are imported when they are called."""
+"""Declares the commands of `stanchion agents`. Their bodies are imported when a command runs."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ def agents_ls(json: Json = False) -> None:
 
 @agents.command("add")
 def agents_add(file: Annotated[str, typer.Argument(help="The agent's YAML file.")], json: Json = False) -> None:
-    """Register an agent, or a new version of it. Runs that are under way keep theirs."""
+    """Register an agent, or a new version of it. Open runs keep their version."""
     from workers.cli.agents import definitions
 
     definitions.add(file, json)

@@ -1,1 +1,1 @@
-"""`stanchion approvals`, `approvers`, `approve`, `deny` and their like."""
+"""The commands with which people decide: `approvals`, `approve`, `reject`, `respond`, `resolve` and others."""

@@ -1,4 +1,4 @@
-"""People deciding. Bodies are imported when they are called."""
+"""Declares the commands with which people decide. Their bodies are imported when a command runs."""
 
 from typing import Annotated
 
@@ -13,10 +13,10 @@ Approval = Annotated[str, typer.Argument(metavar="APPROVAL", help="The approval'
 @commands.command()
 def approvals(
     most: Limit = 50,
-    after: Annotated[str | None, typer.Option(help="Go on after this one, the last of the page before.")] = None,
+    after: Annotated[str | None, typer.Option(help="Show the page after this approval.")] = None,
     json: Json = False,
 ) -> None:
-    """List what waits for a person, with the exact arguments."""
+    """List the calls that wait for a person, with their exact arguments."""
     from workers.cli.approvals import open_approvals
 
     open_approvals.ls(most, after, json)
@@ -28,10 +28,10 @@ def approve(
     by: By = None,
     reason: Reason = None,
     edit: Annotated[str | None, typer.Option(help="Arguments to use instead, as a JSON object.")] = None,
-    repeat: Annotated[int, typer.Option(min=0, max=100, help="And the next n calls like this one.")] = 0,
+    repeat: Annotated[int, typer.Option(min=0, max=100, help="Also approve the next n calls like this one.")] = 0,
     json: Json = False,
 ) -> None:
-    """Allow a call, exactly as it is shown, or with other arguments."""
+    """Approve a call, exactly as it is shown or with other arguments."""
     from workers.cli.approvals import decisions
 
     decisions.approve(approval, by, reason, edit, repeat, json)
@@ -40,11 +40,11 @@ def approve(
 @commands.command()
 def confirm(
     approval: Approval,
-    code: Annotated[str | None, typer.Option(help="The one-time code you were sent; asked for if left out.")] = None,
+    code: Annotated[str | None, typer.Option(help="The one-time code sent to you; prompted for if not given.")] = None,
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Confirm, with the one-time code you were sent, a call that is about you."""
+    """Confirm a call that is about you, with the one-time code that was sent to you."""
     from workers.cli.approvals import decisions
 
     decisions.confirm(approval, code, by, json)
@@ -53,11 +53,11 @@ def confirm(
 @commands.command()
 def endorse(
     name: Run,
-    value: Annotated[str, typer.Argument(help="The value, typed by you: an address, a link, an account, a path.")],
+    value: Annotated[str, typer.Argument(help="The value that you vouch for: an address, a link, an account, a path.")],
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Restate a value that was refused because the agent only read it somewhere. It counts as your own word."""
+    """Vouch for a value that was refused because the agent only read it in untrusted data."""
     from workers.cli.approvals import decisions
 
     decisions.endorse(name, value, by, json)
@@ -65,9 +65,10 @@ def endorse(
 
 @commands.command()
 def approvers(
-    days: Annotated[int, typer.Option(min=1, max=3650, help="How far to look back.")] = 30, json: Json = False
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Decisions of the last so many days.")] = 30,
+    json: Json = False,
 ) -> None:
-    """Show how people decide, and who says yes faster than anyone can read."""
+    """Show statistics of each approver, with a warning for approvals faster than anyone can read."""
     from workers.cli.approvals import open_approvals
 
     open_approvals.approvers(days, json)
@@ -83,7 +84,7 @@ def reject(approval: Approval, by: By = None, reason: Reason = None, json: Json 
 
 @commands.command()
 def respond(approval: Approval, text: str, by: By = None, json: Json = False) -> None:
-    """Answer instead of the tool: the text becomes the call's result, and the call is not performed."""
+    """Answer in place of the tool: the text becomes the call's result, and the call is not performed."""
     from workers.cli.approvals import decisions
 
     decisions.decide(approval, "respond", by, text, json)
@@ -98,7 +99,7 @@ def resolve(
     reason: Reason = None,
     json: Json = False,
 ) -> None:
-    """Say what became of an effect whose outcome is unknown."""
+    """State what happened to an effect whose outcome is unknown."""
     from workers.cli.approvals import decisions
 
     decisions.resolve(name, call, verdict, by, reason, json)

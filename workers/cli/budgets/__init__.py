@@ -1,1 +1,1 @@
-"""`stanchion budgets`, `caps`, `cost` and the budget part of `resume`."""
+"""The commands `stanchion caps` and `cost`, and `resume RUN`, which may add to a run's budget."""

@@ -1,4 +1,4 @@
-"""`stanchion cost` and `stanchion caps`. Bodies are imported when they are called."""
+"""Declares `stanchion cost` and `stanchion caps`. Their bodies are imported when a command runs."""
 
 from typing import Annotated
 
@@ -11,9 +11,9 @@ caps = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Caps on wh
 commands.add_typer(caps, name="caps")
 
 
-CapTenant = Annotated[str, typer.Option("--tenant", help="The tenant; '*' is the platform's operator.")]
+CapTenant = Annotated[str, typer.Option("--tenant", help="The tenant; '*' sets the operator's cap for all tenants.")]
 CapScope = Annotated[str, typer.Option("--scope", help="run, agent, tenant, requester or destination.")]
-CapKey = Annotated[str, typer.Option("--key", help="One agent, requester or destination; '*' is each of them.")]
+CapKey = Annotated[str, typer.Option("--key", help="One agent, requester or destination; '*' means each of them.")]
 CapClass = Annotated[str, typer.Option("--class", help="A class of calls such as send or money, tool:NAME, '*'.")]
 CapPeriod = Annotated[str, typer.Option("--per", help="action, run, hour, day, month or total.")]
 CapUnit = Annotated[
@@ -38,7 +38,7 @@ def caps_set(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Set a cap, from the next call on. A tenant's only tightens; the operator's stands in for a default.
+    """Set a cap, from the next call on. A tenant's cap can only tighten; the operator's replaces a default.
 
     \b
     caps set usd 25.00 --scope agent --tenant acme         models: 25.00 a day for each agent of acme
@@ -60,7 +60,7 @@ def caps_rm(
     per: CapPeriod = "day",
     json: Json = False,
 ) -> None:
-    """Take a cap away; the platform's own go on counting."""
+    """Remove a cap. The platform's default caps stay in force."""
     from workers.cli.budgets import caps as body
 
     body.remove(tenant, scope, key, unit, call_class, per, json)
@@ -68,11 +68,13 @@ def caps_rm(
 
 @caps.command("ls")
 def caps_ls(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Only what counts for this tenant.")] = None,
-    agent: Annotated[str | None, typer.Option("--agent", help="What counts for this agent, and who said so.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only the caps that apply to this tenant.")] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="The effective caps of this agent, and who set them.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List the caps that were set, and those the platform ships with; or what counts for one agent."""
+    """List the caps that were set and the platform's defaults, or the caps in force for one agent."""
     from workers.cli.budgets import caps as body
 
     body.ls(tenant, agent, json)
@@ -85,11 +87,11 @@ def cost(
     tenant: Annotated[bool, typer.Option("--tenant", help="By tenant.")] = False,
     model: Annotated[bool, typer.Option("--model", help="By model.")] = False,
     tool: Annotated[bool, typer.Option("--tool", help="By tool.")] = False,
-    per: Annotated[str, typer.Option("--per", help="Since the start of the hour, day, month; or total.")] = "day",
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every two seconds, until Ctrl-C.")] = False,
+    per: Annotated[str, typer.Option("--per", help="Since the start of the hour, day or month; or total.")] = "day",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat every two seconds, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
-    """Show what was spent, is reserved and is left, and how fast it goes; by run, if nothing else is said."""
+    """Show the amounts spent, reserved and left, and the spending of the last hour. Grouped by run by default."""
     from workers.cli.budgets import cost as body
 
     chosen = [by for by, is_chosen in zip(body.GROUPS, (agent, tenant, model, tool), strict=True) if is_chosen]

@@ -1,4 +1,4 @@
-"""`cost`: what was spent, is reserved and is left, and how fast it goes."""
+"""The body of `cost`, which shows the amounts spent, reserved and left, and the spending of the last hour."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 from activities.storage.database import Database
 from activities.storage.queries import Queries
-from workers.cli.database_session import run_id_in, store
+from workers.cli.database_session import find_run_id, open_database
 from workers.cli.output import Exit, fail, run, say, show, table
 from workflows.contracts.money import micros_to_usd
 
@@ -34,51 +34,54 @@ def cost(name: str | None, chosen: Sequence[str], per: str, watch: bool, as_json
 
 
 async def _cost(name: str | None, by: str, per: str, watch: bool, as_json: bool) -> None:
-    async with store() as database:  # without Temporal: what was spent is asked when something is wrong, too
+    async with open_database() as database:  # without Temporal, because people also look at costs while it is down
         if name is not None and by == "run":
-            name = await run_id_in(database, name)
+            name = await find_run_id(database, name)
         while True:
-            found = await look(database, name, by, per)
+            report = await read_cost(database, name, by, per)
             if watch and not as_json and sys.stdout.isatty():
                 sys.stdout.write(CLEAR)
-            _print(found, by, as_json)
+            _print(report, by, as_json)
             if not watch:
                 return
             await asyncio.sleep(WATCH_SECONDS)
 
 
-async def look(database: Database, name: str | None, by: str, per: str) -> dict[str, Any]:
-    """What there is to show: rows, and for one name its windows. A run is looked at as a whole."""
+async def read_cost(database: Database, name: str | None, by: str, per: str) -> dict[str, Any]:
+    """Return the rows of a group and, if `name` is given, its current windows.
+
+    The report of a single run always covers its whole life, whatever `per` is.
+    """
     since = "total" if by == "run" and name is not None else per
     if by == "tool":
         rows = [dict(row) for row in await SQL["tools"].rows(database, per=since, name=name)]
         rows = [row | {"money": json.loads(row["money"])} for row in rows]
     else:
         rows = [dict(row) for row in await SQL["models"].rows(database, by=by, per=since, name=name)]
-        rows = [row | {each: _usd(row[each]) for each in USD} for row in rows]
+        rows = [row | {column: _usd(row[column]) for column in USD} for row in rows]
     windows = []
     if name is not None and by != "model":
         windows = [dict(row) for row in await SQL["windows"].rows(database, by=by, name=name)]
     return {"by": by, "per": since, "rows": rows, "windows": windows}
 
 
-def _print(found: dict[str, Any], by: str, as_json: bool) -> None:
+def _print(report: dict[str, Any], by: str, as_json: bool) -> None:
     if as_json:
-        return show(found, as_json=True)
-    if found["per"] != "total":
-        say(f"since the start of the {found['per']} (UTC); per hour is the last sixty minutes; USD but for tools")
+        return show(report, as_json=True)
+    if report["per"] != "total":
+        say(f"since the start of the {report['per']} (UTC); per hour: the last sixty minutes; in USD, except for tools")
     columns = TOOL_COLUMNS if by == "tool" else MODEL_COLUMNS
-    table(found["rows"], columns, as_json=False, empty="nothing was used")
-    if found["windows"]:
+    table(report["rows"], columns, as_json=False, empty="nothing was used")
+    if report["windows"]:
         print("\nbudgets")
-        table([_in_usd(window) for window in found["windows"]], WINDOW_COLUMNS, as_json=False, empty="")
+        table([_in_usd(window) for window in report["windows"]], WINDOW_COLUMNS, as_json=False, empty="")
 
 
 def _in_usd(window: dict[str, Any]) -> dict[str, Any]:
-    """For people: money of models as they know it; a program gets the unit that is named."""
+    """Return a window with its micro-usd amounts in USD, for tables; JSON output keeps micro-usd."""
     if window["unit"] != "micro-usd":
         return window
-    return window | {"unit": "usd"} | {each: _usd(window[each]) for each in ("cap", "spent", "reserved", "left")}
+    return window | {"unit": "usd"} | {column: _usd(window[column]) for column in ("cap", "spent", "reserved", "left")}
 
 
 def _usd(micros: int | None) -> str | None:

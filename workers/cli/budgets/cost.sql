@@ -1,6 +1,7 @@
 -- name: models
--- What model calls cost since the start of a period, by run, agent, tenant or model; what is reserved for those under
--- way; what was used in the last hour. What is left is that of the tightest cap on money of the run, agent or tenant.
+-- The cost of model calls since the start of a period, by run, agent, tenant or model; with the amount reserved for
+-- calls under way and the cost of the last hour. `left` is what the tightest money cap of the run, agent or tenant
+-- leaves.
 SELECT g.name,
        coalesce(sum(u.spent), 0)::bigint AS spent, coalesce(sum(w.reserved), 0)::bigint AS reserved,
        CASE WHEN :by = 'run' THEN max((r.budget ->> 'usd_micros')::bigint - coalesce(w.used, 0) - coalesce(w.reserved, 0))
@@ -31,8 +32,8 @@ WHERE (r.status = 'open' OR r.closed_at >= p.start) AND (:name::text IS NULL OR 
 GROUP BY g.name ORDER BY spent DESC, g.name LIMIT 200;
 
 -- name: tools
--- What calls used since the start of a period, by tool: how many, those under way, those nobody knows the outcome of,
--- those of the last hour, and the money they moved or hold, by currency.
+-- The number of calls since the start of a period, by tool: settled, under way, with unknown outcome, refused, and
+-- settled in the last hour; with the money that they moved or hold, by currency.
 SELECT e.tool AS name, count(*) FILTER (WHERE e.state = 'settled') AS calls,
        count(*) FILTER (WHERE e.state IN ('claimed', 'waiting')) AS under_way,
        count(*) FILTER (WHERE e.state = 'unknown') AS unknown,
@@ -52,7 +53,7 @@ WHERE e.claimed_at >= p.start AND (:name::text IS NULL OR e.tool = :name)
 GROUP BY e.tool ORDER BY calls DESC, e.tool LIMIT 200;
 
 -- name: windows
--- The windows of now of one run, agent, tenant or tool.
+-- The current windows of one run, agent, tenant or tool.
 SELECT w.tenant, w.scope, w.key, w.unit, w.class, w.period, w.cap, w.settled + w.overrun AS spent, w.reserved,
        greatest(w.cap - w.settled - w.overrun - w.reserved, 0) AS "left"
 FROM windows w

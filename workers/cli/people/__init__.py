@@ -1,1 +1,1 @@
-"""`stanchion principals` and `stanchion keys`."""
+"""The commands `stanchion principals` and `stanchion keys`."""

@@ -1,4 +1,4 @@
-"""`stanchion principals` and `stanchion keys`. Bodies are imported when they are called."""
+"""Declares `stanchion principals` and `stanchion keys`. Their bodies are imported when a command runs."""
 
 from typing import Annotated
 
@@ -13,18 +13,20 @@ keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keys that 
 commands.add_typer(keys, name="keys")
 
 
-Tenant = Annotated[str, typer.Option("--tenant", help="The tenant; '*' is every one.")]
-OfTenant = Annotated[str | None, typer.Option("--tenant", help="Only what counts for this tenant.")]
-Surface = Annotated[bool, typer.Option("--surface", help="Of a program that signs for people it authenticated.")]
-AddedBy = Annotated[str | None, typer.Option("--by", help="Who registers it; you, if not given.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="The tenant; '*' means all tenants.")]
+OfTenant = Annotated[str | None, typer.Option("--tenant", help="Only those that count for this tenant.")]
+Surface = Annotated[
+    bool, typer.Option("--surface", help="The key of a program that signs for people whom it authenticates.")
+]
+AddedBy = Annotated[str | None, typer.Option("--by", help="Who registers it; default: your user name.")]
 
 
 @principals.command("add")
 def principals_add(
-    name: Annotated[str, typer.Argument(help="Who, such as lee@acme.example.")],
+    name: Annotated[str, typer.Argument(help="The person, such as lee@acme.example.")],
     role: Annotated[list[str] | None, typer.Option("--role", help="A role; may be given several times.")] = None,
     tenant: Tenant = "default",
-    slack: Annotated[str | None, typer.Option("--slack", help="The Slack user that is this person.")] = None,
+    slack: Annotated[str | None, typer.Option("--slack", help="The person's Slack user id.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Their public key, as `keys new` printed it.")] = None,
     by: AddedBy = None,
     json: Json = False,
@@ -37,7 +39,7 @@ def principals_add(
 
 @principals.command("list")
 def principals_list(tenant: OfTenant = None, json: Json = False) -> None:
-    """List who is registered."""
+    """List the registered people."""
     from workers.cli import registries
 
     registries.principals(tenant, json)
@@ -45,7 +47,7 @@ def principals_list(tenant: OfTenant = None, json: Json = False) -> None:
 
 @principals.command("revoke")
 def principals_revoke(name: str, tenant: Tenant = "default", json: Json = False) -> None:
-    """Let a person and their keys count no more, at once."""
+    """Revoke a person and their keys, at once."""
     from workers.cli.people import principals as body
 
     body.revoke(name, tenant, json)
@@ -53,14 +55,14 @@ def principals_revoke(name: str, tenant: Tenant = "default", json: Json = False)
 
 @keys.command("new")
 def keys_new(
-    name: Annotated[str, typer.Argument(help="Whose: a registered person, or a surface's name.")],
+    name: Annotated[str, typer.Argument(help="The owner: a registered person, or a surface's name.")],
     surface: Surface = False,
     tenant: Tenant = "default",
-    offline: Annotated[bool, typer.Option("--offline", help="Only make it; register it with `keys add`.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not register it; use `keys add` later.")] = False,
     by: AddedBy = None,
     json: Json = False,
 ) -> None:
-    """Make a key on this machine and register its public half."""
+    """Make a key on this machine and register its public key."""
     from workers.cli.people import principals as body
 
     body.new_key(name, surface, tenant, offline, by, json)
@@ -69,13 +71,13 @@ def keys_new(
 @keys.command("add")
 def keys_add(
     public: Annotated[str, typer.Argument(help="The public key, as `keys new` printed it.")],
-    name: Annotated[str | None, typer.Argument(help="Whose it is.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The person who owns it.")] = None,
     surface: Surface = False,
     tenant: Tenant = "default",
     by: AddedBy = None,
     json: Json = False,
 ) -> None:
-    """Register the public half of a key that was made elsewhere."""
+    """Register the public key of a key that was made elsewhere."""
     from workers.cli.people import principals as body
 
     body.add_key(public, name, surface, tenant, by, json)
@@ -91,7 +93,7 @@ def keys_list(tenant: OfTenant = None, json: Json = False) -> None:
 
 @keys.command("revoke")
 def keys_revoke(key: str, json: Json = False) -> None:
-    """Let a key count no more, at once and for good."""
+    """Revoke a key, at once and for good."""
     from workers.cli.people import principals as body
 
     body.revoke_key(key, json)

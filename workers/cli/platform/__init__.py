@@ -1,1 +1,1 @@
-"""`stanchion up`, `down`, `doctor`, `bootstrap`, `worker`, `demo`, `db`, `slack`."""
+"""The commands `stanchion up`, `down`, `doctor`, `bootstrap`, `worker`, `demo`, `db` and `slack`."""

@@ -1,4 +1,4 @@
-"""`up` to `demo`, `slack`, `db`: the platform on one machine. Bodies are imported when they are called."""
+"""Declares the commands that run the platform. Their bodies are imported when a command runs."""
 
 from typing import Annotated
 
@@ -13,10 +13,10 @@ commands.add_typer(db, name="db")
 
 @commands.command()
 def up(
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all is ready.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background; return when ready.")] = False,
     json: Json = False,
 ) -> None:
-    """Start Temporal, Postgres and a worker on this machine, or find them running."""
+    """Start Temporal, Postgres and a worker on this machine, unless they run already."""
     from workers.cli.platform import services
 
     services.up(detach, json)
@@ -24,7 +24,7 @@ def up(
 
 @commands.command()
 def down(json: Json = False) -> None:
-    """Stop what `up` started. Runs keep their place and go on after the next `up`."""
+    """Stop what `up` started. Open runs continue after the next `up`."""
     from workers.cli.platform import services
 
     services.down(json)
@@ -32,7 +32,7 @@ def down(json: Json = False) -> None:
 
 @commands.command()
 def doctor(json: Json = False) -> None:
-    """Check each part, and print the fix for what is not right."""
+    """Check each part of the installation, and print how to fix what is wrong."""
     from workers.cli.platform import services
 
     services.doctor(json)
@@ -40,7 +40,7 @@ def doctor(json: Json = False) -> None:
 
 @commands.command()
 def bootstrap(json: Json = False) -> None:
-    """Prepare TEMPORAL_ADDRESS and DATABASE_URL for workers: search attributes, tables, the shipped agents."""
+    """Prepare the servers at TEMPORAL_ADDRESS and DATABASE_URL: search attributes, tables, the shipped agents."""
     from workers.cli.platform import services
 
     services.bootstrap(json)
@@ -50,7 +50,7 @@ def bootstrap(json: Json = False) -> None:
 def worker(
     roles: Annotated[str, typer.Option(help="Comma-separated: workflow, model, tools, operations.")] = "",
 ) -> None:
-    """Run a worker in the foreground, on TEMPORAL_ADDRESS and DATABASE_URL or what `up` started."""
+    """Run a worker in the foreground, on TEMPORAL_ADDRESS and DATABASE_URL, or on the servers that `up` started."""
     from workers.cli.platform import services
 
     services.worker(roles)
@@ -58,7 +58,7 @@ def worker(
 
 @commands.command()
 def demo(json: Json = False) -> None:
-    """Show runs that ask people, one that is killed half-way and does nothing twice, and an attack that fails."""
+    """Play a demo: a run that survives a kill without repeating an effect, an approval, and an attack that fails."""
     from workers.cli.platform import demo as body
 
     body.demo(json)
@@ -66,7 +66,7 @@ def demo(json: Json = False) -> None:
 
 @db.command("upgrade")
 def db_upgrade(json: Json = False) -> None:
-    """Apply the migrations that are missing."""
+    """Apply the missing migrations."""
     from workers.cli.platform import db as body
 
     body.upgrade(json)
@@ -74,7 +74,7 @@ def db_upgrade(json: Json = False) -> None:
 
 @db.command("status")
 def db_status(json: Json = False) -> None:
-    """How many migrations are applied, of how many."""
+    """Print how many migrations are applied, and how many there are."""
     from workers.cli.platform import db as body
 
     body.status(json)
@@ -82,7 +82,7 @@ def db_status(json: Json = False) -> None:
 
 @db.command("url")
 def db_url() -> None:
-    """Print the database's URL, password included, for other tools."""
+    """Print the database's URL, including its password, for other tools."""
     from workers.cli.platform import db as body
 
     body.url()
@@ -90,7 +90,7 @@ def db_url() -> None:
 
 @commands.command()
 def slack() -> None:
-    """Show approvals in Slack and take the answers given there; STANCHION_SLACK_* say where (docs/slack.md)."""
+    """Run the Slack bot, which shows approvals and takes decisions; STANCHION_SLACK_* configure it (docs/slack.md)."""
     from workers.slack import command
 
     command.serve()

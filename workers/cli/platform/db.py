@@ -1,4 +1,4 @@
-"""`db upgrade|status|url`: the migrations of the database, and where it is."""
+"""The bodies of `db upgrade`, `db status` and `db url`."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 def upgrade(as_json: bool) -> None:
     """`stanchion db upgrade`."""
-    from workers.database import prepare_database  # with Cedar, for the default policy
+    from workers.database import prepare_database  # imported here because it imports Cedar
 
-    applied = [f"{m.version:04d}_{m.name}" for m in run(_with(prepare_database))]
+    applied = [f"{m.version:04d}_{m.name}" for m in run(_call_with_url(prepare_database))]
     show({"applied": applied}, as_json=as_json, text=f"applied: {', '.join(applied) or 'nothing was missing'}")
 
 
 def status(as_json: bool) -> None:
-    """`stanchion db status`: exit code 1 if migrations are missing."""
-    applied, known = run(_with(schema_status))
+    """`stanchion db status`. Exit code 1 if the numbers of applied and known migrations differ."""
+    applied, known = run(_call_with_url(schema_status))
     show({"applied": applied, "known": known}, as_json=as_json, text=f"{applied} of {known} migrations applied")
     raise SystemExit(int(Exit.OK if applied == known else Exit.RUN_FAILED))
 
@@ -28,12 +28,12 @@ def status(as_json: bool) -> None:
 def url() -> None:
     """`stanchion db url`."""
 
-    async def found() -> str:
+    async def work() -> str:
         return database_url()
 
-    print(run(found()))
+    print(run(work()))
 
 
-async def _with(work: Callable[[str], Awaitable[T]]) -> T:
-    """What `work` makes of the URL. Raises PostgresUnreachable."""
-    return await work(database_url())
+async def _call_with_url(function: Callable[[str], Awaitable[T]]) -> T:
+    """Call `function` with the database's URL. Raises PostgresUnreachable inside the coroutine, as `run` expects."""
+    return await function(database_url())

@@ -1,4 +1,4 @@
-"""`stanchion demo`: plays `workers.demo` and says what was seen."""
+"""The body of `stanchion demo`: plays `workers.demo` and prints its results."""
 
 import logging
 
@@ -13,7 +13,7 @@ from workers.settings import from_environment
 
 
 def demo(as_json: bool) -> None:
-    """Exit code 1 if the witness counted anything else than we did, or the off switch did not stop what it should."""
+    """`stanchion demo`. Exit code 1 if a result is not as promised (see `Summary.as_promised`)."""
 
     async def work() -> Summary:
         try:
@@ -23,11 +23,11 @@ def demo(as_json: bool) -> None:
 
     logs.configure(from_environment().log_format, logging.WARNING)
     summary = run(work())
-    show(summary.as_json(), as_json=as_json, text=_in_words(summary))
+    show(summary.as_json(), as_json=as_json, text=_summary_text(summary))
     raise SystemExit(int(Exit.OK if summary.as_promised else Exit.RUN_FAILED))
 
 
-def _in_words(summary: Summary) -> str:
+def _summary_text(summary: Summary) -> str:
     return f"""
 6. {"All as promised" if summary.as_promised else "NOT AS PROMISED"}. The first run went on \
 {summary.reset.resumed_seconds} s after kill -9, at {summary.reset.history_bytes_per_step} bytes of history a step.
@@ -39,7 +39,7 @@ def _in_words(summary: Summary) -> str:
 Try next (`stanchion` is .venv/bin/stanchion):
    stanchion show {summary.reset.run}
    stanchion run it-support "Take care of the oldest ticket" --watch     then, in another terminal:
-   stanchion approvals                                                   it waits for somebody's code, who has it here:
+   stanchion approvals                                                   the run waits for a code; this shows the code:
    curl {summary.phones}/phone/tomas@acme.example
    stanchion confirm AP-ID
 `make down` stops everything."""

@@ -1,4 +1,4 @@
-"""`up`, `down`, `doctor`, `bootstrap`, `worker`, `db`: bringing the platform up and looking after it."""
+"""The bodies of `up`, `down`, `doctor`, `bootstrap` and `worker`."""
 
 import asyncio
 from dataclasses import asdict
@@ -12,8 +12,8 @@ from workers.bootstrap import bootstrap as prepare
 from workers.cli.output import Exit, fail, run, say, show
 from workers.cli_connection import connect
 from workers.doctor import diagnose
-from workers.doctor_controls import look_at_controls
-from workers.serve import leave, serve, stop_on_signals
+from workers.doctor_controls import check_controls
+from workers.serve import flush_and_exit, serve, stop_on_signals
 from workers.services import Home
 from workers.settings import from_environment
 from workers.up import Address, up_detached
@@ -30,12 +30,12 @@ def up(detach: bool, as_json: bool) -> None:
     if detach:
         _show(run(up_detached(home, say)), as_json)
         return
-    found = run(bring_up(home, settings, say))
-    if found is not None:
+    running = run(bring_up(home, settings, say))
+    if running is not None:
         say("It is up already:")
-        _show(found, as_json)
+        _show(running, as_json)
         return
-    leave(0)
+    flush_and_exit(0)
 
 
 def _show(table: tuple[Address, ...], as_json: bool) -> None:
@@ -49,15 +49,16 @@ def down(as_json: bool) -> None:
 
 
 def doctor(as_json: bool) -> None:
-    """`stanchion doctor`: exit code 1 if something is wrong."""
-    home, told = Home.locate(), from_environment().dangerously_accept_unsigned_decisions
-    controls = partial(look_at_controls, unsigned=told or home.living("worker") is not None)  # `up` tells its worker
+    """`stanchion doctor`. Exit code 1 if a check fails."""
+    home, configured = Home.locate(), from_environment().dangerously_accept_unsigned_decisions
+    unsigned = configured or home.living("worker") is not None  # the worker of `up` accepts unsigned decisions
+    controls = partial(check_controls, unsigned=unsigned)
     checks = run(diagnose(home, schema_status=schema_status, controls=controls, search_attributes=SEARCH_ATTRIBUTES))
     if as_json:
         show([asdict(check) for check in checks], as_json=True)
     for check in () if as_json else checks:
-        mark = {True: "ok  ", False: "FAIL", None: "hint"}[check.ok]
-        print(f"{mark}  {check.name:<18} {check.detail}")
+        label = {True: "ok  ", False: "FAIL", None: "hint"}[check.ok]
+        print(f"{label}  {check.name:<18} {check.detail}")
         if check.ok is not True and check.fix:
             print(f"      {'':<18} fix: {check.fix}")
     raise SystemExit(int(Exit.RUN_FAILED if any(check.ok is False for check in checks) else Exit.OK))
@@ -97,4 +98,4 @@ def worker(roles: str) -> None:
             await session.close()
 
     run(work())
-    leave(0)
+    flush_and_exit(0)

@@ -1,1 +1,1 @@
-"""`stanchion policy`."""
+"""The commands of `stanchion policy`."""

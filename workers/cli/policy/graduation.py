@@ -1,4 +1,4 @@
-"""`policy graduate|proposals|accept`: from approvals to a grant, in the hands of two people."""
+"""The bodies of `policy graduate`, `proposals` and `accept`: two people turn approvals into grants."""
 
 import difflib
 import getpass
@@ -13,13 +13,13 @@ from activities.approvals.authority import Authority
 from activities.identity.signatures import sign
 from activities.rehearsal.graduation import definition_changes
 from activities.rehearsal.grant_trial import GraduationResult
-from activities.rehearsal.grant_trial import graduate as tried
+from activities.rehearsal.grant_trial import graduate as try_grants
 from activities.rehearsal.proposals import Proposal, ProposalRefused, Proposals, SigningPerson
 from activities.storage.database import Database
 from workers import keys
-from workers.cli.database_session import store
+from workers.cli.database_session import open_database
 from workers.cli.output import Exit, fail, run, say, show, table
-from workers.cli.policy.policies import import_from_here
+from workers.cli.policy.policies import allow_tool_imports
 from workers.services import Home
 from workers.settings import from_environment
 
@@ -28,102 +28,102 @@ CLASSES = ("tool", "in_a_row", "at_most_refused", "approved_ever", "not_approved
 
 
 def graduate(agent: str, tenant: str, least: int, by: str | None, as_json: bool) -> None:
-    """`stanchion policy graduate`."""
-    import_from_here()
+    """`stanchion policy graduate`: tries new grants on recorded calls and stores them as a proposal."""
+    allow_tool_imports()
     unsigned = from_environment().dangerously_accept_unsigned_decisions
 
     async def work() -> tuple[GraduationResult, Proposal | None, str | None]:
-        async with store() as opened:
-            current = await Agents(opened).current(agent)
-            proposals = _proposals(opened)
-            asked = await proposals.approvals(agent, tenant)
-            found = await tried(opened, current, tenant, asked, least=least, unsigned_count=unsigned)
-            if found.new is None:
-                return found, None, None
+        async with open_database() as database:
+            current = await Agents(database).current(agent)
+            proposals = _proposals(database)
+            approvals = await proposals.approvals(agent, tenant)
+            result = await try_grants(database, current, tenant, approvals, least=least, unsigned_count=unsigned)
+            if result.new is None:
+                return result, None, None
             try:
-                evidence = found.evidence(tenant, least)
-                return found, await proposals.propose(current, found.new, evidence, _hand(by)), None
+                evidence = result.evidence(tenant, least)
+                return result, await proposals.propose(current, result.new, evidence, _signing_person(by)), None
             except ProposalRefused as error:
-                return found, None, str(error)
+                return result, None, str(error)
 
-    found, proposal, refused = run(work())
-    evidence = found.evidence(tenant, least)
-    passed_over = [streak.summary() | {"why_not": why} for streak, why in found.passed_over]
-    difference = _difference(found.agent, found.new.definition) if found.new else ""
+    result, proposal, refusal = run(work())
+    evidence = result.evidence(tenant, least)
+    passed_over = [streak.summary() | {"why_not": why} for streak, why in result.passed_over]
+    difference = _definition_diff(result.agent, result.new.definition) if result.new else ""
     if as_json:
-        named = {"proposal": proposal.proposal_id if proposal else None, "refused": refused, "diff": difference}
-        show(named | {"agent": agent, **evidence, "passed_over": passed_over}, as_json=True)
+        head = {"proposal": proposal.proposal_id if proposal else None, "refused": refusal, "diff": difference}
+        show(head | {"agent": agent, **evidence, "passed_over": passed_over}, as_json=True)
     else:
-        _rows(passed_over, ("tool", "in_a_row", "why_not"))
-        _print(evidence, difference)
-    if refused:
-        fail(f"not stored: {refused}", Exit.REFUSED)
+        _print_rows(passed_over, ("tool", "in_a_row", "why_not"))
+        _print_evidence(evidence, difference)
+    if refusal:
+        fail(f"not stored: {refusal}", Exit.REFUSED)
     if proposal is None:
         return say(f"nothing to propose for {agent} in tenant {tenant}")
-    say(f"{proposal.proposal_id}: somebody else accepts it with `stanchion policy accept {proposal.proposal_id}`")
+    say(f"{proposal.proposal_id}: a second person accepts it with `stanchion policy accept {proposal.proposal_id}`")
 
 
 def proposals(proposal_id: str | None, as_json: bool) -> None:
-    """`stanchion policy proposals`: all of them, or one whole."""
+    """`stanchion policy proposals`: lists all proposals, or shows one in full."""
 
-    async def every() -> list[dict[str, Any]]:
-        async with store() as opened:
-            return await _proposals(opened).all()
+    async def read_all() -> list[dict[str, Any]]:
+        async with open_database() as database:
+            return await _proposals(database).all()
 
-    async def one(wanted: str) -> tuple[Proposal, AgentVersion]:
-        async with store() as opened:
-            found = await _proposals(opened).find(wanted)
-            return found, await Agents(opened).version(found.version)
+    async def read_one(wanted_id: str) -> tuple[Proposal, AgentVersion]:
+        async with open_database() as database:
+            proposal = await _proposals(database).find(wanted_id)
+            return proposal, await Agents(database).version(proposal.version)
 
     if proposal_id is None:
-        rows = run(every())
+        rows = run(read_all())
         for row in rows:
-            row["tools"] = sorted({each["tool"] for each in row["evidence"]["classes"]})
+            row["tools"] = sorted({call_class["tool"] for call_class in row["evidence"]["classes"]})
         columns = ("proposal_id", "agent", "tools", "state", "proposed_by", "proposed_at", "accepted_by", "accepted_at")
         return table(
             rows, columns, as_json=as_json, empty="nothing was proposed yet; `stanchion policy graduate AGENT`"
         )
-    proposal, old = run(one(proposal_id))
-    difference = _difference(old, proposal.definition)
+    proposal, old = run(read_one(proposal_id))
+    difference = _definition_diff(old, proposal.definition)
     if as_json:
-        return show(_row(proposal) | {"evidence": proposal.evidence, "diff": difference}, as_json=True)
-    show(_row(proposal), as_json=False)
+        return show(_proposal_row(proposal) | {"evidence": proposal.evidence, "diff": difference}, as_json=True)
+    show(_proposal_row(proposal), as_json=False)
     print()
-    _print(proposal.evidence, difference)
+    _print_evidence(proposal.evidence, difference)
 
 
 def accept(proposal_id: str, by: str | None, as_json: bool) -> None:
-    """`stanchion policy accept`: signed, if there is a key on this machine for who accepts."""
-    import_from_here()
+    """`stanchion policy accept`: accepts a proposal, signed if the person has a key on this machine."""
+    allow_tool_imports()
 
     async def work() -> tuple[Proposal, AgentVersion]:
-        async with store() as opened:
+        async with open_database() as database:
             try:
-                return await _proposals(opened).accept(proposal_id, _hand(by))
+                return await _proposals(database).accept(proposal_id, _signing_person(by))
             except ProposalRefused as error:
                 fail(str(error), Exit.REFUSED)
 
     proposal, new = run(work())
-    text = f"{proposal.agent} {new.version[:12]}: new runs get this version, says {proposal.accepted_by}"
-    show(_row(proposal) | {"new_version": new.version}, as_json=as_json, text=text)
+    text = f"{proposal.agent} {new.version[:12]}: new runs get this version, accepted by {proposal.accepted_by}"
+    show(_proposal_row(proposal) | {"new_version": new.version}, as_json=as_json, text=text)
 
 
-def _proposals(opened: Database) -> Proposals:
+def _proposals(database: Database) -> Proposals:
     unsigned = from_environment().dangerously_accept_unsigned_decisions
-    return Proposals(opened, Authority(opened, dangerously_accept_unsigned_decisions=unsigned))
+    return Proposals(database, Authority(database, dangerously_accept_unsigned_decisions=unsigned))
 
 
-def _hand(by: str | None) -> SigningPerson:
-    """Who acts, with their key on this machine, if there is one. Raises KeyExposed, KeyUnreadable."""
-    who = by or getpass.getuser()
+def _signing_person(by: str | None) -> SigningPerson:
+    """Return the person who acts, with their key if it is on this machine. Raises KeyExposed, KeyUnreadable."""
+    name = by or getpass.getuser()
     try:
-        signer = keys.load(Home.locate(), who)
+        signer = keys.load(Home.locate(), name)
     except (keys.KeyMissing, keys.KeyNameInvalid):
-        return SigningPerson(who)
-    return SigningPerson(who, signer.key_id, lambda statement: sign(signer.private, statement))
+        return SigningPerson(name)
+    return SigningPerson(name, signer.key_id, lambda statement: sign(signer.private, statement))
 
 
-def _row(proposal: Proposal) -> dict[str, Any]:
+def _proposal_row(proposal: Proposal) -> dict[str, Any]:
     return {
         "proposal": proposal.proposal_id,
         "agent": proposal.agent,
@@ -136,30 +136,31 @@ def _row(proposal: Proposal) -> dict[str, Any]:
     }
 
 
-def _print(evidence: dict[str, Any], difference: str) -> None:
-    """The figures, the change, and what it would have done to the calls it was tried on."""
+def _print_evidence(evidence: dict[str, Any], difference: str) -> None:
+    """Print the classes of calls, the change, and which recorded calls it would have changed. Nothing if no change."""
     if not difference:
         return
-    classes = [each | {"at_most_refused": f"{each['refusal_bound']:.1%}"} for each in evidence["classes"]]
-    _rows(classes, CLASSES)
+    classes = [row | {"at_most_refused": f"{row['refusal_bound']:.1%}"} for row in evidence["classes"]]
+    _print_rows(classes, CLASSES)
     print(f"{difference}\n")
     tried_on = evidence["tried_on"]
-    _rows(tried_on["changes"], ("tool", "was", "would_be", "calls"))
-    say(f"tried on {tried_on['calls']} recorded calls; {tried_on['not_judged']} could not be judged")
-    say("`max_items: 0, optional: true`: must not be given. What a grant does not cover is refused, not asked about.")
+    _print_rows(tried_on["changes"], ("tool", "was", "would_be", "calls"))
+    say(f"tried on {tried_on['calls']} recorded calls; {tried_on['not_judged']} could not be evaluated")
+    say("`max_items: 0, optional: true` means that the argument must not be given.")
+    say("A call that no grant covers is refused; nobody is asked.")
 
 
-def _rows(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+def _print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     if rows:
         table(rows, columns, as_json=False, empty="")
         print()
 
 
-def _difference(old: AgentVersion, new: AgentDefinition) -> str:
-    """The change to the definition, as a diff of its YAML."""
+def _definition_diff(old: AgentVersion, new: AgentDefinition) -> str:
+    """Return the change of the definition as a unified diff of its YAML."""
     before, after = (
-        yaml.safe_dump(definition_changes(each), sort_keys=False).splitlines() if definition_changes(each) else []
-        for each in (old.definition, new)
+        yaml.safe_dump(changes, sort_keys=False).splitlines() if changes else []
+        for changes in (definition_changes(old.definition), definition_changes(new))
     )
     name = old.definition.name
     lines = difflib.unified_diff(before, after, f"{name} {old.version[:12]}", f"{name} proposed", lineterm="", n=3)

@@ -1,4 +1,4 @@
-"""`policy test|whatif|report`: show what a policy decides, would decide, or would have decided. Change nothing."""
+"""The bodies of `policy test`, `whatif` and `report`, which evaluate policies without changing anything."""
 
 import re
 from dataclasses import asdict
@@ -8,58 +8,57 @@ from typing import Any
 
 from activities.policy.cedar.store import Effective, Policies
 from activities.rehearsal.cases import Rehearsal, Rehearsed, failures, offline
-from activities.rehearsal.observe_report import Report, is_agent
-from activities.rehearsal.observe_report import observe_report as observed
+from activities.rehearsal.observe_report import Report, is_agent, observe_report
 from activities.rehearsal.recorded_calls import EVERYTHING, CallSelection
 from activities.rehearsal.whatif import ProposedPolicy, WhatIfReport
-from activities.rehearsal.whatif import whatif as asked
+from activities.rehearsal.whatif import whatif as evaluate_again
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
-from workers.cli.database_session import SQL, RunNotFound, store
+from workers.cli.database_session import SQL, RunNotFound, open_database
 from workers.cli.output import Exit, fail, run, say, show, table
-from workers.cli.policy.policies import import_from_here, text_of
+from workers.cli.policy.policies import allow_tool_imports, read_text
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-SHOWN = 60  # characters of a call's arguments
-LINES = 100  # calls that a person is shown; JSON has more
+ARGUMENT_CHARACTERS = 60  # characters of a call's arguments in a table
+MAX_LINES = 100  # calls in a table; JSON output has more
 
 
 def test(file: str, policy: str | None, money_floor: int, in_force: bool, as_json: bool) -> None:
-    """`stanchion policy test`: exit code 1 if a case turns out otherwise than expected."""
+    """`stanchion policy test`. Exit code 1 if a case does not get the expected verdict."""
     if in_force and (policy is not None or money_floor):
-        fail("--in-force takes the policies that are set; --policy and --money-floor try others", Exit.USAGE)
-    import_from_here()
+        fail("--in-force uses the policies in force, so --policy and --money-floor cannot be given", Exit.USAGE)
+    allow_tool_imports()
 
     async def work() -> list[Rehearsed]:
         rehearsal = Rehearsal.read(Path(file))
         tenants = rehearsal.tenants()
         if in_force:
-            return await rehearsal.evaluate(await _in_force(tenants))
-        text = None if policy is None else text_of(policy)
+            return await rehearsal.evaluate(await _policies_in_force(tenants))
+        text = None if policy is None else read_text(policy)
         return await rehearsal.evaluate({tenant: offline(text, money_floor, tenant) for tenant in tenants})
 
     cases = run(work())
     if as_json:
-        show([_case(each) for each in cases], as_json=True)
-    for each in () if as_json else cases:
-        print(_line(each))
+        show([_case_row(case) for case in cases], as_json=True)
+    for case in () if as_json else cases:
+        print(_case_line(case))
     say(f"{len(cases) - failures(cases)} passed, {failures(cases)} failed")
     raise SystemExit(int(Exit.RUN_FAILED if failures(cases) else Exit.OK))
 
 
-async def _in_force(tenants: list[str]) -> dict[str, Effective]:
-    async with store() as opened:
-        return {tenant: await Policies(opened).effective(tenant) for tenant in tenants}
+async def _policies_in_force(tenants: list[str]) -> dict[str, Effective]:
+    async with open_database() as database:
+        return {tenant: await Policies(database).effective(tenant) for tenant in tenants}
 
 
-def _case(each: Rehearsed) -> dict[str, Any]:
-    verdict, evaluation = each.evaluated.verdict, each.evaluated.evaluation
+def _case_row(result: Rehearsed) -> dict[str, Any]:
+    verdict, evaluation = result.evaluated.verdict, result.evaluated.evaluation
     return {
-        "case": each.case.name,
-        "passed": each.passed,
-        "expected": each.case.expect,
-        "expected_rule": each.case.rule,
-        "verdict": each.word,
+        "case": result.case.name,
+        "passed": result.passed,
+        "expected": result.case.expect,
+        "expected_rule": result.case.rule,
+        "verdict": result.word,
         "rule": verdict.rule,
         "reason": verdict.reason,
         "tier": evaluation.tier,
@@ -68,13 +67,13 @@ def _case(each: Rehearsed) -> dict[str, Any]:
     }
 
 
-def _line(each: Rehearsed) -> str:
-    verdict = each.evaluated.verdict
-    said = f"{each.word} ({verdict.rule}): {verdict.reason}"
-    if each.passed:
-        return f"ok    {each.case.name}: {said}"
-    by = f" ({each.case.rule})" if each.case.rule else ""
-    return f"FAIL  {each.case.name}: {each.case.expect}{by} was expected, but it is {said}"
+def _case_line(result: Rehearsed) -> str:
+    verdict = result.evaluated.verdict
+    actual = f"{result.word} ({verdict.rule}): {verdict.reason}"
+    if result.passed:
+        return f"ok    {result.case.name}: {actual}"
+    expected_rule = f" ({result.case.rule})" if result.case.rule else ""
+    return f"FAIL  {result.case.name}: {result.case.expect}{expected_rule} was expected, but it is {actual}"
 
 
 # ── whatif ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -90,116 +89,117 @@ def whatif(
     platform: bool,
     as_json: bool,
 ) -> None:
-    """`stanchion policy whatif`."""
-    proposed = ProposedPolicy(text_of(policy), money_floor, platform)
-    chosen = CallSelection(tenant, agent, _moment(since), limit or EVERYTHING)
-    import_from_here()
+    """`stanchion policy whatif`: evaluates recorded calls with a proposed policy."""
+    proposed = ProposedPolicy(read_text(policy), money_floor, platform)
+    selection = CallSelection(tenant, agent, _parse_since(since), limit or EVERYTHING)
+    allow_tool_imports()
 
     async def work() -> WhatIfReport:
-        async with store() as opened:
-            return await asked(opened, proposed, chosen, lambda done: say(f"{done} calls judged"))
+        async with open_database() as database:
+            return await evaluate_again(database, proposed, selection, lambda done: say(f"{done} calls evaluated"))
 
-    answer = run(work())
+    report = run(work())
     if as_json:
-        return show(_answer(answer), as_json=True)
-    _print(answer)
+        return show(_report_json(report), as_json=True)
+    _print_report(report)
 
 
-def _moment(since: str | None) -> datetime | None:
+def _parse_since(since: str | None) -> datetime | None:
     if since is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})([mhdw])", since)
-    if not found:
+    match = re.fullmatch(r"(\d{1,6})([mhdw])", since)
+    if not match:
         fail(f"--since takes a number and one of m, h, d, w, such as 12h or 30d, not {since!r}", Exit.USAGE)
-    return datetime.now(UTC) - int(found[1]) * UNITS[found[2]]
+    return datetime.now(UTC) - int(match[1]) * UNITS[match[2]]
 
 
-def _answer(answer: WhatIfReport) -> dict[str, Any]:
+def _report_json(report: WhatIfReport) -> dict[str, Any]:
     return {
-        "judged": answer.judged,
-        "changed": answer.changed.total(),
-        "changes": _changes(answer),
-        "calls": [asdict(change) for change in answer.changes],
-        "not_judged": answer.unjudged.total(),
-        "reasons": _reasons(answer),
-        "not_judged_calls": [asdict(call) for call in answer.unjudged_calls],
-        "recorded_otherwise": answer.recorded_otherwise,
+        "judged": report.judged,
+        "changed": report.changed.total(),
+        "changes": _change_rows(report),
+        "calls": [asdict(change) for change in report.changes],
+        "not_judged": report.unjudged.total(),
+        "reasons": _unjudged_rows(report),
+        "not_judged_calls": [asdict(call) for call in report.unjudged_calls],
+        "recorded_otherwise": report.recorded_otherwise,
     }
 
 
-def _changes(answer: WhatIfReport) -> list[dict[str, Any]]:
+def _change_rows(report: WhatIfReport) -> list[dict[str, Any]]:
     return [
         {"tool": tool, "was": was, "would_be": would_be, "calls": count}
-        for (tool, was, would_be), count in sorted(answer.changed.items())
+        for (tool, was, would_be), count in sorted(report.changed.items())
     ]
 
 
-def _reasons(answer: WhatIfReport) -> list[dict[str, Any]]:
+def _unjudged_rows(report: WhatIfReport) -> list[dict[str, Any]]:
     return [
         {"tool": tool, "cannot_be_judged": why, "calls": count}
-        for (tool, why), count in sorted(answer.unjudged.items())
+        for (tool, why), count in sorted(report.unjudged.items())
     ]
 
 
-def _print(answer: WhatIfReport) -> None:
-    table(_changes(answer), ("tool", "was", "would_be", "calls"), as_json=False, empty="nothing would change")
-    if answer.changes:
+def _print_report(report: WhatIfReport) -> None:
+    table(_change_rows(report), ("tool", "was", "would_be", "calls"), as_json=False, empty="nothing would change")
+    if report.changes:
         print()
         columns = ("run_id", "call_id", "tool", "arguments", "was", "would_be", "old_rule", "new_rule", "recorded")
-        rows = [asdict(change) | {"arguments": _short(change.arguments)} for change in answer.changes[:LINES]]
+        rows = [asdict(change) | {"arguments": _shorten(change.arguments)} for change in report.changes[:MAX_LINES]]
         table(rows, columns, as_json=False, empty="")
-    if more := answer.changed.total() - min(len(answer.changes), LINES):
-        say(f"and {more} calls more; --json lists the first {len(answer.changes)}")
-    if answer.unjudged:
+    if more := report.changed.total() - min(len(report.changes), MAX_LINES):
+        say(f"and {more} calls more; --json lists the first {len(report.changes)}")
+    if report.unjudged:
         print()
-        table(_reasons(answer), ("tool", "cannot_be_judged", "calls"), as_json=False, empty="")
+        table(_unjudged_rows(report), ("tool", "cannot_be_judged", "calls"), as_json=False, empty="")
     say(
-        f"{answer.judged} calls judged, {answer.changed.total()} would change;"
-        f" {answer.unjudged.total()} cannot be judged; {answer.recorded_otherwise} are judged today,"
-        " without any change, otherwise than the trace has it"
+        f"{report.judged} calls evaluated, {report.changed.total()} would change;"
+        f" {report.unjudged.total()} could not be evaluated. Even with the present policies,"
+        f" {report.recorded_otherwise} now get another verdict than the trace log records."
     )
 
 
-def _short(arguments: Any) -> str:
+def _shorten(arguments: Any) -> str:
     text = canonical_json(arguments)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return text if len(text) <= ARGUMENT_CHARACTERS else text[: ARGUMENT_CHARACTERS - 1] + "…"
 
 
 # ── report ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def report(name: str, as_json: bool) -> None:
-    """`stanchion policy report`: of an agent, or else of a run."""
+    """`stanchion policy report`: about the agent of that name, else about the run."""
 
     async def work() -> Report:
-        async with store() as opened:
-            if await is_agent(opened, name):
-                return await observed(opened, agent=name)
-            return await observed(opened, run_id=await _run_of(opened, name))
+        async with open_database() as database:
+            if await is_agent(database, name):
+                return await observe_report(database, agent=name)
+            return await observe_report(database, run_id=await _find_run_id(database, name))
 
-    found = run(work())
+    report = run(work())
     counts = [
         {"tool": tool, "would_have": word, "rule": rule, "calls": count}
-        for (tool, word, rule), count in sorted(found.counts.items())
+        for (tool, word, rule), count in sorted(report.counts.items())
     ]
     if as_json:
-        calls = [asdict(call) for call in found.listed]
-        totals = {"runs": found.runs, "calls_in_all": found.calls, "not_performed": found.effects}
+        calls = [asdict(call) for call in report.listed]
+        totals = {"runs": report.runs, "calls_in_all": report.calls, "not_performed": report.effects}
         return show(totals | {"counts": counts, "calls": calls}, as_json=True)
     table(counts, ("tool", "would_have", "rule", "calls"), as_json=False, empty="nothing would have happened")
-    if found.listed:
+    if report.listed:
         print()
-        rows = [asdict(call) | {"arguments": _short(call.arguments)} for call in found.listed[:LINES]]
+        rows = [asdict(call) | {"arguments": _shorten(call.arguments)} for call in report.listed[:MAX_LINES]]
         table(rows, ("run_id", "call_id", "tool", "arguments", "would_have", "rule"), as_json=False, empty="")
-    say(f"{found.runs} runs in mode observe made {found.calls} calls; {found.effects} were not performed")
+    say(f"{report.runs} runs in mode observe made {report.calls} calls; {report.effects} were not performed")
 
 
-async def _run_of(opened: Database, name: str) -> str:
-    rows = [str(row["run_id"]) for row in await SQL["find_runs"].rows(opened, name=name)]
-    if name in rows or len(rows) == 1:
-        return name if name in rows else rows[0]
-    if rows:
-        raise RunNotFound(f"{name!r} names several runs; say which: {', '.join(rows)}")
+async def _find_run_id(database: Database, name: str) -> str:
+    """As `find_run_id`, with an error that also mentions agents. Raises RunNotFound."""
+    run_ids = [str(row["run_id"]) for row in await SQL["find_runs"].rows(database, name=name)]
+    if name in run_ids or len(run_ids) == 1:
+        return name if name in run_ids else run_ids[0]
+    if run_ids:
+        raise RunNotFound(f"{name!r} names several runs; say which: {', '.join(run_ids)}")
     raise RunNotFound(
         f"neither an agent nor a run is called {name!r}; `stanchion agents ls` and `stanchion ls` list them"
     )

@@ -1,1 +1,1 @@
-"""`stanchion run`, `ls`, `show`, `logs`, `message`, `pause`, `resume`."""
+"""The commands `stanchion run`, `ls`, `show`, `logs`, `message`, `pause` and `resume`."""

@@ -1,4 +1,4 @@
-"""Starting runs, looking at them and talking to them. Bodies are imported when they are called."""
+"""Declares the commands that start, show and signal runs. Their bodies are imported when a command runs."""
 
 from typing import Annotated, Any
 
@@ -13,16 +13,20 @@ commands = typer.Typer()
 def run(
     agent: Annotated[str, typer.Argument(help="The agent's name.")],
     goal: Annotated[str, typer.Argument(help="What to achieve; - reads it from standard input.")],
-    key: Annotated[str | None, typer.Option(help="Idempotency key of the run; the same key is the same run.")] = None,
-    requester: Annotated[str | None, typer.Option(help="Who wants it. A requester never approves.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key names the same run.")] = None,
+    requester: Annotated[
+        str | None, typer.Option(help="The person whom the run works for; never approves its calls.")
+    ] = None,
     tenant: Annotated[str, typer.Option(help="The tenant it runs for.")] = "default",
-    mode: Annotated[str | None, typer.Option(help="observe, propose, tiered or autonomous; only stricter.")] = None,
-    usd: Annotated[str | None, typer.Option(help="Cap in USD, such as 0.50; only tighter.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Cap in tokens; only tighter.")] = None,
-    tool_calls: Annotated[int | None, typer.Option(help="Cap on tool calls; only tighter.")] = None,
-    minutes: Annotated[int | None, typer.Option(help="Cap in active minutes; only tighter.")] = None,
-    on_budget: Annotated[str | None, typer.Option(help="stop: do not pause when a budget is used up.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow it to the end; Ctrl-C detaches.")] = False,
+    mode: Annotated[
+        str | None, typer.Option(help="observe, propose, tiered or autonomous; at least as strict as the agent's.")
+    ] = None,
+    usd: Annotated[str | None, typer.Option(help="Cap in USD, such as 0.50; at most the agent's.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Cap in tokens; at most the agent's.")] = None,
+    tool_calls: Annotated[int | None, typer.Option(help="Cap on tool calls; at most the agent's.")] = None,
+    minutes: Annotated[int | None, typer.Option(help="Cap in active minutes; at most the agent's.")] = None,
+    on_budget: Annotated[str | None, typer.Option(help="stop: end the run when a budget is used up.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the run to its end; Ctrl-C detaches.")] = False,
     json: Json = False,
 ) -> None:
     """Start a run."""
@@ -36,11 +40,11 @@ def run(
 
 @commands.command()
 def ls(
-    agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
-    open_only: Annotated[bool, typer.Option("--open", help="Only runs that are not over.")] = False,
-    drills: Annotated[bool, typer.Option("--drills", help="The decoys of drills, too.")] = False,
+    agent: Annotated[str | None, typer.Option(help="Only runs of this agent.")] = None,
+    open_only: Annotated[bool, typer.Option("--open", help="Only open runs.")] = False,
+    drills: Annotated[bool, typer.Option("--drills", help="Also list the decoys of drills.")] = False,
     most: Limit = 50,
-    after: Annotated[str | None, typer.Option(help="Go on after this run, the last one of the page before.")] = None,
+    after: Annotated[str | None, typer.Option(help="Show the page after this run.")] = None,
     json: Json = False,
 ) -> None:
     """List runs, latest first."""
@@ -51,7 +55,7 @@ def ls(
 
 @commands.command()
 def show(name: Run, json: Json = False) -> None:
-    """Show one run: where it stands, its calls, its approvals, its outcome."""
+    """Show one run: its status, calls, approvals and outcome."""
     from workers.cli.runs import listing
 
     listing.show_run(name, json)
@@ -60,7 +64,7 @@ def show(name: Run, json: Json = False) -> None:
 @commands.command()
 def logs(
     name: Run,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the run ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow it until the run ends.")] = False,
     json: Json = False,
 ) -> None:
     """Print a run's trace log."""
@@ -71,7 +75,7 @@ def logs(
 
 @commands.command()
 def message(name: Run, text: str, by: By = None) -> None:
-    """Tell a running agent something; it reads it before its next step."""
+    """Send a message to a run. The agent reads it before its next step."""
     from workers.cli.runs import runs
 
     runs.message(name, text, by)
@@ -79,7 +83,7 @@ def message(name: Run, text: str, by: By = None) -> None:
 
 @commands.command()
 def pause(name: Run, reason: Reason = None, by: By = None) -> None:
-    """Let a run begin nothing new."""
+    """Pause a run: it begins nothing new until it is resumed."""
     from workers.cli.runs import runs
 
     runs.signal(name, "pause", reason, by)
@@ -96,12 +100,12 @@ def resume(
         str | None,
         typer.Option(help="Have all runs that wait for a model vendor ask it again now, such as anthropic."),
     ] = None,
-    add_usd: Annotated[str | None, typer.Option(help="Add this to its budget, such as 1.00.")] = None,
+    add_usd: Annotated[str | None, typer.Option(help="Add USD to its budget, such as 1.00.")] = None,
     add_tokens: Annotated[int | None, typer.Option(help="Add tokens to its budget.")] = None,
     add_tool_calls: Annotated[int | None, typer.Option(help="Add tool calls to its budget.")] = None,
     add_minutes: Annotated[int | None, typer.Option(help="Add active minutes to its budget.")] = None,
     add_steps: Annotated[int | None, typer.Option(help="Add steps to its budget.")] = None,
-    grant: Annotated[str | None, typer.Option(help="Idempotency key; the same one adds once.")] = None,
+    grant: Annotated[str | None, typer.Option(help="Idempotency key: the same key adds only once.")] = None,
     reason: Reason = None,
     by: By = None,
     json: Json = False,

@@ -1,23 +1,23 @@
-"""What an open run says of itself, asked through Temporal."""
+"""Queries the status of an open run through Temporal."""
 
 import asyncio
 from typing import Any
 
 from temporalio.client import WorkflowExecutionStatus
 
-from workers.cli.temporal_session import session
+from workers.cli.temporal_session import open_session
 from workers.cli_connection import Session
 
 
-async def look(run_id: str) -> dict[str, Any]:
-    """`now`, and the run's page in the Web UI. Raises TemporalUnreachable."""
-    async with session() as opened:
-        return {"web_ui": opened.link(run_id), "now": await _status(opened, run_id)}
+async def read_live_status(run_id: str) -> dict[str, Any]:
+    """Return `now`, the status of the run, and `web_ui`, its page in the Web UI. Raises TemporalUnreachable."""
+    async with open_session() as session:
+        return {"web_ui": session.link(run_id), "now": await _query_status(session, run_id)}
 
 
-async def _status(opened: Session, run_id: str) -> Any:
-    """What the run says of itself; a word about why not, if it cannot answer."""
-    handle = opened.client.get_workflow_handle(run_id)
+async def _query_status(session: Session, run_id: str) -> Any:
+    """Return fields of the run's status query, or a text that says why it cannot answer."""
+    handle = session.client.get_workflow_handle(run_id)
     description = await handle.describe()
     if description.status != WorkflowExecutionStatus.RUNNING:
         return f"{(description.status or WorkflowExecutionStatus.FAILED).name.lower()}; the reaper will close it"

@@ -7,7 +7,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.model.vendor_outages import SQL
 from workers.cli.output import Exit, fail, run, say, show
-from workers.cli.temporal_session import session
+from workers.cli.temporal_session import open_session
 
 
 def resume(vendor: str, reason: str | None, by: str | None, as_json: bool, *, alone: bool) -> None:
@@ -16,7 +16,7 @@ def resume(vendor: str, reason: str | None, by: str | None, as_json: bool, *, al
         fail("say one thing: a run, or one of --vendor, --agent, --tool, --tenant, --fleet", Exit.USAGE)
 
     async def work() -> int:
-        async with session() as opened:
+        async with open_session() as opened:
             await SQL["forget"].rows(opened.database, vendor=vendor)
             runs = [row["run_id"] for row in await SQL["waiting_runs"].rows(opened.database, vendor=vendor)]
             order = {"by": by or getpass.getuser(), "reason": reason, "vendor": vendor}

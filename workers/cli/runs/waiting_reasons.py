@@ -1,6 +1,6 @@
 """Prints, once each, why a watched run is waiting (approval, halt, pause), and what ends the wait.
 
-Looks only. A budget is not said here: it ends the watch.
+A pause for a budget is not printed here, because it ends the watch.
 """
 
 import asyncio
@@ -12,60 +12,62 @@ from temporalio.exceptions import TemporalError
 
 from workers.cli.database_session import SQL
 from workers.cli.output import say
-from workers.cli.stopping.targets import halts_over, say_if_halted
+from workers.cli.stopping.targets import active_halt_ids, warn_if_halted
 from workers.cli_connection import Session
 from workflows.contracts.approvals import OpenApproval
 from workflows.display import answer_with
 
-ASK_SECONDS = 2.0  # how often a run is asked whether it is paused; each time a worker has to answer
-ANSWER_SECONDS = 1.0  # how long events wait for that answer
+ASK_SECONDS = 2.0  # time between two queries whether the run is paused; a worker has to answer each
+ANSWER_SECONDS = 1.0  # how long the printing of events may wait for that answer
 BUDGET = "resume: budget."
-PAUSED = ("resume", "the lifting of ", "halt-")  # how what a paused run waits for begins
+PAUSED = ("resume", "the lifting of ", "halt-")  # prefixes of `waiting_for` if it is the reason of a pause
 
 
 class WaitingReasons:
-    """What was said of one run so far."""
+    """Remembers which reasons were printed for one run."""
 
-    def __init__(self, opened: Session, handle: WorkflowHandle[Any, Any]) -> None:
-        self._opened, self._handle = opened, handle
-        self._said: set[str] = set()
-        self._ask_at = 0.0
+    def __init__(self, session: Session, handle: WorkflowHandle[Any, Any]) -> None:
+        self._session, self._handle = session, handle
+        self._printed: set[str] = set()
+        self._next_query_at = 0.0
 
-    async def look(self) -> None:
-        """Say what is new. Raises StoreUnavailable."""
-        for row in await SQL["waiting"].rows(self._opened.database, run_id=self._handle.id):
-            if row["approval_id"] not in self._said:
-                self._said.add(row["approval_id"])
-                say(_asked(dict(row)))
-        if time.monotonic() >= self._ask_at:
-            paused_for = await self._paused_for()
-            self._ask_at = time.monotonic() + ASK_SECONDS
-            if paused_for and paused_for not in self._said:
-                await self._say_paused(paused_for)
-            self._said = {known for known in self._said if not known.startswith(PAUSED)}
-            self._said |= {paused_for} if paused_for else set()  # paused again for the same is said again
+    async def print_new(self) -> None:
+        """Print the reasons that were not printed before. Raises StoreUnavailable."""
+        for row in await SQL["waiting"].rows(self._session.database, run_id=self._handle.id):
+            if row["approval_id"] not in self._printed:
+                self._printed.add(row["approval_id"])
+                say(_approval_text(dict(row)))
+        if time.monotonic() >= self._next_query_at:
+            pause_reason = await self._query_pause_reason()
+            self._next_query_at = time.monotonic() + ASK_SECONDS
+            if pause_reason and pause_reason not in self._printed:
+                await self._print_pause(pause_reason)
+            # Other pause reasons are forgotten, so that a later pause for the same reason is printed again.
+            self._printed = {reason for reason in self._printed if not reason.startswith(PAUSED)}
+            self._printed |= {pause_reason} if pause_reason else set()
 
-    async def _paused_for(self) -> str | None:
+    async def _query_pause_reason(self) -> str | None:
+        """Return why the run is paused: ids of halts, or `waiting_for`. None if it is not paused, or for a budget."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 status = await self._handle.query("status")
         except (TimeoutError, TemporalError):
-            return None  # no worker, or it is over: its events say what there is to say
-        waits = str(status["waiting_for"])
-        if status["status"] != "paused" or waits.startswith(BUDGET):
+            return None  # no worker answers, or the run is over
+        waiting_for = str(status["waiting_for"])
+        if status["status"] != "paused" or waiting_for.startswith(BUDGET):
             return None
-        waits = waits if waits.startswith(PAUSED) else PAUSED[0]  # what else it waits for is no reason of the pause
-        return halted if (halted := await halts_over(self._opened.database, self._handle.id)) else waits
+        reason = waiting_for if waiting_for.startswith(PAUSED) else PAUSED[0]
+        return await active_halt_ids(self._session.database, self._handle.id) or reason
 
-    async def _say_paused(self, waits: str) -> None:
-        if await say_if_halted(self._opened.database, self._handle.id):
+    async def _print_pause(self, pause_reason: str) -> None:
+        if await warn_if_halted(self._session.database, self._handle.id):
             return
-        reason = waits.removeprefix("resume").removeprefix(": ")
-        why = f": {reason}" if reason else ""
-        say(f"paused{why}\n  `stanchion resume {self._handle.id}` lets it go on")
+        reason = pause_reason.removeprefix("resume").removeprefix(": ")
+        suffix = f": {reason}" if reason else ""
+        say(f"paused{suffix}\n  `stanchion resume {self._handle.id}` lets it go on")
 
 
-def _asked(row: dict[str, Any]) -> str:
+def _approval_text(row: dict[str, Any]) -> str:
     run_id = row.pop("run_id")
     approval = OpenApproval.model_validate(row)
     what = "its outcome is unknown" if approval.about == "unknown" else "it needs approval"

@@ -1,45 +1,45 @@
-"""Finds the page of a run in the Web UI; for this home's own server, without the Temporal client."""
+"""Finds a run's page in the Web UI of this home's own server, without Temporal's SDK if possible."""
 
 import os
 from pathlib import Path
 
 from workers.services.home import Home
 
-# Where the SDK looks for a configuration file of its own, on Linux, macOS and Windows.
-CONFIGURED = (
+# Where the SDK looks for its configuration file on Linux, macOS and Windows.
+CONFIG_FILES = (
     "~/.config/temporalio/temporal.toml",
     "~/Library/Application Support/temporalio/temporal.toml",
     "~/AppData/Roaming/temporalio/temporal.toml",
 )
 
 
-def web_ui_of(run_id: str) -> str | None:
-    """The run's page, if we know where that is."""
+def find_run_page(run_id: str) -> str | None:
+    """Return the URL of the run's page, or None if no Web UI is known."""
     if os.environ.get("TEMPORAL_ADDRESS"):
-        return None  # a server that the environment names has a Web UI that only its operator knows
+        return None  # we do not know the Web UI of an external server
     home = Home.locate()
     record = home.living("temporal")
     if record is None:
         return None
-    if _may_name_another():
+    if _may_name_external_server():
         from workers.services.temporal import find_temporal
 
         service = find_temporal(home)
         if service is None or not service.owned:
             return None
     address, namespace = record.details.get("ui_url"), record.details.get("namespace", "default")
-    return page_of(address, namespace, run_id) if address else None
+    return run_page_url(address, namespace, run_id) if address else None
 
 
-def page_of(address: str, namespace: str, run_id: str) -> str:
-    """The page of a run in the Web UI at `address`."""
+def run_page_url(address: str, namespace: str, run_id: str) -> str:
+    """Return the URL of a run's page in the Web UI at `address`."""
     return f"{address}/namespaces/{namespace}/workflows/{run_id.replace('/', '%2F')}"
 
 
-def _may_name_another() -> bool:
-    """Whether the environment or a configuration file may name another server."""
+def _may_name_external_server() -> bool:
+    """Whether the environment or a configuration file may name an external server."""
     if any(name.startswith("TEMPORAL_") and name != "TEMPORAL_CONFIG_FILE" for name in os.environ):
         return True
     named, base = os.environ.get("TEMPORAL_CONFIG_FILE"), os.environ.get("XDG_CONFIG_HOME")
-    files = [named] if named else [*CONFIGURED, *([f"{base}/temporalio/temporal.toml"] if base else [])]
+    files = [named] if named else [*CONFIG_FILES, *([f"{base}/temporalio/temporal.toml"] if base else [])]
     return any(path.is_file() and path.stat().st_size for path in (Path(file).expanduser() for file in files))

@@ -1,1 +1,1 @@
-"""`stanchion halt`, `kill`, `halts`, `drill`, `rollback`."""
+"""The commands `stanchion halt`, `kill`, `halts`, `drill` and `rollback`."""

@@ -1,4 +1,4 @@
-"""The off switch, drills of it, and taking back what was done. Bodies are imported when they are called."""
+"""Declares `halt`, `kill`, `halts`, `drill` and `rollback`. Their bodies are imported when a command runs."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ commands = typer.Typer()
 def halt(
     name: HaltRun = None,
     run: Annotated[str | None, typer.Option("--run", help="The same as RUN.")] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Then take back what the run did.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Then roll back what the run did.")] = False,
     agent: HaltAgent = None,
     tool: HaltTool = None,
     tenant: HaltTenant = None,
@@ -22,7 +22,7 @@ def halt(
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Stop a run for good, or an agent, a tool, a tenant or everything until `resume` lifts it."""
+    """Stop a run for good; or stop an agent, a tool, a tenant or everything, until `resume` lifts the halt."""
     from workers.cli.stopping import halts
 
     halts.halt(halts.halt_target(name, run, agent, tool, tenant, fleet), reason, by, json, undo)
@@ -30,7 +30,7 @@ def halt(
 
 @commands.command()
 def kill(name: Run, reason: Reason = None, by: By = None, json: Json = False) -> None:
-    """Stop a run at once: terminated, not asked; what it leaves is closed here."""
+    """Terminate a run at once in Temporal, and close it in the tables."""
     from workers.cli.stopping import kill as body
 
     body.kill(name, reason, by, json)
@@ -38,7 +38,7 @@ def kill(name: Run, reason: Reason = None, by: By = None, json: Json = False) ->
 
 @commands.command("halts")
 def halts_(
-    lift: Annotated[str | None, typer.Option("--lift", help="Lift this one, such as halt-1f2e3d4c.")] = None,
+    lift: Annotated[str | None, typer.Option("--lift", help="Lift this halt, such as halt-1f2e3d4c.")] = None,
     by: By = None,
     json: Json = False,
 ) -> None:
@@ -54,17 +54,17 @@ def halts_(
 
 @commands.command()
 def drill(
-    runs: Annotated[int, typer.Option(min=1, max=500, help="How many decoys.")] = 50,
+    runs: Annotated[int, typer.Option(min=1, max=500, help="Number of decoy runs.")] = 50,
     scope: Annotated[
-        str, typer.Option(help="What a live drill halts: agent (the decoys'), tenant or fleet.")
+        str, typer.Option(help="What a live drill halts: agent (the decoys' own), tenant or fleet.")
     ] = "tenant",
-    live: Annotated[bool, typer.Option("--live", help="Halt at that scope for real, other runs included.")] = False,
-    schedule: Annotated[str | None, typer.Option(help="weekly: drill every week from now on; off: no more.")] = None,
-    host: Annotated[str, typer.Option(help="How tool workers on other machines reach this one.")] = "127.0.0.1",
+    live: Annotated[bool, typer.Option("--live", help="Also halt all real runs in that scope.")] = False,
+    schedule: Annotated[str | None, typer.Option(help="weekly: drill every week; off: end the schedule.")] = None,
+    host: Annotated[str, typer.Option(help="Address of this machine for tool workers elsewhere.")] = "127.0.0.1",
     by: By = None,
     json: Json = False,
 ) -> None:
-    """Halt decoy runs in the middle of their work, and measure how fast they stop and whether anything comes after."""
+    """Halt decoy runs while they work. Measure how fast they stop, and whether any effect follows the halt."""
     from workers.cli.stopping import drill as body
 
     body.drill({"runs": runs, "scope": scope, "live": live, "host": host, "by": by}, schedule, json)
@@ -74,12 +74,12 @@ def drill(
 def rollback(
     name: Run,
     to: Annotated[int, typer.Option("--to", min=0, help="Keep what this step and those before it did.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken back.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be rolled back.")] = False,
     reason: Annotated[str | None, typer.Option("--reason", "-r", help="Why. It is recorded.")] = None,
-    by: Annotated[str | None, typer.Option("--by", help="Who orders it; you, if not given.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Who orders it; default: your user name.")] = None,
     json: Json = False,
 ) -> None:
-    """Take back what a run did, its last effect first, through the gateway; exit code 1 if something is left."""
+    """Undo the effects of a run through the gateway, the last one first. Exit code 1 if some cannot be undone."""
     from workers.cli.stopping import rollback as body
 
     body.rollback(name, to, dry_run, reason, by, json)

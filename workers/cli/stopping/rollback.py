@@ -1,4 +1,4 @@
-"""`rollback`, and `halt --undo`: ordering that what a run did is taken back, and following it to the report."""
+"""The bodies of `rollback` and `halt --undo`: order a rollback, follow it, and print its report."""
 
 import asyncio
 import getpass
@@ -14,11 +14,11 @@ from activities.undo.orders import Rollback, RollbackOrder, RollbackRefused, Rol
 from activities.undo.planner import RollbackPlanner
 from activities.undo.report import RollbackReport, in_words
 from activities.undo.start_rollback import start_rollback
-from workers.cli.database_session import SQL, run_id_in, store
+from workers.cli.database_session import SQL, find_run_id, open_database
 from workers.cli.output import Exit, fail, run, say, show
-from workers.cli.runs.runs import ShortOfBudget, follow, refusal_of
-from workers.cli.signed_orders import signed
-from workers.cli.temporal_session import session
+from workers.cli.runs.runs import PausedForBudget, admission_refusal, follow
+from workers.cli.signed_orders import sign_if_possible
+from workers.cli.temporal_session import open_session
 from workers.cli_connection import Session
 from workers.settings import from_environment
 from workflows.contracts.base import explain
@@ -27,97 +27,105 @@ T = TypeVar("T")
 
 
 def rollback(name: str, to_step: int, dry_run: bool, reason: str | None, by: str | None, as_json: bool) -> None:
-    """`stanchion rollback`. Exit code 0: all is taken back; 1: something is left; 3: refused."""
+    """`stanchion rollback`. Exit code 0: all effects are undone; 1: some are left; 3: refused."""
 
     async def work() -> tuple[RollbackReport, Rollback | None]:
-        async with store() as database:
-            run_id = await run_id_in(database, name)
+        async with open_database() as database:
+            run_id = await find_run_id(database, name)
             if dry_run:
-                await _say_what_stands_against_it(database, run_id, to_step)
+                await _say_obstacles(database, run_id, to_step)
                 return await RollbackPlanner(database, Agents(database)).report(run_id, to_step), None
-        async with session() as opened:
-            return await taken_back(opened, order_of(run_id, to_step, reason, by))
+        async with open_session() as session:
+            return await roll_back(session, validated_order(run_id, to_step, reason, by))
 
-    report, ordered = run(told(work()))
-    show(data_of(report, ordered), as_json=as_json, text=_foreseen(report) if dry_run else in_words(report))
-    raise SystemExit(int(exit_of(report)))
+    report, ordered = run(fail_if_refused(work()))
+    show(report_json(report, ordered), as_json=as_json, text=_dry_run_text(report) if dry_run else in_words(report))
+    raise SystemExit(int(exit_code(report)))
 
 
-def _foreseen(report: RollbackReport) -> str:
-    """A dry run for people: what can be and what cannot, where a rollback says what was and what is left."""
+def _dry_run_text(report: RollbackReport) -> str:
+    """Return the report of a dry run as text: what can and what cannot be undone."""
     _, _, lines = in_words(report).partition("\n")
     can, cannot = len(report.those("undoable")), len(report.those("left", "under way"))
     since = f" after step {report.to_step}" if report.to_step else ""
     return f"Of {report.of_run}{since}: can be taken back: {can}. Cannot: {cannot}.\n{lines}".rstrip()
 
 
-async def _say_what_stands_against_it(database: Database, run_id: str, to_step: int) -> None:
+async def _say_obstacles(database: Database, run_id: str, to_step: int) -> None:
+    """Say if the run is still open, or if it has no effects after `to_step`."""
     row: Any = await SQL["reached"].row(database, run_id=run_id)
     if row["status"] == "open":
         say(f"{run_id} is open: it has to end before anything is taken back; `stanchion halt {run_id}` ends it")
     if to_step >= row["steps"] and to_step:
-        say(f"{run_id} has taken {row['steps']} steps: nothing comes after step {to_step}")
+        say(f"{run_id} has taken {row['steps']} steps: there is nothing after step {to_step}")
 
 
-async def taken_back(opened: Session, order: RollbackOrder) -> tuple[RollbackReport, Rollback]:
-    """Order, start, follow. Raises RollbackRefused; KeyboardInterrupt detaches, and it goes on."""
-    database = opened.database
-    undoing = RollbackPlanner(database, Agents(database))
-    before = await undoing.report(order.run_id, order.to_step)
-    ordered = await Rollbacks(database).order(signed(order), again=before.may_go_on)
+async def roll_back(session: Session, order: RollbackOrder) -> tuple[RollbackReport, Rollback]:
+    """Order a rollback, start it, follow it, and return its report. Raises RollbackRefused.
+
+    Ctrl-C raises KeyboardInterrupt; the rollback itself goes on.
+    """
+    database = session.database
+    planner = RollbackPlanner(database, Agents(database))
+    before = await planner.report(order.run_id, order.to_step)
+    ordered = await Rollbacks(database).order(sign_if_possible(order), again=before.may_go_on)
     say(f"{ordered.rollback_id} takes back what {ordered.of_run} did ({ordered.proof})")
-    handle = await start_rollback(opened.client, ordered, from_environment().task_queue)
-    if refused := await refusal_of(opened, handle):
-        raise RollbackRefused(f"the rollback was not admitted: {refused}")
+    handle = await start_rollback(session.client, ordered, from_environment().task_queue)
+    if refusal := await admission_refusal(session, handle):
+        raise RollbackRefused(f"the rollback was not admitted: {refusal}")
     try:
-        ending = await follow(opened, handle)
+        ending = await follow(session, handle)
         if (error := ending.exception()) is not None:
             say(f"stanchion: {handle.id} ended: {error}")
-    except ShortOfBudget as short:
-        say(f"stanchion: {handle.id} is paused: {short}")
+    except PausedForBudget as pause:
+        say(f"stanchion: {handle.id} is paused: {pause}")
     except asyncio.CancelledError:
-        say(f"\ndetached; it goes on. `stanchion logs -f {handle.id}` follows it again")
+        say(f"\ndetached; the rollback goes on. `stanchion logs -f {handle.id}` follows it again")
         raise KeyboardInterrupt from None
-    return await undoing.report(order.run_id, order.to_step, ordered.rollback_id), ordered
+    return await planner.report(order.run_id, order.to_step, ordered.rollback_id), ordered
 
 
-def after_halt(data: dict[str, Any], reason: str | None, by: str | None) -> tuple[dict[str, Any], str, Exit]:
-    """What `halt --undo` shows: the halt (`data`) and the rollback of its run, once that has ended."""
+def roll_back_halted_run(data: dict[str, Any], reason: str | None, by: str | None) -> tuple[dict[str, Any], str, Exit]:
+    """Roll back the run of a `halt --undo`. `data` is the result of the halt.
+
+    Returns the data with the rollback's report, the report as text, and the exit code. Exits if the run is still open.
+    """
     if "status" not in data:
-        fail("it has not ended, so nothing was taken back; `stanchion rollback RUN` does it once it has", Exit.REFUSED)
+        fail("the run has not ended, so nothing was rolled back; later use `stanchion rollback RUN`", Exit.REFUSED)
 
     async def work() -> tuple[RollbackReport, Rollback]:
-        async with session() as opened:
-            return await taken_back(opened, order_of(data["target"], 0, reason, by))
+        async with open_session() as session:
+            return await roll_back(session, validated_order(data["target"], 0, reason, by))
 
-    report, ordered = run(told(work()))
-    return data | {"undo": data_of(report, ordered)}, in_words(report), exit_of(report)
+    report, ordered = run(fail_if_refused(work()))
+    return data | {"undo": report_json(report, ordered)}, in_words(report), exit_code(report)
 
 
-def order_of(run_id: str, to_step: int, reason: str | None, by: str | None) -> RollbackOrder:
-    """The order, checked."""
-    given = {"run_id": run_id, "to_step": to_step, "reason": reason or "", "by": by or getpass.getuser()}
+def validated_order(run_id: str, to_step: int, reason: str | None, by: str | None) -> RollbackOrder:
+    """Return the order. Exits with a usage error if it is not valid."""
+    fields = {"run_id": run_id, "to_step": to_step, "reason": reason or "", "by": by or getpass.getuser()}
     try:
-        return RollbackOrder.model_validate(given)
+        return RollbackOrder.model_validate(fields)
     except ValidationError as error:
         fail(explain(error), Exit.USAGE)
 
 
-def exit_of(report: RollbackReport) -> Exit:
-    """The exit code that a report gives; of a dry run, which is no rollback's, by what could not be taken back."""
-    left = report.those("left", "under way") if report.rollback_id is None else not report.complete
-    return Exit.RUN_FAILED if left else Exit.OK
+def exit_code(report: RollbackReport) -> Exit:
+    """Return RUN_FAILED if the rollback left effects, or if a dry run says that it would; else OK."""
+    is_dry_run = report.rollback_id is None
+    is_incomplete = report.those("left", "under way") if is_dry_run else not report.complete
+    return Exit.RUN_FAILED if is_incomplete else Exit.OK
 
 
-def data_of(report: RollbackReport, ordered: Rollback | None) -> dict[str, Any]:
-    """The report as JSON."""
-    of = {"run": report.of_run, "to_step": report.to_step, "rollback": ordered.rollback_id if ordered else None}
+def report_json(report: RollbackReport, ordered: Rollback | None) -> dict[str, Any]:
+    """Return the report as a JSON object."""
+    head = {"run": report.of_run, "to_step": report.to_step, "rollback": ordered.rollback_id if ordered else None}
     proof = {"by": ordered.by, "proof": ordered.proof} if ordered else {}
-    return of | proof | {"complete": report.complete, "calls": [asdict(item) for item in report.items]}
+    return head | proof | {"complete": report.complete, "calls": [asdict(item) for item in report.items]}
 
 
-async def told(work: Coroutine[Any, Any, T]) -> T:
-    """The same; a rollback that is refused ends the command with why."""
+async def fail_if_refused(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; if it raises RollbackRefused, exit the command with the reason."""
     try:
         return await work
     except RollbackRefused as error:
