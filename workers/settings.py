@@ -43,6 +43,11 @@ class Settings:
     slack: SlackSettings = field(default_factory=SlackSettings)
     tool_settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def layout(self) -> QueueLayout:
+        """The queues that a run is told when it is opened: bookkeeping has one of its own."""
+        return self.queues.having(operations=self.queues.operations or f"{self.task_queue}-operations")
+
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of this process. Raises SettingInvalid, which names the variable."""

@@ -109,7 +109,7 @@ def build(settings: Settings, database_url: str, checkpoint: Checkpoint = no_che
         database=database,
         providers=providers,
         agents=agents,
-        runs=Runs(database, agents, settings.queues, settings.rollover, settings.alarms),
+        runs=Runs(database, agents, settings.layout, settings.rollover, settings.alarms),
         models=Models(
             database,
             agents,
@@ -139,7 +139,8 @@ def make_workers(
     """Return one Temporal worker per task queue that these roles serve. Tests pass `options` to every Worker."""
     by_queue: dict[str, list[Callable[..., Any]]] = {}
     for role in roles:
-        by_queue.setdefault(_task_queue(role, settings), []).extend(parts.activities(role))
+        for queue in _task_queues(role, settings):
+            by_queue.setdefault(queue, []).extend(parts.activities(role))
     return [
         Worker(
             client,
@@ -195,11 +196,13 @@ async def run_workers(workers: Sequence[Worker], stop: asyncio.Event, ready: Cal
         await stop.wait()
 
 
-def _task_queue(role: Role, settings: Settings) -> str:
+def _task_queues(role: Role, settings: Settings) -> tuple[str, ...]:
     match role:
         case "model":
-            return settings.queues.model or settings.task_queue
+            return (settings.queues.model or settings.task_queue,)
         case "tools":
-            return settings.queues.tools or settings.task_queue
-        case "workflow" | "operations":
-            return settings.task_queue
+            return (settings.queues.tools or settings.task_queue,)
+        case "workflow":
+            return (settings.task_queue,)
+        case "operations":  # the main queue opens runs, and serves those that were opened without a queue for the rest
+            return (settings.task_queue, str(settings.layout.operations))

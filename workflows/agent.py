@@ -80,6 +80,7 @@ from workflows.ports import ApprovalsPort, GatewayPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
 from workflows.search import attributes_of
 from workflows.state import OpenTimer, RunState, apply, order_of, status_word
+from workflows.visible import show_hidden_characters
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
@@ -136,7 +137,7 @@ class AgentWorkflow(Handlers):
             case Intervene(order=order):
                 self._apply(order)
             case AssessBreach(breach=breach):
-                self._apply(await assess_breach(self._state.run_id, breach))
+                self._apply(await assess_breach(self._state.run_id, breach, self._queues.operations))
             case Pause() if not self._state.inbox:
                 await self._roll_over_if_due()
                 await self._park(lambda: self._state.pause is None or bool(self._state.inbox))
@@ -209,7 +210,7 @@ class AgentWorkflow(Handlers):
         return await execute(
             GatewayPort.call,
             request,
-            summary=f"{call.tool} {call.call_id}",
+            summary=show_hidden_characters(f"{call.tool} {call.call_id}"),
             **options.gateway(self._queues.tools, timedelta(seconds=call.timeout)),
         )
 
@@ -260,7 +261,7 @@ class AgentWorkflow(Handlers):
                 ApprovalsPort.record,
                 RecordRequest(run_id=self._state.run_id, decision=noted.decision),
                 summary=noted.decision.approval_id,
-                **options.bookkeeping(),
+                **options.bookkeeping(self._queues.operations),
             )
         if noted.ticket:
             self._receipts[noted.ticket] = receipt
@@ -318,7 +319,9 @@ class AgentWorkflow(Handlers):
             return self._state.opened.finished
         await self._children.stop()
         request = closing(self._state, workflow.now())
-        outcome = await execute(RunsPort.close, request, summary=request.ending.rule, **options.bookkeeping())
+        outcome = await execute(
+            RunsPort.close, request, summary=request.ending.rule, **options.bookkeeping(self._queues.operations)
+        )
         await undo_after(self._state, request.ending)
         self._announce(request.ending.status)
         self._over = True

@@ -81,7 +81,7 @@ class Children:
                 RunsPort.close,
                 CloseRequest(run_id=child.run_id, ending=_ending(error), steps=0, spent=Spent()),
                 summary=f"{child.run_id} ended without closing itself",
-                **options.bookkeeping(),
+                **options.bookkeeping(state.opened.queues.operations if state.opened else None),
             )
 
 

@@ -24,7 +24,10 @@ async def undo_after(state: RunState, ending: Ending) -> None:
         return
     try:
         started = await execute(
-            UndoPort.start, UndoRequest(run_id=state.run_id), summary="on_failure: undo", **options.bookkeeping()
+            UndoPort.start,
+            UndoRequest(run_id=state.run_id),
+            summary="on_failure: undo",
+            **options.bookkeeping(state.opened.queues.operations if state.opened else None),
         )
     except ActivityError as error:
         workflow.logger.error("the rollback of a failed run was not started: %s", error.cause or error)

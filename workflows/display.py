@@ -10,6 +10,7 @@ from workflows.alarms import continue_with
 from workflows.contracts.approvals import OpenApproval
 from workflows.contracts.budgets import micros_to_usd
 from workflows.state import RunState, active_seconds, at_work, spent_in_all, status_word
+from workflows.visible import show_hidden_characters
 
 REASON_SHOWN = 200  # characters of why a run is paused: anyone who may pause it writes what he likes
 
@@ -93,4 +94,4 @@ def details(state: RunState) -> str:
         command = continue_with(state.run_id, state.breach) if state.breach else f"stanchion resume {state.run_id}"
         how = "" if state.pause.halt else f": `{command}`"  # by lifting the halt
         lines.append(f"paused ({reason}){how}" if reason else f"paused{how}")
-    return "\n\n".join(lines)
+    return "\n\n".join(map(show_hidden_characters, lines))

@@ -20,8 +20,9 @@ seen at the parent's calls, and that it goes in a circle in `delegation.py`.
 | | … all of them the model's own mistakes | 3rd | - | 5th | it will not get the sixth right |
 | no-news | calls in a row without new information | 12th | - | 24th | over half of the default 20 calls; long batches |
 
-What interrupts: time (`wait`) and a person's message clear the memory. A write that was not made before lets the same
-question be asked again (act, look, act, look); anything newly learned does so for reworded and unlike questions.
+What interrupts: a person's message clears the memory; time (`wait`) clears it but for writes. A write that was not made
+before lets the same question be asked again (act, look, act, look); anything newly learned does so for reworded and
+unlike questions.
 Not alike are calls about different things: another id, address, path, name or date is another item of a batch, and
 never a repetition, whatever it answers, except to no-news. A run whose arguments and results all differ meets nothing;
 an `idempotency_key` or a `nonce` makes no other arguments.
@@ -74,10 +75,13 @@ class LoopMemory(Frozen):
     told: tuple[str, ...] = ()
     stuck: Evidence | None = None  # telling it did not help: a person has to look
 
-    def after(self, call: PlannedCall, event: CallFinished) -> "LoopMemory":
-        """The memory once this call is done. Waiting clears it: to look again after a while is no loop."""
+    def after(self, call: PlannedCall, event: CallFinished, *, waiting_forgives_writes: bool = False) -> "LoopMemory":
+        """The memory once this call is done. Waiting clears it but for writes: to look again after a while is no loop.
+
+        `waiting_forgives_writes`: as it was for runs that were opened before 2026-11-28.
+        """
         if call.tool == WAIT_TOOL:
-            return self.forgotten()
+            return self.forgotten() if waiting_forgives_writes else self._only_writes()
         seen = _seen(call, event)
         calls = (*self._calls(), seen)
         stale = 0 if seen.flag == NEW or acts(seen, calls[:-1]) else self.stale + 1
@@ -101,6 +105,12 @@ class LoopMemory(Frozen):
     def forgotten(self) -> "LoopMemory":
         """A memory of nothing: a person spoke, or time passed."""
         return LoopMemory()
+
+    def _only_writes(self) -> "LoopMemory":
+        """Time passed: what was asked may be answered anew, but the same effect again is the same effect."""
+        counted = self.recent[self.forgiven :]
+        writes = tuple(entry for entry in counted if _read(entry).writes)
+        return LoopMemory(recent=writes, told=self.told)
 
     def forgave(self) -> "LoopMemory":
         """A person let the run go on: what was counts no more."""

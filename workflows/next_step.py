@@ -51,11 +51,11 @@ async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]
     return (plan, AlarmsTold(keys=keys_of(alarms))) if alarms and plan.next != "halted" else (plan,)
 
 
-async def assess_breach(run_id: str, breach: BudgetBreached) -> BudgetWeighed:
+async def assess_breach(run_id: str, breach: BudgetBreached, queue: str | None) -> BudgetWeighed:
     """Ask what the budget is now: a signal may claim what it likes."""
     return await execute(
         BudgetsPort.weigh,
         WeighRequest(run_id=run_id, breach=breach),
         summary=breach.rule,
-        **options.bookkeeping(),
+        **options.bookkeeping(queue),
     )

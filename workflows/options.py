@@ -38,9 +38,10 @@ def _retries() -> RetryPolicy:
     return RetryPolicy(initial_interval=FIRST_RETRY, backoff_coefficient=2.0, maximum_interval=LONGEST_RETRY)
 
 
-def bookkeeping() -> Options:
+def bookkeeping(queue: str | None = None) -> Options:
     """`runs.open`, `runs.close`, `approvals.record`, `budgets.weigh`, `undo.start`: one transaction each."""
     return Options(
+        task_queue=queue,
         start_to_close_timeout=BOOKKEEPING_CALL,
         schedule_to_close_timeout=BOOKKEEPING_TOTAL,
         retry_policy=_retries(),

@@ -280,6 +280,11 @@ def _ending(plan: Plan) -> Ending | None:
             return Ending(
                 status="stopped", rule="model.context", reason="the transcript no longer fits the model's window"
             )
+        case "empty":
+            return Ending(status="stopped", rule="model.empty", reason="the model gave an empty answer twice in a row")
+        case "thinking":
+            reason = "the model used its whole output limit for thinking, twice in a row; raise max_output_tokens"
+            return Ending(status="stopped", rule="model.thinking", reason=reason)
         case "calls" | "again" | "halted" | "away":
             return None
         case _:
@@ -291,6 +296,7 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
     if done is None:
         return state
     rollback = state.opened is not None and state.opened.rollback
+    old_rules = state.opened is not None and state.opened.loop_rules < 1
     state = state if rollback else _refusals_counted(state, event)
     return _with(
         state,
@@ -298,7 +304,9 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
         spent=state.spent.having(tool_calls=state.spent.tool_calls + 1),
         delegated=state.delegated.plus(event.spent),
         children=tuple(child for child in state.children if child.call_id != event.call_id),
-        loops=state.loops if rollback else state.loops.after(done, event),  # a plan of ours goes in no circles
+        loops=state.loops
+        if rollback
+        else state.loops.after(done, event, waiting_forgives_writes=old_rules),  # a plan of ours goes in no circles
         mistakes=state.mistakes + 1 if event.correctable else 0,
         expired=tuple(call_id for call_id in state.expired if call_id != event.call_id),
         woken=tuple(call_id for call_id in state.woken if call_id != event.call_id),

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from activities.identity.signatures import verify
 from activities.identity.statements import in_utc, instant
-from activities.policy.values.canonical_names import fold_text, show_hidden_characters
+from activities.policy.values.canonical_names import fold_text
+from workflows.visible import show_hidden_characters
 
 EVERY_TENANT = "*"
 SKEW = timedelta(minutes=2)  # tolerated error of the signer's clock; NTP keeps it far smaller

@@ -11,10 +11,11 @@ from typing import Any
 from activities.errors import Permanent
 from activities.ledger.caps import EVERY, MOST, Rule, rank
 from activities.ledger.currencies import CURRENCIES, NO_CURRENCY
-from activities.policy.values.canonical_names import addresses_in, fold_text, place_of, show_hidden_characters
+from activities.policy.values.canonical_names import addresses_in, fold_text, place_of
 from activities.storage.canonical import canonical_json, sha256_hex
 from activities.tools.facts import Facts
 from workflows.contracts.budgets import micros_to_usd
+from workflows.visible import show_hidden_characters
 
 SHOWN = 60  # characters of a value in a reason
 UNREADABLE = "(unreadable)"  # the one destination of whatever is no place that everyone reads alike

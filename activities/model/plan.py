@@ -30,6 +30,7 @@ from activities.model.provider import Completion, Message, OfferedTool, Prompt, 
 from activities.model.providers import Providers
 from activities.model.reservations import ModelBudget, ModelReservation, ModelReservations, NextStep
 from activities.model.transcript_messages import TranscriptMessages, WrittenMessages
+from activities.model.turns import Turn, turn_of
 from activities.model.vendor_outages import VENDOR_ERRORS, VendorAccount, VendorIsAway, VendorOutages
 from activities.storage.canonical import canonical_json, clean, clean_text, sha256_hex
 from activities.storage.database import Database
@@ -46,7 +47,6 @@ from workflows.similarity import significant_arguments, sketch_of
 
 SQL = Queries(__file__, "model.sql")
 
-CUT_NOTE = "Your last answer was cut at the output limit. Go on from where it stopped, in smaller parts."
 OUT_OF_TIME = "the model's answer did not arrive within the run's active time"
 GARBLED_TRIES = 5  # answers that may have been billed; a vendor that garbles five of them will not answer now
 CALLS_PER_TURN = 64  # a turn that asks for more is a model gone wrong; the budget would refuse most of them anyway
@@ -123,7 +123,7 @@ class Models(ModelPort):
         seq = await self._said.write(request, run.tenant, written)
         if is_rollback(request.run_id):  # no model is asked, and nothing is paid for
             undo = await self._undoing.step(request.run_id, request.step)
-            return await self._store(request, agent, run, seq, _Paid(undo, Bill(undo.usage, 0)))
+            return await self._store(request, agent, run, seq, _Paid(undo, Bill(undo.usage, 0), turn_of(undo, ())))
         await self._alarms.tell(request.run_id, request.alarms, request.step)
         prompt, unseen = await self._prompt(request, agent, seq, row["seq_before"])
         before = Usage.model_validate_json(row["usage_before"]) if row["usage_before"] else None
@@ -218,7 +218,8 @@ class Models(ModelPort):
             if away is None:
                 raise
             raise VendorIsAway(away) from error
-        return _Paid(answer, bill_for(answer, ceiling, room.output, self._prices), room.hold)
+        bill = bill_for(answer, ceiling, room.output, self._prices)
+        return _Paid(answer, bill, turn_of(answer, prompt.messages), room.hold)
 
     async def _ask(self, provider: Provider, prompt: Prompt, lost: int) -> Completion:
         """The answer. `lost`: answers to this prompt that came to nothing, and may have been billed."""
@@ -232,9 +233,9 @@ class Models(ModelPort):
     async def _store(self, request: PlanRequest, agent: AgentVersion, run: RunFacts, seq: int, paid: "_Paid") -> Plan:
         completion, bill = paid.completion, paid.bill
         calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
-        plan = plan_of(request, agent, seq, completion, bill)
+        plan = plan_of(request, agent, seq, paid)
         trace = Trace(request.run_id, (*request.messages, *request.journal, plan), step=request.step)
-        response, note, columns = stored(completion.blocks), _note(completion), _call_columns(plan, calls)
+        response, note, columns = stored(completion.blocks), _note(paid.turn), _call_columns(plan, calls)
         row = await SQL["store_response"].row(
             self._database,
             run_id=request.run_id,
@@ -281,6 +282,7 @@ class _Paid:
 
     completion: Completion
     bill: Bill
+    turn: Turn
     hold: str = ""
 
 
@@ -307,13 +309,14 @@ def offered(agent: AgentVersion) -> tuple[OfferedTool, ...]:
     )
 
 
-def plan_of(request: PlanRequest, agent: AgentVersion, seq: int, completion: Completion, bill: Bill) -> Plan:
+def plan_of(request: PlanRequest, agent: AgentVersion, seq: int, paid: _Paid) -> Plan:
     """The small plan that the workflow gets for a completion whose response is stored at `seq`."""
-    calls = [block for block in completion.blocks if isinstance(block, ToolCall)]
-    first = seq + 1 + (1 if _note(completion) else 0)
+    bill = paid.bill
+    calls = [block for block in paid.completion.blocks if isinstance(block, ToolCall)]
+    first = seq + 1 + (1 if paid.turn.note else 0)
     planned = tuple(_planned(agent, call, first + index) for index, call in enumerate(calls))
     return Plan(
-        next=_next(completion, calls),
+        next=paid.turn.next,
         calls=planned,
         next_seq=first + len(planned),
         tokens=bill.usage.total,
@@ -339,20 +342,6 @@ def _planned(agent: AgentVersion, call: ToolCall, seq: int) -> PlannedCall:
     )
 
 
-def _next(completion: Completion, calls: list[ToolCall]) -> Any:
-    match completion.stop_reason:
-        case "refusal":
-            return "refused"
-        case "context_exceeded":
-            return "context"
-        case "pause_turn":
-            return "again"
-        case "max_tokens":
-            return "calls" if calls else "again"
-        case "end_turn" | "tool_use":
-            return "calls" if calls else "answer"
-
-
 def _unread(row: Any) -> list[dict[str, Any]]:
     """The rows of the transcript that came with a row of `begin_step`, as columns."""
     names = ("seq", "kind", "origin", "call_id", "content", "suspect")
@@ -360,10 +349,8 @@ def _unread(row: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, each, strict=True)) for each in columns]
 
 
-def _note(completion: Completion) -> Stored | None:
-    """A word to the model that goes between its answer and the next turn."""
-    cut = completion.stop_reason == "max_tokens" and not any(isinstance(b, ToolCall) for b in completion.blocks)
-    return stored((Text(text=CUT_NOTE),)) if cut else None
+def _note(turn: Turn) -> Stored | None:
+    return stored((Text(text=turn.note),)) if turn.note else None
 
 
 def _call_columns(plan: Plan, calls: list[ToolCall]) -> dict[str, Any]:

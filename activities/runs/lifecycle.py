@@ -7,10 +7,10 @@ from temporalio import activity
 
 from activities.agents.versions import Agents
 from activities.budgets.typical_cost import FEWEST, LOOKED_AT, AlarmFactors
-from activities.errors import Permanent, clip
+from activities.errors import Permanent
 from activities.ledger.caps import Rule, stored_rules
 from activities.ledger.ledger import Ledger, naming_breaches, window_arguments
-from activities.model.provider import Text, ToolResult
+from activities.model.provider import Text, ToolCall, ToolResult
 from activities.runs.admission_terms import AdmissionTerms
 from activities.runs.delegated_runs import Delegated, find_delegated, note_never_admitted, write_task
 from activities.runs.open_run_windows import SECONDS, minutes_used, run_windows
@@ -98,6 +98,7 @@ class Runs(RunsPort):
             agents_above=tuple(terms.ancestors.agents_above),
             finished=RunOutcome.model_validate_json(row["outcome"]) if row["outcome"] else None,
             on_budget=row["on_budget"],
+            loop_rules=1,
         )
         if opened.finished is None:
             opened = opened.model_copy(update={"next_seq": await self._write_goal(request, delegated)})
@@ -203,11 +204,28 @@ class Runs(RunsPort):
         trace.emit()
 
     async def _answer(self, request: CloseRequest) -> str:
-        row = await SQL["final_answer"].row(self._database, run_id=request.run_id)
-        if row is None:
-            return ""
-        answer = "\n\n".join(block.text for block in decode(row).blocks if isinstance(block, Text))
-        return clip(answer, ANSWER_LIMIT)
+        """All that the model said since its last calls: parts of one answer, and answers that a message overtook.
+
+        If it said nothing since, what it said beside those calls.
+        """
+        parts: list[str] = []
+        for row in await SQL["last_responses"].rows(self._database, run_id=request.run_id):
+            blocks = decode(row).blocks
+            has_calls = any(isinstance(block, ToolCall) for block in blocks)
+            if has_calls and parts:
+                break
+            text = "\n\n".join(block.text for block in blocks if isinstance(block, Text) and block.text.strip())
+            if text:
+                parts[:0] = [text, "" if row["stop_reason"] == "max_tokens" else "\n\n"]
+            if has_calls:
+                break
+        return _shortened("".join(parts).rstrip("\n"))
+
+
+def _shortened(answer: str) -> str:
+    """The answer, at most ANSWER_LIMIT characters."""
+    note = f"… ({len(answer)} characters; all of it is in the transcript)"
+    return answer if len(answer) <= ANSWER_LIMIT else answer[: ANSWER_LIMIT - len(note)] + note
 
 
 def _goal_text(request: RunRequest) -> str:

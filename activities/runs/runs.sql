@@ -77,12 +77,12 @@ SELECT EXISTS (SELECT FROM run) AS closed, (SELECT count(*) FROM holds) AS holds
 -- The status and the outcome of a run.
 SELECT status, outcome FROM runs WHERE run_id = :run_id;
 
--- name: final_answer
--- The last response of the model.
-SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content, t.suspect
-FROM transcript t LEFT JOIN blobs b ON b.digest = t.blob
+-- name: last_responses
+-- The last responses of the model, the last one first, each with why it stopped.
+SELECT t.seq, t.kind, t.origin, t.call_id, coalesce(t.content::text, b.text) AS content, t.suspect, s.stop_reason
+FROM transcript t JOIN steps s USING (run_id, seq) LEFT JOIN blobs b ON b.digest = t.blob
 WHERE t.run_id = :run_id AND t.kind = 'response'
-ORDER BY t.seq DESC LIMIT 1;
+ORDER BY t.seq DESC LIMIT 100;
 
 -- name: to_check
 -- Take the open runs that were checked longest ago, and mark them as checked now. The update finds rows by ctid, which

@@ -3,10 +3,13 @@
 import asyncio
 import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
+import structlog
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from activities.storage.canonical import sha256_hex
@@ -15,6 +18,22 @@ from activities.tools.contracts import Contract
 from activities.tools.facts import Facts, tier
 from workflows.contracts.base import explain
 from workflows.contracts.calls import Tier
+
+# Synchronous tools have threads of their own: one that hangs keeps its thread, and nothing else of the worker waits.
+TOOL_THREADS = 64
+_threads = ThreadPoolExecutor(TOOL_THREADS, thread_name_prefix="tool")
+_busy: set[object] = set()
+
+log = structlog.get_logger("stanchion.tools")
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    if len(_busy) >= TOOL_THREADS:
+        log.warning("tools.no_free_thread", threads=TOOL_THREADS)
+    running = _threads.submit(copy_context().run, call)
+    _busy.add(running)
+    running.add_done_callback(_busy.discard)
+    return await asyncio.wrap_future(running)
 
 
 class Arguments(Protocol):
@@ -90,7 +109,7 @@ class ToolSpec:
         """Run the tool; a synchronous function runs in a thread. The tool's exceptions pass through."""
         if inspect.iscoroutinefunction(self.function):
             return await self.function(ctx, **arguments)
-        return await asyncio.to_thread(self.function, ctx, **arguments)
+        return await _in_thread(partial(self.function, ctx, **arguments))
 
     def checked(self, result: Any) -> CheckedResult:
         """`result` as JSON data, after the tool's check. Raises ValueError if its type is not as declared."""

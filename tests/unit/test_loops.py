@@ -229,3 +229,24 @@ def test_a_call_of_a_plan_without_sketches_is_compared_by_its_digest_alone() -> 
         memory = memory.after(call, CallFinished(call_id="1.0"))
     assert memory.against(call)
     assert memory.against(call.model_copy(update={"digest": "another"})) is None
+
+
+def after_waits(call: PlannedCall, times: int, *, old: bool = False) -> LoopMemory:
+    """The memory of a run that makes this call again and again, and waits in between."""
+    memory = LoopMemory()
+    for number in range(times):
+        done = CallFinished(call_id="1.0", result="r", new=number == 0)
+        memory = memory.after(call, done, waiting_forgives_writes=old)
+        wait = call.having(tool="wait", digest=f"w{number}")
+        memory = memory.after(wait, CallFinished(call_id="1.1"), waiting_forgives_writes=old)
+    return memory
+
+
+def test_a_wait_forgives_a_read_and_never_an_identical_effect() -> None:
+    effect = PlannedCall(call_id="1.0", seq=1, tool="send", digest="d" * 16)
+    read = effect.having(tool="look", parallel=True)
+    found = after_waits(effect, 2).against(effect)
+    assert found is not None and found.rule == "repeated-call"
+    assert after_waits(effect, 1).against(effect) is None
+    assert after_waits(read, 9).against(read) is None
+    assert after_waits(effect, 9, old=True).against(effect) is None

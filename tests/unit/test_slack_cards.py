@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.policy.values.canonical_names import show_hidden_characters
 from activities.storage.canonical import canonical_json, clean
 from tests.fakes.slack_api import valid
 from workers.slack.approval import Approval, GivenDecision, Origin
@@ -19,6 +18,7 @@ from workers.slack.arguments import SHOWN_LIMIT, EditInvalid, editable_json, for
 from workers.slack.cards import ASKS, RISK, STATE_LABELS, card, fallback_card, notification_text
 from workers.slack.config import SlackMisconfigured, SlackSettings
 from workers.slack.modals import Place, form, read_form, read_place
+from workflows.visible import show_hidden_characters
 
 AT = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 PLACE = Place("ap-1", "d" * 64, "C1", "1.2")

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, NoReturn, TypeVar
 
+from workflows.visible import escape_in_json, show_hidden_characters
+
 T = TypeVar("T")
 COUNT_LIMIT = 100_000  # rows after a page are counted only up to this number
 
@@ -25,7 +27,12 @@ class Exit(IntEnum):
 
 def say(line: str) -> None:
     """Print a message for people on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(show_hidden_characters(line), file=sys.stderr, flush=True)
+
+
+def echo(text: str = "", *, stderr: bool = False) -> None:
+    """Print text for people as it is, with characters that hide shown as `<U+202E>`."""
+    print(show_hidden_characters(text), file=sys.stderr if stderr else sys.stdout, flush=True)
 
 
 def fail(message: str, code: Exit) -> NoReturn:
@@ -37,14 +44,14 @@ def fail(message: str, code: Exit) -> NoReturn:
 def show(data: Any, *, as_json: bool, text: str | None = None) -> None:
     """Print data on stdout: as JSON, or as `text`, or as lines of `key  value`."""
     if as_json:
-        print(json.dumps(data, default=_json_default, ensure_ascii=False), flush=True)
+        print(escape_in_json(json.dumps(data, default=_json_default, ensure_ascii=False)), flush=True)
     elif text is not None:
-        print(text, flush=True)
+        echo(text)
     elif isinstance(data, Mapping):
         width = max((len(str(key)) for key in data), default=0)
-        print("\n".join(f"{key!s:<{width}}  {_format_cell(value)}" for key, value in data.items()), flush=True)
+        echo("\n".join(f"{key!s:<{width}}  {_format_cell(value)}" for key, value in data.items()))
     else:
-        print(_format_cell(data), flush=True)
+        echo(_format_cell(data))
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
@@ -53,7 +60,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json:
         return show([dict(row) for row in rows], as_json=True)
     if not rows:
         return say(empty)
-    cells = [[_format_cell(row[column]) for column in columns] for row in rows]
+    cells = [[show_hidden_characters(_format_cell(row[column])) for column in columns] for row in rows]
     widths = [max(len(columns[i]), *(len(line[i]) for line in cells)) for i in range(len(columns))]
     for line in [[column.upper().replace("_", " ") for column in columns], *cells]:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

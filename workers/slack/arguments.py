@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from activities.policy.values.canonical_names import show_hidden_characters
+from workflows.visible import show_hidden_characters
 
 SHOWN_LIMIT = 2_800  # characters in one block; Slack refuses blocks over 3,000
 STRING_LIMIT = 300  # characters of one string if all does not fit, so that a long string does not hide the others

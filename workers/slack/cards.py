@@ -7,10 +7,10 @@ A card shows what will happen, why approval is needed and who may give it. Text 
 import json
 from datetime import UTC, datetime
 
-from activities.policy.values.canonical_names import show_hidden_characters
 from workers.slack.approval import Approval, GivenDecision, Origin
 from workers.slack.arguments import editable_json, format_arguments
 from workers.slack.text import Block, escaped, header, lines, one_line, plain, verbatim
+from workflows.visible import show_hidden_characters
 
 RISK = {
     "T0": "T0, a read of trusted data",

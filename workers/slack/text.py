@@ -7,7 +7,7 @@ plain-text objects and the notification text are escaped, because Slack requires
 
 from typing import Any
 
-from activities.policy.values.canonical_names import show_hidden_characters
+from workflows.visible import show_hidden_characters
 
 Block = dict[str, Any]
 PLAIN_LIMIT = 150  # characters of a plain-text object: Slack's limit for a header

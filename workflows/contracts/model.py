@@ -65,12 +65,12 @@ class Plan(Frozen):
     """What the model wants next. `next` says how the loop goes on.
 
     `calls`: perform them; `answer`: it is done; `again`: its turn was cut or paused, ask once more; `refused` and
-    `context`: the model will not or cannot go on; `halted`: it was not asked, or its answer was not waited for; `away`:
-    its vendor gave no answer.
+    `context`: the model will not or cannot go on; `empty` and `thinking`: it said nothing, twice in a row; `halted`: it
+    was not asked, or its answer was not waited for; `away`: its vendor gave no answer.
     """
 
     kind: Literal["planned"] = "planned"
-    next: Literal["calls", "answer", "again", "refused", "context", "halted", "away"] = "calls"
+    next: Literal["calls", "answer", "again", "refused", "context", "empty", "thinking", "halted", "away"] = "calls"
     calls: tuple[PlannedCall, ...] = ()
     next_seq: int
     tokens: int = 0

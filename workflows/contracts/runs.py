@@ -32,6 +32,13 @@ class RunRequest(Frozen):
     on_budget: OnBudget | None = None  # stop: nobody is there who could add to it
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
 
+    @field_validator("goal")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("it is blank; say what the run is to do")
+        return value
+
     @field_validator("inputs")
     @classmethod
     def _within_limit(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -55,6 +62,7 @@ class QueueLayout(Frozen):
 
     model: str | None = None
     tools: str | None = None
+    operations: str | None = None  # decisions, budgets and closing: they never wait behind slow calls
 
 
 class RolloverCaps(WrittenInFull):
@@ -90,6 +98,7 @@ class RunOpened(Frozen):
     on_budget: OnBudget = "stop"  # as it was before runs could pause for their budget
     rollback: bool = False  # it takes back what another run did: our record plans its calls, and no model
     on_failure: Literal["undo"] | None = None
+    loop_rules: int = 0  # 1: a `wait` forgives reads only
     agents_above: tuple[str, ...] = ()  # of the runs that this one was delegated by, the first one's first
 
 

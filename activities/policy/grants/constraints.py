@@ -14,15 +14,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
 from activities.policy.grants.sql_tables import TABLE, tables_in
-from activities.policy.values.canonical_names import (
-    PORTS,
-    addresses_in,
-    domain_of,
-    path_under,
-    place_of,
-    show_hidden_characters,
-)
+from activities.policy.values.canonical_names import PORTS, addresses_in, domain_of, path_under, place_of
 from activities.storage.canonical import canonical_json
+from workflows.visible import show_hidden_characters
 
 Origin = Literal["user", "trusted", "untrusted", "model"]
 Choice = StrictBool | StrictInt | StrictStr

@@ -2,7 +2,7 @@
 
 import re
 
-from activities.policy.values.canonical_names import show_hidden_characters
+from workflows.visible import show_hidden_characters
 
 TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*){0,2}")
 # A word directly beside a quotation mark (E'…', U&'…') or after a digit is read differently by different databases.

@@ -5,18 +5,11 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from activities.policy.values.canonical_names import (
-    Unreadable,
-    addresses_in,
-    host,
-    names_in,
-    path_under,
-    place_of,
-    show_hidden_characters,
-)
+from activities.policy.values.canonical_names import Unreadable, addresses_in, host, names_in, path_under, place_of
 from activities.policy.values.introducing_words import introducing_words
 from activities.policy.values.text_reading import exactly, links_in, readable_place, spaced
 from activities.policy.values.values import Address, Amount, Host, UnreadableValue, Url, Value, Words
+from workflows.visible import show_hidden_characters
 
 NAME_LENGTH = 80  # a longer string is prose, and anchors nothing
 

@@ -13,15 +13,13 @@ from urllib.parse import quote
 
 import idna
 
+from workflows.visible import BLANK, UNSEEN, show_hidden_characters
+
 PORTS = {"http": 80, "https": 443}
 
 LONGEST_KNOWN = 320  # characters of a recipient field that is remembered: RFC 5321 allows no longer address
 LONGEST_HOST = 1_000  # characters as written; DNS allows 253 once encoded, and longer input only costs time
 
-# Characters that show nothing (or a blank), though Unicode does not file them under Cf, Cc or Zs.
-_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-_UNSEEN = {"Cf", "Cc", "Cs", "Zl", "Zp"}
-_UNKNOWN = {"Co", "Cn"}
 
 # A local part of plain atoms. Without "%" and "!", by which old mailers routed onwards: x%evil.example@acme.example.
 _LOCAL = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
@@ -159,14 +157,6 @@ def fold_text_keeping_case(text: str) -> str:
     return _shown(unicodedata.normalize("NFKC", _shown(text)))
 
 
-def show_hidden_characters(text: str) -> str:
-    """`text` as people are shown it: what does not show, reorders or only looks like a blank appears as `<U+202E>`.
-
-    Newline, tab and the ordinary blank are kept.
-    """
-    return "".join(f"<U+{ord(char):04X}>" if _deceives(char) else char for char in text)
-
-
 def _shown(text: str) -> str:
     unseen = {ord(char): None for char in set(text) if _vanishes(char)}
     return text.translate(unseen) if unseen else text
@@ -174,22 +164,14 @@ def _shown(text: str) -> str:
 
 def _vanishes(char: str) -> bool:
     """Whether nothing of `char` is seen: format characters (zero-width, bidirectional, soft hyphen) and their like."""
-    return char > "~" and (unicodedata.category(char) == "Cf" or bool(_BLANK.match(char)))
-
-
-def _deceives(char: str) -> bool:
-    """Whether `char` does not show, reorders what is around it, or passes for a blank."""
-    if " " <= char <= "~" or char in "\n\t":
-        return False
-    category = unicodedata.category(char)
-    return category in _UNSEEN or category in _UNKNOWN or category == "Zs" or bool(_BLANK.match(char))
+    return char > "~" and (unicodedata.category(char) == "Cf" or bool(BLANK.match(char)))
 
 
 def _refuse_unseen(value: str, what: str) -> None:
     if value.isascii() and value.isprintable():
         return
     for char in value:
-        if not " " <= char <= "~" and (unicodedata.category(char) in _UNSEEN or _BLANK.match(char)):
+        if not " " <= char <= "~" and (unicodedata.category(char) in UNSEEN or BLANK.match(char)):
             raise Unreadable(f"{what} contains the character U+{ord(char):04X}, which does not show")
 
 

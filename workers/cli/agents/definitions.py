@@ -11,7 +11,7 @@ from activities.agents.versions import Agents, AgentVersion, from_file
 from activities.tools.errors import ToolDeclarationError
 from activities.tools.registry import find_tool
 from workers.cli.database_session import open_database
-from workers.cli.output import run, say, show, table
+from workers.cli.output import echo, run, say, show, table
 from workers.cli.stopping.targets import typo_warning
 
 
@@ -48,13 +48,13 @@ def show_agent(name: str, as_json: bool) -> None:
     if as_json:
         return show(data, as_json=True)
     show({key: value for key, value in data.items() if key not in ("tools", "instructions")}, as_json=False)
-    print(f"\n{agent.definition.instructions.strip()}\n")
+    echo(f"\n{agent.definition.instructions.strip()}\n")
     table(tools, ("tool", "tier", "module"), as_json=False, empty="")
 
 
 def schema() -> None:
     """`stanchion agents schema`."""
-    print(json.dumps(json_schema(), indent=2))
+    echo(json.dumps(json_schema(), indent=2))
 
 
 def _tier_or_unknown(tool: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from workers.cli.database_session import find_run_id, open_database
-from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.output import Exit, echo, fail, run, say, show, table
 from workflows.contracts.money import micros_to_usd
 
 SQL = Queries(__file__, "cost.sql")
@@ -73,7 +73,7 @@ def _print(report: dict[str, Any], by: str, as_json: bool) -> None:
     columns = TOOL_COLUMNS if by == "tool" else MODEL_COLUMNS
     table(report["rows"], columns, as_json=False, empty="nothing was used")
     if report["windows"]:
-        print("\nbudgets")
+        echo("\nbudgets")
         table([_in_usd(window) for window in report["windows"]], WINDOW_COLUMNS, as_json=False, empty="")
 
 

@@ -9,7 +9,7 @@ from activities.agents.versions import AgentVersion
 from activities.storage.migrate import schema_status
 from workers import logs
 from workers.bootstrap import bootstrap as prepare
-from workers.cli.output import Exit, fail, run, say, show
+from workers.cli.output import Exit, echo, fail, run, say, show
 from workers.cli_connection import connect
 from workers.doctor import diagnose
 from workers.doctor_controls import check_controls
@@ -58,9 +58,9 @@ def doctor(as_json: bool) -> None:
         show([asdict(check) for check in checks], as_json=True)
     for check in () if as_json else checks:
         label = {True: "ok  ", False: "FAIL", None: "hint"}[check.ok]
-        print(f"{label}  {check.name:<18} {check.detail}")
+        echo(f"{label}  {check.name:<18} {check.detail}")
         if check.ok is not True and check.fix:
-            print(f"      {'':<18} fix: {check.fix}")
+            echo(f"      {'':<18} fix: {check.fix}")
     raise SystemExit(int(Exit.RUN_FAILED if any(check.ok is False for check in checks) else Exit.OK))
 
 

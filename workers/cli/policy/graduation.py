@@ -18,7 +18,7 @@ from activities.rehearsal.proposals import Proposal, ProposalRefused, Proposals,
 from activities.storage.database import Database
 from workers import keys
 from workers.cli.database_session import open_database
-from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.output import Exit, echo, fail, run, say, show, table
 from workers.cli.policy.policies import allow_tool_imports
 from workers.services import Home
 from workers.settings import from_environment
@@ -88,7 +88,7 @@ def proposals(proposal_id: str | None, as_json: bool) -> None:
     if as_json:
         return show(_proposal_row(proposal) | {"evidence": proposal.evidence, "diff": difference}, as_json=True)
     show(_proposal_row(proposal), as_json=False)
-    print()
+    echo()
     _print_evidence(proposal.evidence, difference)
 
 
@@ -142,7 +142,7 @@ def _print_evidence(evidence: dict[str, Any], difference: str) -> None:
         return
     classes = [row | {"at_most_refused": f"{row['refusal_bound']:.1%}"} for row in evidence["classes"]]
     _print_rows(classes, CLASSES)
-    print(f"{difference}\n")
+    echo(f"{difference}\n")
     tried_on = evidence["tried_on"]
     _print_rows(tried_on["changes"], ("tool", "was", "would_be", "calls"))
     say(f"tried on {tried_on['calls']} recorded calls; {tried_on['not_judged']} could not be evaluated")
@@ -153,7 +153,7 @@ def _print_evidence(evidence: dict[str, Any], difference: str) -> None:
 def _print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     if rows:
         table(rows, columns, as_json=False, empty="")
-        print()
+        echo()
 
 
 def _definition_diff(old: AgentVersion, new: AgentDefinition) -> str:

@@ -12,7 +12,7 @@ from activities.policy.cedar.schema import ToolShape, schema_for
 from activities.policy.cedar.store import SQL, Policies
 from activities.storage.database import Database
 from workers.cli.database_session import open_database
-from workers.cli.output import Exit, fail, run, show, table
+from workers.cli.output import Exit, echo, fail, run, show, table
 from workers.cli.registries import policy_version
 
 
@@ -71,7 +71,7 @@ def schema() -> None:
         async with open_database() as database:
             return await _registered_tools(database)
 
-    print(Schema.from_json_str(json.dumps(schema_for(run(work())))), flush=True)
+    echo(str(Schema.from_json_str(json.dumps(schema_for(run(work()))))))
 
 
 async def _registered_tools(database: Database) -> list[ToolShape]:

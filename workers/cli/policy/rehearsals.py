@@ -15,7 +15,7 @@ from activities.rehearsal.whatif import whatif as evaluate_again
 from activities.storage.canonical import canonical_json
 from activities.storage.database import Database
 from workers.cli.database_session import SQL, RunNotFound, open_database
-from workers.cli.output import Exit, fail, run, say, show, table
+from workers.cli.output import Exit, echo, fail, run, say, show, table
 from workers.cli.policy.policies import allow_tool_imports, read_text
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -41,7 +41,7 @@ def test(file: str, policy: str | None, money_floor: int, in_force: bool, as_jso
     if as_json:
         show([_case_row(case) for case in cases], as_json=True)
     for case in () if as_json else cases:
-        print(_case_line(case))
+        echo(_case_line(case))
     say(f"{len(cases) - failures(cases)} passed, {failures(cases)} failed")
     raise SystemExit(int(Exit.RUN_FAILED if failures(cases) else Exit.OK))
 
@@ -143,14 +143,14 @@ def _unjudged_rows(report: WhatIfReport) -> list[dict[str, Any]]:
 def _print_report(report: WhatIfReport) -> None:
     table(_change_rows(report), ("tool", "was", "would_be", "calls"), as_json=False, empty="nothing would change")
     if report.changes:
-        print()
+        echo()
         columns = ("run_id", "call_id", "tool", "arguments", "was", "would_be", "old_rule", "new_rule", "recorded")
         rows = [asdict(change) | {"arguments": _shorten(change.arguments)} for change in report.changes[:MAX_LINES]]
         table(rows, columns, as_json=False, empty="")
     if more := report.changed.total() - min(len(report.changes), MAX_LINES):
         say(f"and {more} calls more; --json lists the first {len(report.changes)}")
     if report.unjudged:
-        print()
+        echo()
         table(_unjudged_rows(report), ("tool", "cannot_be_judged", "calls"), as_json=False, empty="")
     say(
         f"{report.judged} calls evaluated, {report.changed.total()} would change;"
@@ -187,7 +187,7 @@ def report(name: str, as_json: bool) -> None:
         return show(totals | {"counts": counts, "calls": calls}, as_json=True)
     table(counts, ("tool", "would_have", "rule", "calls"), as_json=False, empty="nothing would have happened")
     if report.listed:
-        print()
+        echo()
         rows = [asdict(call) | {"arguments": _shorten(call.arguments)} for call in report.listed[:MAX_LINES]]
         table(rows, ("run_id", "call_id", "tool", "arguments", "would_have", "rule"), as_json=False, empty="")
     say(f"{report.runs} runs in mode observe made {report.calls} calls; {report.effects} were not performed")

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import sys
 from typing import Any
 
 from activities.drills import AGENT as DRILL
 from activities.storage.database import Database
 from workers.cli.database_session import SQL, find_run_id, open_database
-from workers.cli.output import COUNT_LIMIT, run, say, say_how_many_more, show, table
+from workers.cli.output import COUNT_LIMIT, echo, run, say, say_how_many_more, show, table
 from workers.cli.runs.event_lines import format_event
 from workers.cli.runs.run_tree import as_tree
 from workers.cli.runs.web_ui import find_run_page
@@ -58,19 +57,19 @@ def show_run(name: str, as_json: bool) -> None:
     rollbacks, outcome = data.pop("rollbacks"), data.pop("outcome")
     show(data, as_json=False)
     if calls:
-        print("\ncalls")
+        echo("\ncalls")
         table(calls, ("call_id", "tool", "arguments", "state", "rule", "settled_at"), as_json=False, empty="")
     if children:
-        print("\nsub-agents")
+        echo("\nsub-agents")
         table(children, ("run_id", "call_id", "status", "task"), as_json=False, empty="")
     if approvals:
-        print("\napprovals")
+        echo("\napprovals")
         table(approvals, ("approval_id", "call_id", "tool", "state", "by", "proof", "reason"), as_json=False, empty="")
     if rollbacks:
-        print("\nrollbacks")
+        echo("\nrollbacks")
         table(rollbacks, ("rollback_id", "to_step", "by", "proof", "status", "reason"), as_json=False, empty="")
     if outcome:
-        print(f"\n{outcome['status']}: {outcome['reason']}\n{outcome['answer']}".rstrip())
+        echo(f"\n{outcome['status']}: {outcome['reason']}\n{outcome['answer']}".rstrip())
 
 
 async def _read_run(name: str) -> dict[str, Any]:
@@ -119,6 +118,6 @@ async def print_events(database: Database, run_id: str, after: int, *, as_json: 
         if as_json:
             show(event, as_json=True)
         else:
-            print(format_event(event), file=sys.stdout if to_stdout else sys.stderr, flush=True)
+            echo(format_event(event), stderr=not to_stdout)
         after = row["n"]
     return after

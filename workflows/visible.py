@@ -1,0 +1,44 @@
+"""Shows characters that hide: zero-width, bidirectional and control characters appear as `<U+202E>`. Pure.
+
+Everything that people read on a terminal, in Slack or in the Web UI passes through here. It imports nothing but the
+standard library, so that commands start fast.
+"""
+
+import re
+import unicodedata
+
+# Characters that show nothing (or a blank), though Unicode does not file them under Cf, Cc or Zs.
+BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+UNSEEN = frozenset(("Cf", "Cc", "Cs", "Zl", "Zp"))
+UNKNOWN = frozenset(("Co", "Cn"))
+_PLAIN = re.compile(r"[ -~\n\t]*")
+
+
+def show_hidden_characters(text: str) -> str:
+    """`text` as people are shown it: what does not show, reorders or only looks like a blank appears as `<U+202E>`.
+
+    Newline, tab and the ordinary blank are kept.
+    """
+    if _PLAIN.fullmatch(text):
+        return text
+    return "".join(f"<U+{ord(char):04X}>" if _deceives(char) else char for char in text)
+
+
+def escape_in_json(text: str) -> str:
+    """JSON text with the same characters as JSON's own escapes: it decodes to the same data."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return "".join(_escaped(char) if _deceives(char) else char for char in text)
+
+
+def _deceives(char: str) -> bool:
+    """Whether `char` does not show, reorders what is around it, or passes for a blank."""
+    if " " <= char <= "~" or char in "\n\t":
+        return False
+    category = unicodedata.category(char)
+    return category in UNSEEN or category in UNKNOWN or category == "Zs" or bool(BLANK.match(char))
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
