@@ -15,7 +15,8 @@ from activities.policy.values.canonical_names import (
     show_hidden_characters,
 )
 from activities.policy.values.introducing_words import introducing_words
-from activities.policy.values.text_reading import exactly, links_in, readable_place, spaced
+from activities.policy.values.links import links_in
+from activities.policy.values.text_reading import exactly, readable_place, spaced
 from activities.policy.values.values import Address, Amount, Host, UnreadableValue, Url, Value, Words
 
 NAME_LENGTH = 80  # a longer string is prose, and anchors nothing

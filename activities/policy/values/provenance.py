@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from activities.policy.data_checks.secret_labels import secret_labels_in
 from activities.policy.values.argument_values import links_of, nameable_value, scalars_in, values_of
+from activities.policy.values.json_escapes import as_shown, in_all_readings
 from activities.policy.values.text_index import TextIndex, TextIndexView
-from activities.policy.values.text_reading import TextReading, as_shown, in_all_readings
+from activities.policy.values.text_reading import TextReading
 from activities.policy.values.values import Value
 from activities.storage.canonical import canonical_json
 

@@ -4,13 +4,10 @@ A name inside a longer token is not named: "ana@acme.example" is not in "joana@a
 way only is named nowhere, so in doubt a text is evidence for less, and an outgoing text holds more links.
 """
 
-import html
-import json
 import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
-from urllib.parse import unquote
 
 from activities.policy.values.canonical_names import (
     Place,
@@ -22,26 +19,22 @@ from activities.policy.values.canonical_names import (
 )
 
 # What stands between tokens. Apostrophes do not: o'brien@acme.example is one token. Nor does a backslash.
-_TOKEN = re.compile(r'[^\s<>()\[\]{},;"|“”„«»]+')
+TOKEN = re.compile(r'[^\s<>()\[\]{},;"|“”„«»]+')
 _OPENING = "'\u2018\u2019*`"
 _GENITIVE = re.compile("['\u2019]s$")
 _CLOSING = ".!?:'\u2018\u2019*`"
 _URL = re.compile(r"https?://[^\s<>\"`|^{}“”„«»]+", re.IGNORECASE)
-_BARE = re.compile(
+BARE = re.compile(
     r"(?P<host>(?:\w[\w-]{0,62}\.){1,126}(?P<top>[^\W\d_]{2,24}|xn--[a-z0-9-]{1,59}|(?<=\d\.)\d{1,3}))"
     r"(?P<port>:\d{1,5})?(?P<rest>[/?#]\S*)?",
     re.IGNORECASE,
 )
-_BARE_INSIDE = re.compile(r"(?<![\w@./-])" + _BARE.pattern, re.IGNORECASE)
 # Ends of file names. Those that are top-level domains too make a host where a path follows or markup makes a link of
 # it, and not where a name stands alone: who says README.md does not speak of the host readme.md.
-_DOMAINS_TOO = frozenset("md py sh zip mov rs pl ps cc".split())
-_FILES = _DOMAINS_TOO | frozenset(
+DOMAINS_TOO = frozenset("md py sh zip mov rs pl ps cc".split())
+_FILES = DOMAINS_TOO | frozenset(
     "js ts jsx tsx json html htm txt csv pdf yaml yml toml xml css go exe doc"
     " docx xls xlsx ppt pptx log ini cfg conf sql java rb php png jpg jpeg gif svg tar gz bak tmp lock ipynb".split()
-)
-_ESCAPE = re.compile(
-    r"\\(?:u([dD][89abAB]{H}{2})\\u([dD][c-fC-F]{H}{2})|u({H}{4})|([\"\\/bfnrt]))".replace("{H}", "[0-9a-fA-F]")
 )
 # Whole numbers with or without thousands separators, and up to two decimals. Not part of a date, a version or a word.
 _NUMBER = re.compile(
@@ -87,7 +80,7 @@ class TextReading:
     @cached_property
     def addresses(self) -> frozenset[str]:
         """The mail addresses in it, in their canonical form."""
-        return frozenset(name for token in self._tokens if "@" in token for name in _addresses(token))
+        return frozenset(name for token in self._tokens if "@" in token for name in canonical_addresses(token))
 
     @cached_property
     def numbers(self) -> dict[int, list[tuple[int, int]]]:
@@ -104,7 +97,7 @@ class TextReading:
 
     @cached_property
     def _tokens(self) -> list[str]:
-        return [trimmed(token) for token in _TOKEN.findall(self.text) if "." in token or "@" in token]
+        return [trimmed(token) for token in TOKEN.findall(self.text) if "." in token or "@" in token]
 
 
 def spaced(text: str) -> str:
@@ -115,31 +108,6 @@ def spaced(text: str) -> str:
 def exactly(text: str) -> str:
     """`text` as it is compared where case counts, each white space one blank."""
     return " ".join((text if text.isascii() else fold_text_keeping_case(text)).split())
-
-
-def as_shown(text: str) -> str:
-    """A result without the escapes of JSON, if it is JSON as a whole: in plain text a backslash is a backslash, and
-    whoever got the tool to echo it would have it name what nobody wrote."""
-    return _ESCAPE.sub(_unescape, text) if "\\" in text and _is_json(text) else text
-
-
-def in_all_readings(text: str) -> str:
-    """A text with and without its escapes, one reading after the other, so that no escape hides a name."""
-    found = [text]
-    while "\\" in found[-1] and len(found) <= _DEPTH:
-        found.append(_ESCAPE.sub(_unescape, found[-1]))
-    return "\n;\n".join(dict.fromkeys(found))
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-_DEPTH = 4  # JSON in JSON in JSON in JSON
 
 
 def trimmed(token: str) -> str:
@@ -185,67 +153,13 @@ def _joined(text: str, at: int, step: int) -> bool:
     return True
 
 
-# ── links ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_LINK = re.compile(
-    r"(?:(?<![^\W_])[a-z][a-z0-9+.-]{1,20}:[/\\]|https?:|(?<![^\W_])(?:javascript|mailto|ftp):"
-    r"|(?<![^\W_])(?:(?:tel|sms|callto|facetime|sip):(?=[+*#(\d])|data:(?=[a-z]{1,20}/|[;,]))"
-    r"|(?<![\w/:.\\])[/\\]{2}(?=[^\s/\\]{1,255}\.)|(?<![\w@.-])www\d?\.)[^\s<>\"`|^{}“”„«»]+",
-    re.IGNORECASE,
-)
-_TARGET = re.compile(
-    r"(?:href|src|srcset|action|background|poster)\s{0,3}=\s{0,3}(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
-    r"|\]\(\s{0,3}<?([^\s()<>]+)",
-    re.IGNORECASE,
-)
-_MAIL = re.compile(r"[^@\s]@[^@\s]{0,255}\.[^\W\d_]{2}")
-
-
-def links_in(text: str) -> tuple[str, ...]:
-    """Everything in an outgoing text that a reader may click or a client may load: URLs in any markup, also without
-    a scheme if a path follows, and mail addresses. Addresses in their canonical form, the rest as written.
-    """
-    if not any(sign in text for sign in ":/\\@&.") and text.isascii():
-        return ()
-    shapes = dict.fromkeys((text, html.unescape(text)))
-    if not text.isascii():
-        shapes |= dict.fromkeys([fold_text(shape).translate(_DOTS) for shape in shapes])
-    return tuple(dict.fromkeys(link for shape in shapes for link in _links(shape)))
-
-
-def _links(text: str) -> Iterator[str]:
-    words = text.split()  # no link and no token has a blank in it, and few words need a look
-    if "%" in text:
-        words += [unquote(word) for word in words if "%" in word and "://" not in word]
-    likely = filter(_may_link, words) if _may_link(text) else ()
-    for found in (found for word in likely for found in _LINK.finditer(word)):
-        if not found[0].lower().startswith("mailto:") or "?" in found[0]:
-            yield _whole(found[0])
-    if "=" in text or "](" in text:
-        for target in _TARGET.finditer(text):
-            squeezed = re.sub(r"\s", "", next(filter(None, target.groups()), ""))  # as browsers do
-            yield from (_whole(found[0]) for found in _LINK.finditer(squeezed))
-            if (bare := _BARE.fullmatch(squeezed)) and not _is_file(bare) and _is_address_or_name(bare):
-                yield squeezed
-    for token in (trimmed(token) for word in words if "." in word or "@" in word for token in _TOKEN.findall(word)):
-        if "@" in token:
-            if _MAIL.search(fold_text(token)):
-                yield from _addresses(token) or (token,)
-        elif "://" not in token:
-            yield from (found[0] for found in _BARE_INSIDE.finditer(token) if _leads_away(found))
-
-
-def _may_link(text: str) -> bool:
-    return ":" in text or "/" in text or "\\" in text or "www" in text.lower()
-
-
 def _urls(text: str) -> Iterator[str]:
     for found in _URL.finditer(text):
         if not text[found.start() - 1 : found.start()].isalnum():
-            yield _whole(found[0])
+            yield whole_url(found[0])
 
 
-def _whole(url: str) -> str:
+def whole_url(url: str) -> str:
     """A URL without what belongs to the sentence or the markup around it."""
     url = url.partition("](")[0]
     surplus = {")": url.count(")") - url.count("("), "]": url.count("]") - url.count("[")}
@@ -258,37 +172,18 @@ def _whole(url: str) -> str:
 
 
 def _bare(token: str) -> Place | None:
-    found = _BARE.fullmatch(token)
-    if not found or not _is_name(found):
+    found = BARE.fullmatch(token)
+    if not found or not is_host_name(found):
         return None
     return readable_place("https://" + token)
 
 
-def _is_name(found: re.Match[str]) -> bool:
+def is_host_name(found: re.Match[str]) -> bool:
     """Whether it is a host's name and not a file's."""
     return found["top"].lower() not in _FILES or found["host"].lower().startswith("www.")
 
 
-def _leads_away(found: re.Match[str]) -> bool:
-    """Whether clients make a link of it: "1.5/2.0", "10.0.0.0/8" and "app.py:12" stay what they are."""
-    if not found["rest"]:
-        return bool(found["port"]) and _is_name(found) and _is_address_or_name(found)
-    return not _is_file(found) and _is_address_or_name(found) and not _NETWORK.fullmatch(found[0])
-
-
-def _is_file(found: re.Match[str]) -> bool:
-    return not _is_name(found) and found["top"].lower() not in _DOMAINS_TOO
-
-
-def _is_address_or_name(found: re.Match[str]) -> bool:
-    return not found["top"].isdigit() or found["host"].count(".") == 3
-
-
-_NETWORK = re.compile(r"[\d.]+/\d{1,2}[.,;:!?]?")
-_DOTS = str.maketrans("\u3002\uff61", "..")  # what browsers take for a dot in a host
-
-
-def _addresses(token: str) -> tuple[str, ...]:
+def canonical_addresses(token: str) -> tuple[str, ...]:
     name, at, domain = token.partition("@")
     try:
         return addresses_in(name.rpartition(":")[2] + at + domain)  # mailto:, to: and the like are no part of it
@@ -300,12 +195,3 @@ def _minor_units(number: re.Match[str]) -> tuple[int, ...]:
     cents = number["cents"]
     whole = int(re.sub(r"\D", "", number[0].removesuffix(cents) if cents else number[0]))
     return (whole * 100 + int(cents.ljust(2, "0")),) if cents else (whole, whole * 100)
-
-
-def _unescape(escape: re.Match[str]) -> str:
-    high, low, code, char = escape.groups()
-    if high:
-        return bytes.fromhex(high + low).decode("utf-16-be", "replace")
-    if code:
-        return char if (char := chr(int(code, 16))) > " " else " "
-    return char if char in '"\\/' else " "
