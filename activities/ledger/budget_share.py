@@ -39,7 +39,7 @@ class BudgetShare:
         """What is neither used nor reserved."""
         return max(self.windows[unit].cap - self.used[unit], 0)
 
-    def wanted(self, budget: Budget, seconds: float) -> list[Window]:
+    def windows_for_budget(self, budget: Budget, seconds: float) -> list[Window]:
         """The windows to reserve this budget from."""
         carved = []
         for name, unit in UNITS.items():
@@ -53,17 +53,17 @@ class BudgetShare:
         return carved
 
 
-def share_budget(purse: BudgetShare, allowed: Budget, asked: BudgetRequest) -> Budget:
+def share_budget(share: BudgetShare, allowed: Budget, asked: BudgetRequest) -> Budget:
     """The budget of a sub-agent that may use `allowed` at most. What is not asked for is half of what is left, or all
     that it may use where that is less. Raises CapReached: more was asked for than is left, or too little is left.
     """
     named, given = requested_caps(asked), {"steps": allowed.steps}
     for name, unit in UNITS.items():
-        left, most = purse.left(unit), getattr(allowed, name)
+        left, most = share.left(unit), getattr(allowed, name)
         amount = min(named.get(name, _half(left)), most)
         if amount > left or (amount < 1 and name in NEEDED):
-            used = purse.used[unit]
-            raise purse.windows[unit].refusal(used=used, reserved=0, amount=max(amount, 1))
+            used = share.used[unit]
+            raise share.windows[unit].refusal(used=used, reserved=0, amount=max(amount, 1))
         given[name] = amount
     return Budget(**given)
 
