@@ -32,9 +32,9 @@ WHERE c.run_id = :run_id AND c.call_id = :call_id;
 -- Claim the effect: the first claim inserts its row, a later one takes it over with a higher fence. No row is returned
 -- if the run is closed, if a committed halt covers the call, if the worker was fenced, or if the approval is not for
 -- exactly this call, was not given or has expired. The first claim also fails if something that the verdict depends on
--- has changed: the run's facts (view run_facts), the call, or its latest approval. So a verdict may safely be older than
--- this statement. The statement also reserves what the call uses; if a budget has too little left, it raises and changes
--- nothing.
+-- has changed: the run's facts (view run_facts), the call, or its latest approval. So a verdict may safely be older
+-- than this statement. The statement also reserves what the call uses; if a budget has too little left, it raises and
+-- changes nothing.
 WITH claim AS (
     INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, approval_id, wait_until, worker)
     SELECT r.run_id, :call_id, :tool, :contract, :effect, 1, :state, :digest, :approval_id, :wait_until, :worker
@@ -69,8 +69,8 @@ WITH claim AS (
 SELECT fence, (SELECT count(*) FROM held) AS holds FROM claim;
 
 -- name: settle
--- Store the effect's result, its transcript row, its use of budgets and its events, in one statement. If the attempt was
--- fenced off or its run was closed meanwhile, only an event for the late result is stored.
+-- Store the effect's result, its transcript row, its use of budgets and its events, in one statement. If the attempt
+-- was fenced off or its run was closed meanwhile, only an event for the late result is stored.
 WITH settled AS (
     UPDATE effects
     SET state = 'settled', settled_at = now(), result = :result, output = :output
@@ -184,8 +184,8 @@ WITH wanted AS (
 SELECT pg_notify('stanchion_approvals', approval_id) FROM wanted;
 
 -- name: doubt
--- Mark the outcome of a claimed effect as unknown, and ask people what happened. They need the same roles as for approving
--- the call, because the answer "it did not happen" performs the call again.
+-- Mark the outcome of a claimed effect as unknown, and ask people what happened. They need the same roles as for
+-- approving the call, because the answer "it did not happen" performs the call again.
 WITH doubted AS (
     UPDATE effects SET state = 'unknown'
     WHERE run_id = :run_id AND call_id = :call_id AND fence = :fence AND state IN ('claimed', 'unknown')

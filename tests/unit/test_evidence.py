@@ -98,7 +98,7 @@ async def test_the_run_that_was_asked_about_longest_ago_is_forgotten_when_there_
 
 async def test_a_row_that_could_not_be_read_is_read_again_and_never_left_out() -> None:
     reader = EvidenceReader(Shelved(*RUN))  # type: ignore[arg-type]
-    with patch.object(evidence, "_remember_result", side_effect=RuntimeError), pytest.raises(RuntimeError):
+    with patch.object(evidence, "_add_result", side_effect=RuntimeError), pytest.raises(RuntimeError):
         await reader.read(call(7), AGENT)
     assert (await reader.read(call(7), AGENT)).tainted
 

@@ -1,10 +1,10 @@
--- Samples of numbers in tool results. A sample is stored under the path of its field and is then part of the history that
--- later samples are compared with. With the suffix `:apart` it is stored but not part of the history. A sample of the
--- value that all items of a result share has the suffix `!each`. No path contains such a suffix.
+-- Samples of numbers in tool results. A sample is stored under the path of its field and is then part of the history
+-- that later samples are compared with. With the suffix `:apart` it is stored but not part of the history. A sample of
+-- the value that all items of a result share has the suffix `!each`. No path contains such a suffix.
 
 -- name: known
--- Earlier samples of some fields of a tool, newest first. Source `history`: without those kept apart; `run`: the last ones
--- of this run, of both kinds; `tool`: the last ones of all runs, of both kinds. Samples of this call are left out.
+-- Earlier samples of some fields of a tool, newest first. Source `history`: without those kept apart; `run`: the last
+-- ones of this run, of both kinds; `tool`: the last ones of all runs, of both kinds. Samples of this call are left out.
 WITH watched AS (
     SELECT f.field, s.stored
     FROM unnest(:fields::text[]) AS f (field), LATERAL (VALUES (f.field), (f.field || :apart)) AS s (stored)
@@ -40,8 +40,8 @@ UNION ALL SELECT field, 'tool', value, at FROM tool
 ORDER BY at DESC;
 
 -- name: answers
--- The last values that all items of a result shared, with the digest of the call that returned them, newest first; of this
--- run (`run`) and of all runs (`tool`). Samples of this call are left out.
+-- The last values that all items of a result shared, with the digest of the call that returned them, newest first; of
+-- this run (`run`) and of all runs (`tool`). Samples of this call are left out.
 WITH run AS (
     SELECT o.field, o.run_id, o.call_id, o.value, o.at
     FROM unnest(:fields::text[]) AS f (field) CROSS JOIN LATERAL (
