@@ -95,7 +95,7 @@ def similar_calls(evaluated: EvaluatedCall) -> str:
     """
     evaluation = evaluated.evaluation
     state = [evaluation.tainted, evaluation.suspect, evaluated.call.facts.policy_version()]
-    return sha256_hex([evaluation.like, list(evaluation.asks), *state])
+    return sha256_hex([evaluation.similarity_digest, list(evaluation.asks), *state])
 
 
 def people_needed(rule: ApprovalRule, tier: Tier) -> int:
@@ -145,7 +145,7 @@ class ApprovalRequests:
             standing=evaluated.tier != "T4" and terms.needed == 1 and terms.subject is None,
             step=facts.step,
             alike=similar_calls(evaluated),
-            **{"class": evaluated.evaluation.like},
+            **{"class": evaluated.evaluation.similarity_digest},
             **trace.columns,
         )
         trace.emit()

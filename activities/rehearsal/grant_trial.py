@@ -176,7 +176,7 @@ def _check_class(streak: ApprovedClass, spec: ToolSpec, judged: Sequence[Evaluat
     if "T4" in {spec.tier, *(each.tier for each in judged)}:
         raise NotProposable("a call of tier T4 is always asked about")
     for each in judged:
-        if each.evaluation.like != streak.like:
+        if each.evaluation.similarity_digest != streak.like:
             raise NotProposable("it was approved under another tool, grant or constraint than the agent has now")
         if not isinstance(each.verdict, Ask):
             raise NotProposable(f"it is not asked about today: {each.verdict.rule}")
@@ -193,7 +193,7 @@ def _under(agent: AgentVersion, call: PreparedCall) -> PreparedCall:
 def _note(found: GraduationResult, now: EvaluatedCall, new: EvaluatedCall, likes: set[str]) -> None:
     """Count what changes. Raises NotExact for a call that would pass though it is of no class that was approved."""
     looser = strictness(new.verdict) < strictness(now.verdict)
-    if looser and now.evaluation.like not in likes:
+    if looser and now.evaluation.similarity_digest not in likes:
         facts = now.call.facts
         raise NotExact(f"{facts.tool} {facts.run_id} {facts.call_id} would pass too, though nobody approved its like")
     if looser or strictness(new.verdict) > strictness(now.verdict):
