@@ -70,7 +70,7 @@ async def test_a_call_is_judged_by_what_stood_before_it_was_planned_also_later()
     late = await reader.read(call(7), AGENT)
     for again in (early, await reader.read(call(3), AGENT)):
         assert origins(again)["ana@acme.example"] == "trusted" and origins(again)["eve@evil.example"] == "model"
-        assert (again.tainted, again.private, len(again.said)) == (False, False, 0)
+        assert (again.tainted, again.private, len(again.model_arguments)) == (False, False, 0)
     assert origins(late) == {
         "ana@acme.example": "trusted", "x@evil.example": "model", "eve@evil.example": "untrusted",
     }  # fmt: skip

@@ -73,7 +73,7 @@ class EvidenceReader:
         self._evict()
         return Evidence(
             passages=passages,
-            said=memory.said.before(upto),
+            model_arguments=memory.said.before(upto),
             endorsed=(*facts.endorsed, *facts.typed_by_approver),
             tainted_by=facts.tainted_by,
             private=facts.private_by is not None or (memory.private_since is not None and memory.private_since < upto),
@@ -105,7 +105,7 @@ async def _search_for_secrets(passages: TextIndex[Passage]) -> None:
     Only the evaluation of a tainted run needs the result.
     """
     searched = 0
-    for passage in passages.search():
+    for passage in passages.search_for_secrets():
         searched += len(passage.text)
         if searched > AT_ONCE:
             await asyncio.sleep(0)

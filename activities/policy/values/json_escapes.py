@@ -1,4 +1,4 @@
-"""Reads the escapes of JSON in a text. Pure: no clock, no I/O."""
+"""Replaces the escapes of JSON in a text. Pure: no clock, no I/O."""
 
 import json
 import re
@@ -6,21 +6,23 @@ import re
 _ESCAPE = re.compile(
     r"\\(?:u([dD][89abAB]{H}{2})\\u([dD][c-fC-F]{H}{2})|u({H}{4})|([\"\\/bfnrt]))".replace("{H}", "[0-9a-fA-F]")
 )
-_DEPTH = 4  # JSON in JSON in JSON in JSON
+_DEPTH = 4  # levels of JSON inside JSON strings
 
 
-def as_shown(text: str) -> str:
-    """A result without the escapes of JSON, if it is JSON as a whole: in plain text a backslash is a backslash, and
-    whoever got the tool to echo it would have it name what nobody wrote."""
+def unescape_json(text: str) -> str:
+    """A result without JSON escapes, if the whole of it is JSON.
+
+    In other text a backslash stays: an attacker who gets a tool to echo escapes must not create names this way.
+    """
     return _ESCAPE.sub(_unescape, text) if "\\" in text and _is_json(text) else text
 
 
 def in_all_readings(text: str) -> str:
-    """A text with and without its escapes, one reading after the other, so that no escape hides a name."""
-    found = [text]
-    while "\\" in found[-1] and len(found) <= _DEPTH:
-        found.append(_ESCAPE.sub(_unescape, found[-1]))
-    return "\n;\n".join(dict.fromkeys(found))
+    """A text followed by its forms without escapes, unescaped up to _DEPTH times, so that no escape hides a name."""
+    readings = [text]
+    while "\\" in readings[-1] and len(readings) <= _DEPTH:
+        readings.append(_ESCAPE.sub(_unescape, readings[-1]))
+    return "\n;\n".join(dict.fromkeys(readings))
 
 
 def _is_json(text: str) -> bool:

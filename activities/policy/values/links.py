@@ -1,4 +1,7 @@
-"""Finds the links in an outgoing text: URLs, hosts with a path, mail addresses. Pure: no clock, no I/O."""
+"""Finds the links in an outgoing text: URLs, hosts with a path, mail addresses. Pure: no clock, no I/O.
+
+In doubt a token counts as a link, because clients may make a link of it.
+"""
 
 import html
 import re
@@ -30,32 +33,34 @@ _TARGET = re.compile(
 )
 _MAIL = re.compile(r"[^@\s]@[^@\s]{0,255}\.[^\W\d_]{2}")
 _NETWORK = re.compile(r"[\d.]+/\d{1,2}[.,;:!?]?")
-_DOTS = str.maketrans("\u3002\uff61", "..")  # what browsers take for a dot in a host
+_DOTS = str.maketrans("\u3002\uff61", "..")  # characters that browsers treat as a dot in a host
 
 
 def links_in(text: str) -> tuple[str, ...]:
-    """Everything in an outgoing text that a reader may click or a client may load: URLs in any markup, also without
-    a scheme if a path follows, and mail addresses. Addresses in their canonical form, the rest as written.
+    """Everything in a text that a reader may click or a client may load.
+
+    That is URLs in any markup, hosts without a scheme if a path follows, and mail addresses. Addresses are returned in
+    canonical form, the rest as written.
     """
     if not any(sign in text for sign in ":/\\@&.") and text.isascii():
         return ()
-    shapes = dict.fromkeys((text, html.unescape(text)))
+    readings = dict.fromkeys((text, html.unescape(text)))
     if not text.isascii():
-        shapes |= dict.fromkeys([fold_text(shape).translate(_DOTS) for shape in shapes])
-    return tuple(dict.fromkeys(link for shape in shapes for link in _links(shape)))
+        readings |= dict.fromkeys([fold_text(reading).translate(_DOTS) for reading in readings])
+    return tuple(dict.fromkeys(link for reading in readings for link in _links(reading)))
 
 
 def _links(text: str) -> Iterator[str]:
-    words = text.split()  # no link and no token has a blank in it, and few words need a look
+    words = text.split()  # no link contains a blank, and only few words have to be searched
     if "%" in text:
         words += [unquote(word) for word in words if "%" in word and "://" not in word]
-    likely = filter(_may_link, words) if _may_link(text) else ()
+    likely = filter(_may_contain_link, words) if _may_contain_link(text) else ()
     for found in (found for word in likely for found in _LINK.finditer(word)):
         if not found[0].lower().startswith("mailto:") or "?" in found[0]:
             yield whole_url(found[0])
     if "=" in text or "](" in text:
         for target in _TARGET.finditer(text):
-            squeezed = re.sub(r"\s", "", next(filter(None, target.groups()), ""))  # as browsers do
+            squeezed = re.sub(r"\s", "", next(filter(None, target.groups()), ""))  # browsers ignore white space here
             yield from (whole_url(found[0]) for found in _LINK.finditer(squeezed))
             if (bare := BARE.fullmatch(squeezed)) and not _is_file(bare) and _is_address_or_name(bare):
                 yield squeezed
@@ -64,15 +69,15 @@ def _links(text: str) -> Iterator[str]:
             if _MAIL.search(fold_text(token)):
                 yield from canonical_addresses(token) or (token,)
         elif "://" not in token:
-            yield from (found[0] for found in _BARE_INSIDE.finditer(token) if _leads_away(found))
+            yield from (found[0] for found in _BARE_INSIDE.finditer(token) if _is_bare_link(found))
 
 
-def _may_link(text: str) -> bool:
+def _may_contain_link(text: str) -> bool:
     return ":" in text or "/" in text or "\\" in text or "www" in text.lower()
 
 
-def _leads_away(found: re.Match[str]) -> bool:
-    """Whether clients make a link of it: "1.5/2.0", "10.0.0.0/8" and "app.py:12" stay what they are."""
+def _is_bare_link(found: re.Match[str]) -> bool:
+    """Whether clients make a link of a host without a scheme; not of "1.5/2.0", "10.0.0.0/8" or "app.py:12"."""
     if not found["rest"]:
         return bool(found["port"]) and is_host_name(found) and _is_address_or_name(found)
     return not _is_file(found) and _is_address_or_name(found) and not _NETWORK.fullmatch(found[0])

@@ -1,7 +1,7 @@
-"""Finds what a text names: addresses, hosts, URLs, numbers, words. Whole tokens only. Pure: no clock, no I/O.
+"""Finds the addresses, hosts, URLs, numbers and words that a text names, as whole tokens. Pure: no clock, no I/O.
 
-A name inside a longer token is not named: "ana@acme.example" is not in "joana@acme.example". What cannot be read in one
-way only is named nowhere, so in doubt a text is evidence for less, and an outgoing text holds more links.
+A part of a longer token does not count: "ana@acme.example" is not in "joana@acme.example". A token that can be read in
+more than one way counts as naming nothing, so in doubt a text is evidence for fewer values.
 """
 
 import re
@@ -18,7 +18,7 @@ from activities.policy.values.canonical_names import (
     place_of,
 )
 
-# What stands between tokens. Apostrophes do not: o'brien@acme.example is one token. Nor does a backslash.
+# Matches a token. Apostrophes and backslashes are part of it: o'brien@acme.example is one token.
 TOKEN = re.compile(r'[^\s<>()\[\]{},;"|“”„«»]+')
 _OPENING = "'\u2018\u2019*`"
 _GENITIVE = re.compile("['\u2019]s$")
@@ -29,14 +29,14 @@ BARE = re.compile(
     r"(?P<port>:\d{1,5})?(?P<rest>[/?#]\S*)?",
     re.IGNORECASE,
 )
-# Ends of file names. Those that are top-level domains too make a host where a path follows or markup makes a link of
-# it, and not where a name stands alone: who says README.md does not speak of the host readme.md.
+# Extensions of file names. Some of them are top-level domains too. A name with one of those is a host only if a path
+# follows or if it is the target of a link; "README.md" alone is a file.
 DOMAINS_TOO = frozenset("md py sh zip mov rs pl ps cc".split())
 _FILES = DOMAINS_TOO | frozenset(
     "js ts jsx tsx json html htm txt csv pdf yaml yml toml xml css go exe doc"
     " docx xls xlsx ppt pptx log ini cfg conf sql java rb php png jpg jpeg gif svg tar gz bak tmp lock ipynb".split()
 )
-# Whole numbers with or without thousands separators, and up to two decimals. Not part of a date, a version or a word.
+# A whole number, with or without thousands separators, and up to two decimals; not a part of a date, version or word.
 _NUMBER = re.compile(
     r"\d(?<![^\W_]\d)(?<!\d[.,'/:-]\d)(?<![-\u2212]\d)"
     r"(?:(?<=[1-9])\d{0,2}(?:(?P<by>[., '])\d{3})(?:(?P=by)\d{3}){0,5}|\d{0,17})(?:[.,](?P<cents>\d{1,2}))?"
@@ -45,35 +45,35 @@ _NUMBER = re.compile(
 
 
 class TextReading:
-    """A text, read as far as anyone asks."""
+    """A text and what it names; each property is computed on first use."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     @cached_property
     def plain(self) -> str:
-        """The text as it is compared, each white space one blank."""
+        """The text in the form used for comparison: case folded, each white space one blank."""
         return spaced(self.text)
 
     @cached_property
     def exact(self) -> str:
-        """The same, with upper and lower case kept."""
-        return exactly(self.text)
+        """The same form with upper and lower case kept."""
+        return spaced_with_case(self.text)
 
     @cached_property
     def places(self) -> frozenset[Place]:
-        """Where its URLs lead."""
+        """The places that its URLs lead to."""
         return frozenset(place for url in _urls(self.text) if (place := readable_place(url)))
 
     @cached_property
     def bare(self) -> frozenset[Place]:
-        """Where it leads without saying https://, such as acme.example and www.acme.example/a."""
-        found = (_bare(token) for token in self._tokens if "." in token and "@" not in token)
-        return frozenset(place for place in found if place)
+        """The places that it names without a scheme, such as acme.example and www.acme.example/a."""
+        places = (_place_without_scheme(token) for token in self._tokens if "." in token and "@" not in token)
+        return frozenset(place for place in places if place)
 
     @cached_property
     def hosts(self) -> frozenset[str]:
-        """The hosts it names, alone or in a URL. The domain of a mail address is not named as a host."""
+        """The hosts that it names, alone or in a URL. The domain of a mail address does not count."""
         alone = (place.host for place in self.bare if place.path == "/" and not place.query and not place.fragment)
         return frozenset(alone) | {place.host for place in self.places}
 
@@ -84,15 +84,15 @@ class TextReading:
 
     @cached_property
     def numbers(self) -> dict[int, list[tuple[int, int]]]:
-        """Each amount in minor units that it may mean -> where in `plain`. "1200" may mean 1,200 cents or 1,200.00."""
-        found: dict[int, list[tuple[int, int]]] = {}
+        """Amount in minor units -> the spans in `plain` that may mean it. "1200" may mean 1,200 cents or 1,200.00."""
+        spans: dict[int, list[tuple[int, int]]] = {}
         for number in _NUMBER.finditer(self.plain):
             for minor in _minor_units(number):
-                found.setdefault(minor, []).append(number.span())
-        return found
+                spans.setdefault(minor, []).append(number.span())
+        return spans
 
     def amounts(self) -> set[int]:
-        """The keys of `numbers`, which is large, without keeping it."""
+        """The keys of `numbers`, computed without caching `numbers`, which is large."""
         return {minor for number in _NUMBER.finditer(self.plain) for minor in _minor_units(number)}
 
     @cached_property
@@ -101,12 +101,12 @@ class TextReading:
 
 
 def spaced(text: str) -> str:
-    """`text` as it is compared, each white space one blank."""
+    """`text` in the form used for comparison: case folded, each white space one blank."""
     return " ".join((text.lower() if text.isascii() else fold_text(text)).split())
 
 
-def exactly(text: str) -> str:
-    """`text` as it is compared where case counts, each white space one blank."""
+def spaced_with_case(text: str) -> str:
+    """`text` in the form used for comparison if case counts, each white space one blank."""
     return " ".join((text if text.isascii() else fold_text_keeping_case(text)).split())
 
 
@@ -119,7 +119,7 @@ def trimmed(token: str) -> str:
 
 
 def readable_place(url: str) -> Place | None:
-    """Where a URL leads; None if that can be read in more than one way."""
+    """The place that a URL leads to; None if the URL can be read in more than one way."""
     try:
         return place_of(url)
     except Unreadable:
@@ -127,25 +127,27 @@ def readable_place(url: str) -> Place | None:
 
 
 def occurrences_of(text: str, name: str) -> Iterator[int]:
-    """Where `name` is a token, or a sequence of tokens, of `text`. Both are plain."""
+    """The positions where `name` is a token, or a sequence of tokens, of `text`. Both are in comparison form."""
     at = text.find(name) if name else -1
     while at >= 0:
-        if not _joined(text, at - 1, -1) and not _joined(text, at + len(name), 1):
+        if not _token_continues(text, at - 1, -1) and not _token_continues(text, at + len(name), 1):
             yield at
         at = text.find(name, at + 1)
 
 
-# What makes one token of two words, when a letter or a digit follows on its other side.
+# Characters that join two words to one token if a letter or a digit follows on the other side.
 _CONNECTORS = frozenset("-._@/+%&~'\\\u2010\u2011\u2012\u2019")
 
 
-def _joined(text: str, at: int, step: int) -> bool:
-    """Whether the token goes on at this place, in this direction."""
-    for far in range(8):
+def _token_continues(text: str, at: int, step: int) -> bool:
+    """Whether the token beside this position continues here, in the direction `step`."""
+    for distance in range(8):
         char = text[at] if 0 <= at < len(text) else " "
         if char.isalnum() or unicodedata.combining(char):
-            return not (step > 0 and far == 1 and text[at - 1] in "'\u2019" and text[at : at + 2].rstrip(" .,") == "s")
-        if char in ",:=" and far == 0:  # joins digits only: 4,711 and 10:30 but ticket:7
+            return not (
+                step > 0 and distance == 1 and text[at - 1] in "'\u2019" and text[at : at + 2].rstrip(" .,") == "s"
+            )
+        if char in ",:=" and distance == 0:  # joins only digits: 4,711 and 10:30, but not ticket:7
             return text[at - 1 : at].isdigit() and text[at + 1 : at + 2].isdigit()
         if char not in _CONNECTORS:
             return False
@@ -154,13 +156,13 @@ def _joined(text: str, at: int, step: int) -> bool:
 
 
 def _urls(text: str) -> Iterator[str]:
-    for found in _URL.finditer(text):
-        if not text[found.start() - 1 : found.start()].isalnum():
-            yield whole_url(found[0])
+    for match in _URL.finditer(text):
+        if not text[match.start() - 1 : match.start()].isalnum():
+            yield whole_url(match[0])
 
 
 def whole_url(url: str) -> str:
-    """A URL without what belongs to the sentence or the markup around it."""
+    """A URL without the punctuation and markup of the text around it."""
     url = url.partition("](")[0]
     surplus = {")": url.count(")") - url.count("("), "]": url.count("]") - url.count("[")}
     end = len(url)
@@ -171,16 +173,16 @@ def whole_url(url: str) -> str:
     return url[:end]
 
 
-def _bare(token: str) -> Place | None:
-    found = BARE.fullmatch(token)
-    if not found or not is_host_name(found):
+def _place_without_scheme(token: str) -> Place | None:
+    match = BARE.fullmatch(token)
+    if not match or not is_host_name(match):
         return None
     return readable_place("https://" + token)
 
 
-def is_host_name(found: re.Match[str]) -> bool:
-    """Whether it is a host's name and not a file's."""
-    return found["top"].lower() not in _FILES or found["host"].lower().startswith("www.")
+def is_host_name(match: re.Match[str]) -> bool:
+    """Whether a match of BARE is the name of a host and not of a file."""
+    return match["top"].lower() not in _FILES or match["host"].lower().startswith("www.")
 
 
 def canonical_addresses(token: str) -> tuple[str, ...]:
