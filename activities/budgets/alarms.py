@@ -42,9 +42,9 @@ class Alarms:
         trace = Trace(run_id, tuple(alarms), step=step)
         keys = [_key(alarm) for alarm in alarms]
         rows = await SQL["raise"].rows(self.database, run_id=run_id, keys=keys, step=step, **trace.columns)
-        new = {row["alarm_id"] for row in rows}
-        told = tuple(alarm for key, alarm in zip(keys, alarms, strict=True) if f"{run_id}/{key}" in new)
-        Trace(run_id, told, step=step).emit(logging.WARNING)
+        new_ids = {row["alarm_id"] for row in rows}
+        new_alarms = tuple(alarm for key, alarm in zip(keys, alarms, strict=True) if f"{run_id}/{key}" in new_ids)
+        Trace(run_id, new_alarms, step=step).emit(logging.WARNING)
 
     async def breach(self, run_id: str) -> Breach | None:
         """The budget that an open run was last paused for; None if there is none. Raises StoreUnavailable."""

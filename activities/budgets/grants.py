@@ -1,4 +1,4 @@
-"""Budget grants: a person adds to the budget of a run, so that it can continue. The only writer of budget grants.
+"""Budget grants: a person adds to the budget of a run. The only writer of budget grants.
 
 A grant needs proof of who gives it, over a statement that names the run and every amount. Its id makes it idempotent.
 It only adds, and only to the run's own budget: all caps of the run's tenant, agent and platform stay in force.
@@ -143,7 +143,7 @@ def _check_run_caps(spender: Spender, unit: str, most: int, rules: list[Rule]) -
     for window in windows_for(spender, Use({unit: 1}), [rule for rule in rules if rule.period == "run"]):
         if window.cap < most:
             reason = f"at most {micros_to_usd(window.cap) if unit == 'micro-usd' else window.cap} {window.unit} a run"
-            raise CapReached(window.rule, f"{reason} are allowed here, and it would be more")
+            raise CapReached(window.rule, f"{reason} are allowed here, and the new budget is larger")
 
 
 def _raised_budget(budget: Budget, grant: Grant) -> Budget:
@@ -181,6 +181,6 @@ def _refusal_reason(outcome: str, grant: Grant) -> str | None:
             most = f"{micros_to_usd(BY_REQUESTER['usd_micros'])} USD" + "".join(
                 f", {most} {name.replace('_', ' ')}" for name, most in BY_REQUESTER.items() if name != "usd_micros"
             )
-            return f"who asked for a run may add {most} to it in all; someone else has to add more"
+            return f"the requester of a run may add {most} to it in all; someone else has to add more"
         case _:
             return None

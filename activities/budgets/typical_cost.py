@@ -1,4 +1,4 @@
-"""The typical cost of an agent's runs, and the multiples of it at which people are notified or the run stops. Pure."""
+"""The typical cost of an agent's runs, and the multiples of it at which alarms are raised. Pure."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -107,9 +107,9 @@ class Gateway(GatewayPort):
         self, request: CallRequest, facts: CallFacts, work: Coroutine[Any, Any, T]
     ) -> T | CallResult:
         """Await `work`; if a halt interrupts it, return the result that the halt allows."""
-        flight = InFlightCall.of(facts.run_id, vars(facts), facts.tool, facts.call_id)
+        in_flight = InFlightCall.of(facts.run_id, vars(facts), facts.tool, facts.call_id)
         try:
-            return await self._watch.over(flight, work)
+            return await self._watch.over(in_flight, work)
         except StoppedByHalt as stopped:
             return await self._handle_halt(request, stopped.halt)
         except ClaimLost:  # perhaps because a halt was committed after the facts were loaded
@@ -149,7 +149,7 @@ class Gateway(GatewayPort):
             case "waiting":
                 return await self._continue_waiting(call, request)
             case "unknown":
-                return await self._recovery.resolved(call)
+                return await self._recovery.act_on_answer(call)
             case _:
                 return await self._recovery.recover(call)
 
@@ -244,7 +244,7 @@ class Gateway(GatewayPort):
             except StoreUnavailable:
                 raise
             except Exception as error:
-                reason = clip(f"the one-time code could not be brought to {facts.subject}: {error}")
+                reason = clip(f"the one-time code could not be delivered to {facts.subject}: {error}")
                 return await self._refuse(evaluated.call, Refusal(rule="approval.no-code", reason=reason))
         return _needs_approval(evaluated)
 
@@ -276,7 +276,9 @@ class Gateway(GatewayPort):
                 return Halted(call_id=facts.call_id, halt=halt)
             case GoOn():
                 return await (
-                    self._continue_waiting(call, request) if facts.state == "waiting" else self._recovery.resolved(call)
+                    self._continue_waiting(call, request)
+                    if facts.state == "waiting"
+                    else self._recovery.act_on_answer(call)
                 )
             case Refuse(reason=reason):
                 return await self._refuse(call, Refusal(rule=halt.rule, reason=reason))
@@ -285,7 +287,7 @@ class Gateway(GatewayPort):
                     _existing_claim(call), from_error(reason, settled_by="halt", happened=False)
                 )
             case AskPerson(reason=reason):
-                return await self._execution.unknown(_existing_claim(call), reason)
+                return await self._execution.ask_what_happened(_existing_claim(call), reason)
             case AskTarget(reason=reason, final=final):
                 arguments = _existing_claim(call).spec.arguments.validate(facts.effective_arguments)
                 found = await probe(_existing_claim(call).spec, self._execution.context(facts), arguments)
@@ -296,7 +298,7 @@ class Gateway(GatewayPort):
                         _existing_claim(call), from_error(reason, settled_by="probe", happened=False)
                     )
                 if found is not None and halt.scope == "tool":
-                    return await self._execution.unknown(_existing_claim(call), found.reason)
+                    return await self._execution.ask_what_happened(_existing_claim(call), found.reason)
                 return Halted(call_id=facts.call_id, halt=halt)
 
     # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -322,7 +324,7 @@ class Gateway(GatewayPort):
         facts = call.facts
         assert call.spec
         if call.spec is BUILTIN["delegate"] and not request.woken:
-            return await self._delegations.under_way(facts)
+            return await self._delegations.existing(facts)
         if call.spec is BUILTIN["delegate"]:
             return await self._execution.settle(_existing_claim(call), await self._delegations.outcome(facts))
         assert facts.wait_until

@@ -118,9 +118,9 @@ class AgentCap(BaseModel):
 
     unit: str = Field(
         pattern=rf"^({'|'.join(get_args(Unit))}|minor:[A-Z]{{3}})$",
-        description="What is counted; minor is money, in the minor unit of each currency, minor:EUR that of one",
+        description="What is counted; minor is money in minor units, for each currency; minor:EUR is money in euros only",
     )
-    per: Period = Field(description="In which time; action is one call")
+    per: Period = Field(description="The period; action is one call")
     most: int = Field(ge=0, le=MOST, strict=True)
     calls: str = Field(
         default=EVERY,

@@ -1,4 +1,4 @@
-"""The currency codes of ISO 4217; other codes are refused, because each would get fresh windows and evade the caps."""
+"""The currency codes of ISO 4217; others are refused, or each would get fresh windows and evade the caps."""
 
 NO_CURRENCY = "XXX"  # ISO 4217's code for no currency: the tool has no argument for one
 # ISO 4217, codes in use.

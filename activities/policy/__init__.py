@@ -1,1 +1,1 @@
-"""Evaluates calls: grants, origins of values, data checks, tiers and Cedar policies. Pure, but for `cedar/store.py`."""
+"""Evaluates calls: grants, origins of values, data checks, tiers, policies. Pure, but for `cedar/store.py`."""

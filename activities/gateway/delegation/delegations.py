@@ -93,7 +93,7 @@ class Delegations:
                     raise
         return _spawn(call.facts, task.agent, task.text)
 
-    async def under_way(self, facts: CallFacts) -> Spawn:
+    async def existing(self, facts: CallFacts) -> Spawn:
         """The sub-agent of a call that was claimed before."""
         row: Any = await SQL["child"].row(self.database, run_id=facts.run_id, call_id=facts.call_id)
         return _spawn(facts, row["agent"], row["task"])
@@ -177,7 +177,10 @@ def _refuse_too_many(call: Candidate, state: Any, task: Task) -> None:
         caps=caps,
     )
     if refusal is None and state["taken"]:
-        refusal = Refusal(rule="delegation.taken", reason="a run of its name is there already; ask again another way")
+        refusal = Refusal(
+            rule="delegation.taken",
+            reason="a run with this sub-agent's id exists already; delegate again with another call",
+        )
     if refusal:
         raise NotDelegated(refusal)
 
@@ -222,7 +225,7 @@ def _failure_reason(row: Any, outcome: Mapping[str, Any]) -> str:
         because = ": ".join(filter(None, (refused.get("rule"), refused.get("reason"))))
         return f"it was never admitted{f' ({because})' if because else ''}; nothing was spent"
     if row["status"] == "open":
-        return "its run cannot be followed: another workflow has its id; all that was set aside for it counts as spent"
+        return "its run cannot be found: another workflow has its id; its whole reserved budget counts as spent"
     spent = json.loads(row["spent"])
     usd, tokens, calls = (spent.get(unit, 0) for unit in ("micro-usd", "tokens", "calls"))
     reason = outcome.get("reason") or "no reason given"

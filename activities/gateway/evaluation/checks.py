@@ -117,7 +117,7 @@ def is_pinned(call: Candidate) -> Verdict | None:
     assert call.pinned and call.spec
     if call.pinned.pinned_hash == call.spec.pinned_hash:
         return None
-    reason = f"{call.facts.tool} is not the tool this agent was published with; publish the agent again to accept it"
+    reason = f"{call.facts.tool} has changed since this agent was published; publish the agent again to accept it"
     return Deny("tool.changed", reason)
 
 
@@ -144,14 +144,14 @@ def names_who_confirms(call: Candidate) -> Verdict | None:
     confirm = call.agent.definition.approvals.of(call.facts.tool).confirm
     for agent in call.above:
         if agent.definition.approvals.of(call.facts.tool).confirm not in (None, confirm):
-            reason = f"{agent.definition.name}, for which this is done, has each call of it confirmed: do it there"
+            reason = f"{agent.definition.name}, which delegated this, must itself make the call and have it confirmed"
             return Deny("delegation.confirm", reason)
     if confirm is None:
         return None
     subject = json.loads(call.facts.effective_arguments).get(confirm)
     if isinstance(subject, str) and subject.strip():
         return None
-    reason = f"{confirm!r} names who has to confirm this call, and it names nobody"
+    reason = f"{confirm!r} must name who has to confirm this call, and it names nobody"
     return Deny("approval.no-subject", reason, correctable=not call.facts.edited)
 
 

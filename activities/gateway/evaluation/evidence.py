@@ -35,7 +35,7 @@ class _RunEvidence:
     rows: int = 0
     characters: int = 0
     passages: TextIndex[Passage] = field(default_factory=TextIndex)
-    said: TextIndex[ModelArguments] = field(default_factory=TextIndex)
+    written_arguments: TextIndex[ModelArguments] = field(default_factory=TextIndex)
     calls: dict[str, ToolCall] = field(default_factory=dict)
     private_since: int | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -45,10 +45,10 @@ class _RunEvidence:
         self.characters += EACH + len(passage.text) + len(passage.arguments)
         self.passages.add(passage)
 
-    def add_arguments(self, said: ModelArguments) -> None:
+    def add_arguments(self, written_arguments: ModelArguments) -> None:
         """Add and index arguments that the model has written."""
-        self.characters += EACH + len(said.text)
-        self.said.add(said)
+        self.characters += EACH + len(written_arguments.text)
+        self.written_arguments.add(written_arguments)
 
 
 class EvidenceReader:
@@ -73,7 +73,7 @@ class EvidenceReader:
         self._evict()
         return Evidence(
             passages=passages,
-            model_arguments=memory.said.before(upto),
+            model_arguments=memory.written_arguments.before(upto),
             endorsed=(*facts.endorsed, *facts.typed_by_approver),
             tainted_by=facts.tainted_by,
             private=facts.private_by is not None or (memory.private_since is not None and memory.private_since < upto),
@@ -118,10 +118,10 @@ def _add_row(memory: _RunEvidence, row: Row, agent: AgentVersion) -> None:
             case ToolCall():
                 memory.calls[block.call_id] = block
                 known = agent.by_name.get(block.name)
-                said = canonical_json(block.input)
+                written_arguments = canonical_json(block.input)
                 has_effect = known is None or known.effect != "read"
-                if has_effect and len(said) <= ARGUMENTS_LIMIT:  # a call with larger arguments was refused
-                    memory.add_arguments(ModelArguments(row.seq, said))
+                if has_effect and len(written_arguments) <= ARGUMENTS_LIMIT:  # a call with larger arguments was refused
+                    memory.add_arguments(ModelArguments(row.seq, written_arguments))
             case ToolResult():
                 _add_result(memory, row, block, agent)
             case Text() if row.kind in ("goal", "message"):

@@ -137,7 +137,7 @@ class Execution:
             return await self.probe(claim, doubt.reason, go_on=False)
         if doubt.settles == "retry" and claim.fence < TRIES:
             raise EffectInDoubt(doubt.reason)
-        return await self.unknown(claim, doubt.reason)
+        return await self.ask_what_happened(claim, doubt.reason)
 
     async def probe(self, claim: Claim, reason: str, *, go_on: bool) -> CallResult:
         """Ask the target whether the effect happened; if not, perform it (`go_on`) or tell the model that it failed."""
@@ -156,9 +156,9 @@ class Execution:
             case Doubt() if claim.fence < TRIES:
                 raise EffectInDoubt(f"{reason}; {found.reason}")
             case Doubt():
-                return await self.unknown(claim, f"{reason}; {found.reason}")
+                return await self.ask_what_happened(claim, f"{reason}; {found.reason}")
 
-    async def unknown(self, claim: Claim, reason: str) -> CallResult:
+    async def ask_what_happened(self, claim: Claim, reason: str) -> CallResult:
         """Ask a person what happened. Raises ClaimLost."""
         rule = rule_for(await self._evaluator.candidate(claim.facts))
         approval_id = await self._effects.doubt(claim, reason, rule)

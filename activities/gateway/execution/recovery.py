@@ -26,19 +26,21 @@ class Recovery:
             raise EffectInDoubt(f"this worker does not have {facts.tool} as the agent was published with it")
         old_claim = Claim(facts, spec, facts.fence or 1)
         if spec.contract.name == "irreversible":
-            return await self._execution.unknown(
+            return await self._execution.ask_what_happened(
                 old_claim, "the attempt that made this call died before its result was stored"
             )
         if facts.expired:
-            return await self._execution.unknown(old_claim, "its approval expired before it could be tried again")
+            return await self._execution.ask_what_happened(
+                old_claim, "its approval expired before it could be tried again"
+            )
         if old_claim.fence >= TRIES and spec.contract.name != "pure":
-            return await self._execution.unknown(old_claim, f"{old_claim.fence} attempts left no result")
+            return await self._execution.ask_what_happened(old_claim, f"{old_claim.fence} attempts left no result")
         claim = await self._execution.claim(call, spec, Allow("effect.recovered", spec.contract.name))
         if spec.contract.name == "checkable":
             return await self._execution.probe(claim, "an earlier attempt left no result", go_on=True)
         return await self._execution.perform(claim, tried_before=spec.contract.name != "pure")
 
-    async def resolved(self, call: Candidate) -> CallResult:
+    async def act_on_answer(self, call: Candidate) -> CallResult:
         """Act on a person's answer to the question whether an effect with unknown outcome happened."""
         facts, spec = call.facts, call.spec
         assert facts.approval_id

@@ -1,6 +1,6 @@
-"""Parses and checks the text of a policy: Cedar's own checks, and further ones for mistakes that Cedar accepts. Pure.
+"""Parses and checks the text of a policy, beyond Cedar's own checks. Pure.
 
-Without these checks the mistakes would be noticed in the middle of a run, or never.
+The further checks find mistakes that Cedar accepts, and that would show in the middle of a run, or never.
 """
 
 import json
@@ -84,7 +84,7 @@ def _without_asks(text: str, static: Mapping[str, PolicyJson], rules: Mapping[st
     policies, policy_json = _parse("".join(pieces[i] for i in kept if i < len(pieces)))
     reread = policy_json["staticPolicies"]
     if [reread.get(f"policy{i}") for i in range(len(kept))] != [static[in_order[i]] for i in kept]:
-        raise PolicyInvalid("its rules could not be told apart; write one after the other, each ending in `;`")
+        raise PolicyInvalid("its rules could not be separated; write one after the other, each ending in `;`")
     return policies
 
 
@@ -136,7 +136,7 @@ def _problems(policy_json: PolicyJson, rules: Mapping[str, PolicyRule]) -> Itera
             yield f"@id({json.dumps(name)}) cannot be used; take letters, digits and - . _, and none of {sorted(TAKEN)}"
     for key, policy in static.items():
         if rules[key].asks and policy["effect"] == "permit":
-            yield f"{rules[key].name}: @ask is for `forbid`; a `permit` asks nobody"
+            yield f"{rules[key].name}: @ask is for `forbid`; a `permit` cannot ask"
         if policy.get("annotations", {}).get("ask"):
             yield f"{rules[key].name}: @ask takes no value"
 
@@ -153,7 +153,7 @@ def _schema_problems(
         yield f"{rule.name}: {error.error}" if rule else error.error
     for key, policy in static.items():
         for path in _missing_attributes(policy, schema[""]["actions"]):
-            yield f"{rules[key].name}: `context has {path}` never holds: no tool it speaks about has that"
+            yield f"{rules[key].name}: `context has {path}` never holds: no tool of the rule has this attribute"
 
 
 def _missing_attributes(policy: PolicyJson, actions: Mapping[str, Any]) -> Iterator[str]:

@@ -101,7 +101,7 @@ def cedar_value(value: Any, kind: Kind | None = None) -> Any:
 def cedar_record(values: Mapping[str, Any], kind: Kind | None = None) -> dict[str, Any]:
     """`values` without nulls, each as Cedar's JSON. Raises Inexpressible."""
     if escape := ESCAPES.intersection(values):
-        raise Inexpressible(f"{min(escape)!r} as a key means something else to Cedar")
+        raise Inexpressible(f"{min(escape)!r} as a key has a special meaning in Cedar")
     kinds = (kind or {}).get("attributes") or {}
     return {key: cedar_value(value, kinds.get(key)) for key, value in values.items() if value is not None}
 

@@ -163,5 +163,5 @@ def version_of(scope: str, text: str, money_floor: int) -> str:
 def _from_row(row: Mapping[str, Any]) -> Stored:
     """Parse a policy from its row. Raises PolicyInvalid, also if the row was changed after it was set."""
     if row["version"] != version_of(row["scope"], row["text"], row["money_floor"]):
-        raise PolicyInvalid(f"policy {row['version'][:12]} was changed in the database after it was set; set it anew")
+        raise PolicyInvalid(f"policy {row['version'][:12]} was changed in the database after it was set; set it again")
     return Stored(load(row["text"], version=row["version"], scope=row["scope"]), row["money_floor"])

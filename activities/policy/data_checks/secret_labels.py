@@ -1,4 +1,4 @@
-"""Finds secrets in text, which must not be sent outside without asking a person. Pure: no clock, no I/O, no logging.
+"""Finds secrets in text, which must not be sent outside without asking a person. Pure: no clock, no I/O.
 
 A label means that a text looks enough like a secret to ask a person. Cards and IBANs are found by their checksum, keys
 by the prefix that their issuer chose, everything else by a word next to it. Encoded or spelled-out secrets are not

@@ -119,12 +119,14 @@ class _CallAnalysis:
         if self.violation and not self._reaches_out:  # a read of an unlisted place is evaluated as a send instead
             yield Deny(self.violation.rule, self.violation.reason, correctable=False)
         if secrets := self._outgoing_secrets():  # for reads, too: the owner of a listed host reads the URL of a GET
-            reason = f"it carries what looks like a {' and a '.join(secrets)} out of the house"
+            reason = f"it sends outside what looks like a {' and a '.join(secrets)}"
             yield Ask("label." + secrets[0], reason)
         if not self.is_effect:
             return
         if self.call.always_ask:
-            yield Ask("approval.always", "the agent's definition has each call of this tool asked about or confirmed")
+            yield Ask(
+                "approval.always", "the agent's definition requires approval or confirmation for each call of this tool"
+            )
         if suspect := self.call.evidence.suspect:
             yield Ask("result.suspect", f"the run has read data that may be wrong: {suspect}")
 
@@ -201,7 +203,7 @@ class _CallAnalysis:
         if not found:
             return None
         worst = next((item for item in found if item.origin == "untrusted"), found[0])
-        source = {"untrusted": "was only seen in untrusted data", "model": "was seen nowhere but in the model's words"}
+        source = {"untrusted": "was only seen in untrusted data", "model": "was only seen in the model's own words"}
         return f"{worst.argument} {worst.value[:SHOWN]!r} {source[worst.origin]}"
 
     def _loose_text(self) -> str | None:

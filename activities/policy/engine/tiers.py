@@ -1,4 +1,4 @@
-"""The tier table: (tier of the call, state of the run, mode) -> verdict. Pure, and independent of the model's words.
+"""The tier table: (tier of the call, state of the run, mode) -> verdict. Pure: no clock, no I/O.
 
 | tier | clean run | tainted run | tainted, has private data, can act outside |
 | --- | --- | --- | --- |
@@ -21,7 +21,7 @@ WHY: dict[Tier, str] = {
     "T0": "a read of trusted data",
     "T1": "a read of data from outside",
     "T2": "a write that can be taken back",
-    "T3": "it cannot be taken back, or it leaves the house",
+    "T3": "it cannot be taken back, or it sends data outside",
     "T4": "money, identity or permissions",
 }
 
@@ -76,7 +76,9 @@ def _t2(call: TierFacts) -> Verdict:
     if call.tainted and call.unanchored:
         return Ask("tier.T2.unanchored", f"the run read untrusted data, and {call.unanchored}")
     if call.tainted and call.floating:
-        return Ask("tier.T2.floating", "the run read untrusted data, and nothing in this call stands in the goal")
+        return Ask(
+            "tier.T2.floating", "the run read untrusted data, and neither people nor trusted data named a value of it"
+        )
     return Allow("tier.T2", WHY["T2"])
 
 
@@ -92,10 +94,12 @@ def _t3(call: TierFacts, mode: Mode) -> Verdict:
     if call.unanchored:
         return Ask("tier.T3.unanchored", f"{WHY['T3']}, and {call.unanchored}")
     if call.tainted and call.loose_text:
-        return Ask("tier.T3.text", f"the run read untrusted data, and no grant speaks about {call.loose_text}")
+        return Ask("tier.T3.text", f"the run read untrusted data, and no grant constrains {call.loose_text}")
     if call.tainted and call.floating:
-        return Ask("tier.T3.floating", "the run read untrusted data, and nothing in this call stands in the goal")
-    return Allow("tier.T3.granted", "a grant of the agent covers it, and each value is someone's own")
+        return Ask(
+            "tier.T3.floating", "the run read untrusted data, and neither people nor trusted data named a value of it"
+        )
+    return Allow("tier.T3.granted", "a grant of the agent covers it, and each value comes from people or trusted data")
 
 
 def _t4(call: TierFacts) -> Verdict:
@@ -106,4 +110,4 @@ def _t4(call: TierFacts) -> Verdict:
     return Ask("tier.T4", WHY["T4"])
 
 
-RESTATE = "only a person can lift this, by restating the value in her own words (`stanchion endorse`)"
+RESTATE = "only a person can lift this, by restating the value in their own words (`stanchion endorse`)"

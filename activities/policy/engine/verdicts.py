@@ -45,4 +45,4 @@ def strictness(verdict: Verdict) -> int:
 
 def strictest(verdicts: Iterable[Verdict]) -> Verdict:
     """The strictest verdict, the first of equals. Without any verdict a Deny, because no control may be missing."""
-    return max(verdicts, key=strictness, default=Deny("policy.silent", "no rule spoke about this call"))
+    return max(verdicts, key=strictness, default=Deny("policy.silent", "no rule gave a verdict on this call"))

@@ -1,4 +1,4 @@
-"""Grants: what an agent's YAML allows a tool to do, as constraints per argument. Pure: no clock, no I/O, no logging.
+"""Grants: what an agent's YAML allows a tool to do, as constraints per argument. Pure: no clock, no I/O.
 
 An argument without a constraint may have any value.
 """
@@ -117,7 +117,7 @@ def _problem(where: str, name: str, item: Any) -> str:
 
 def _hint_for_misplaced(name: str) -> str:
     if name in Constraint.model_fields:
-        return "a constraint stands beneath the name of an argument, such as to: {domains: [acme.example]}"
+        return "a constraint belongs under the name of an argument, such as to: {domains: [acme.example]}"
     if difflib.get_close_matches(name, [PER_DAY], n=1):
         return f"did you mean {PER_DAY!r}?"
     return "the constraints of an argument are a mapping, such as {max_length: 200}"

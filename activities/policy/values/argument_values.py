@@ -1,4 +1,4 @@
-"""Finds the values in the arguments of a call: sensitive values, links, and values that may anchor the call. Pure."""
+"""Finds the values in arguments: sensitive values, links, and values that may anchor a call. Pure."""
 
 import re
 import unicodedata

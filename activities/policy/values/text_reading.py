@@ -1,4 +1,4 @@
-"""Finds the addresses, hosts, URLs, numbers and words that a text names, as whole tokens. Pure: no clock, no I/O.
+"""Finds the addresses, hosts, URLs, numbers and words that a text names, as whole tokens. Pure, no I/O.
 
 A part of a longer token does not count: "ana@acme.example" is not in "joana@acme.example". A token that can be read in
 more than one way counts as naming nothing, so in doubt a text is evidence for fewer values.

@@ -1,7 +1,7 @@
-"""Token keys: index keys of texts and values, so that only texts with all keys of a value are searched for it. Pure.
+"""Token keys: index keys of texts and values; a text names a value only if it has all its keys. Pure.
 
 The keys of a text are its runs of letters and digits, each pair of runs that are joined by a character other than a
-blank, and its amounts in minor units. If a text names a value as whole tokens, it has all keys of the value.
+blank, and its amounts in minor units. A text is searched for a value only if it has all keys of the value.
 """
 
 import re
