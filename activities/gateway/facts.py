@@ -24,7 +24,7 @@ RESULT: TypeAdapter[CallResult] = TypeAdapter(CallResult)
 
 
 class CallNotPlanned(Permanent):
-    """No model asked for this call; the gateway performs only what a stored plan holds."""
+    """No model asked for this call; the gateway performs only calls of a stored plan."""
 
 
 @dataclass(frozen=True)

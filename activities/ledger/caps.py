@@ -118,7 +118,7 @@ class AgentCap(BaseModel):
 
     unit: str = Field(
         pattern=rf"^({'|'.join(get_args(Unit))}|minor:[A-Z]{{3}})$",
-        description="What is counted; minor is money in minor units, for each currency; minor:EUR is money in euros only",
+        description="What is counted; minor is money in minor units, for each currency; minor:EUR is euros only",
     )
     per: Period = Field(description="The period; action is one call")
     most: int = Field(ge=0, le=MOST, strict=True)

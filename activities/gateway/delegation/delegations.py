@@ -62,7 +62,7 @@ class Task:
 
     @property
     def digest(self) -> str:
-        """Equal for the same agent with the same goal; has the form of the query `state`'s column `goals`."""
+        """Equal for the same agent with the same goal; in the format of `goals` in the query `standing`."""
         return f"{self.agent}:{text_digest(self.text).hex()}"
 
 
@@ -199,11 +199,11 @@ def _spawn(facts: CallFacts, agent: str, task: str) -> Spawn:
     return Spawn(call_id=facts.call_id, run_id=child_run_id(facts, agent), agent=agent, goal=goal)
 
 
-# ── what comes back ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the result ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _result(facts: CallFacts, row: Any) -> Result:
-    """The sub-agent's answer, or the reason why there is zero_calls.
+    """The sub-agent's answer, or the reason why there is none.
 
     The origin is `untrusted` if the sub-agent is tainted. Otherwise it is `model`, which is no anchor for a value.
     """

@@ -1,1 +1,1 @@
-"""Evaluates a call: the checks in order, the evidence for where its values came from, the budgets it needs."""
+"""Evaluates a call: the checks in order, the evidence for the origins of its values, the windows to reserve from."""

@@ -44,7 +44,7 @@ async def novelty_of(transcripts: Transcripts, facts: CallFacts, result: Result)
         return Novelty(digest, False)
     try:
         rows = await transcripts.read(facts.run_id, facts.response_seq)
-    except (StoreUnavailable, TranscriptGap):  # do not keep a without_ids result from being stored
+    except (StoreUnavailable, TranscriptGap):  # a known result must be stored in any case
         return Novelty(digest, True)
     earlier = (block for row in rows[-LOOKED_BACK:] if row.kind == "result" for block in row.blocks)
     return Novelty(digest, all(not isinstance(block, ToolResult) or block.text != result.text for block in earlier))

@@ -27,7 +27,7 @@ PER_DAY = "per_day"  # the only key of a grant that is not the name of an argume
 
 
 class Grant(BaseModel):
-    """One way in which a tool may be used: a constraint for each argument that is not free."""
+    """An alternative in which a tool may be used: a constraint for each argument that is not free."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

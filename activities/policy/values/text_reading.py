@@ -186,6 +186,7 @@ def is_host_name(match: re.Match[str]) -> bool:
 
 
 def canonical_addresses(token: str) -> tuple[str, ...]:
+    """The mail addresses in a token, in canonical form; none if the token cannot be parsed."""
     name, at, domain = token.partition("@")
     try:
         return addresses_in(name.rpartition(":")[2] + at + domain)  # mailto:, to: and the like are no part of it
