@@ -1,1 +1,1 @@
-"""Evaluates a call: the checks in order, the evidence for the origins of its values, the windows to reserve from."""
+"""Evaluates a call: its checks in order, the evidence for its values, and the windows to reserve from."""

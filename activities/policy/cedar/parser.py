@@ -44,7 +44,7 @@ class PolicyRule:
 
 @dataclass(frozen=True, eq=False)
 class PolicyText:
-    """A parsed text: its rules by Cedar's ids, and the two policy sets that are evaluated."""
+    """A parsed policy text: its rules by Cedar's ids, all rules as a set, and the set without the rules that ask."""
 
     rules: Mapping[str, PolicyRule]
     all_rules: PolicySet

@@ -108,9 +108,9 @@ class Policy:
 
 
 def load(text: str, *, version: str, scope: str, schema: Mapping[str, Any] | None = None) -> Policy:
-    """The policy that `text` is; with a `schema` (of `schema_for`) also checked against it.
+    """Parse a policy and check it; with a `schema` (from `schema_for`) also against the tools.
 
-    Raises PolicyInvalid, with each problem.
+    Raises PolicyInvalid with all problems.
     """
     parsed = read(text, schema)
     return Policy(version, scope, parsed.rules, parsed.all_rules, parsed.without_asks)

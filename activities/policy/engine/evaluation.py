@@ -22,7 +22,7 @@ from workflows.contracts.runs import Mode
 
 TIERS: tuple[Tier, ...] = ("T0", "T1", "T2", "T3", "T4")
 ANCHORED = frozenset(("user", "trusted"))
-WHOLE = frozenset(("account", "principal", "amount"))  # kinds whose whole text is traced as one value
+WHOLE = frozenset(("account", "principal", "amount"))  # kinds traced as one value; without secrets, which always ask
 SHOWN = 80  # characters of a value in a reason
 
 
@@ -219,7 +219,7 @@ class _CallAnalysis:
     def _outgoing_secrets(self) -> list[str]:
         """The kinds of secret that the call would send outside.
 
-        None if all of them are in arguments whose whole value was named by people or trusted data, such as an account.
+        Empty if all of them are in arguments whose whole value was named by people or trusted data, such as an account.
         """
         call = self.call
         found = (

@@ -189,7 +189,7 @@ def canonical_addresses(token: str) -> tuple[str, ...]:
     """The mail addresses in a token, in canonical form; none if the token cannot be parsed."""
     name, at, domain = token.partition("@")
     try:
-        return addresses_in(name.rpartition(":")[2] + at + domain)  # mailto:, to: and the like are no part of it
+        return addresses_in(name.rpartition(":")[2] + at + domain)  # without a prefix such as "mailto:" or "to:"
     except Unreadable:
         return ()
 

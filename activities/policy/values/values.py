@@ -187,10 +187,10 @@ class Amount:
 
 @dataclass(frozen=True)
 class Words:
-    """Words in a row, such as an account, a name or a statement; a text names a path only if it is not part of a longer
-    path.
+    """Words in a row, such as an account, a name or a statement.
 
-    `exact`: upper and lower case count, because the tool may distinguish them.
+    `is_path`: a text names a path only if the path is not part of a longer one. `exact`: upper and lower case count,
+    because the tool may distinguish them.
     """
 
     shown: str
