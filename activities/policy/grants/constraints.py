@@ -47,25 +47,35 @@ class Constraint(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     domains: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description='Mail domains of every address; "*.acme.example" is its subdomains only'
+        default=None,
+        min_length=1,
+        description='Allowed mail domains of the addresses; "*.acme.example" is its subdomains only',
     )
     hosts: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="Hosts of a URL, with a port unless it is the scheme's own"
+        default=None,
+        min_length=1,
+        description="Allowed hosts of a URL, with a port unless it is the default port of the scheme",
     )
     schemes: tuple[Literal["http", "https"], ...] | None = Field(
-        default=None, min_length=1, description="Schemes of a URL; https where hosts are given and this is not"
+        default=None, min_length=1, description="Allowed schemes of a URL; the default is https if hosts are given"
     )
-    under: str | None = Field(default=None, description="Absolute path the file, or the path of the URL, lies beneath")
-    min: StrictInt | None = Field(default=None, description="Least whole number")
-    max: StrictInt | None = Field(default=None, description="Greatest whole number")
-    one_of: tuple[Choice, ...] | None = Field(default=None, min_length=1, description="The values there are")
-    max_length: StrictInt | None = Field(default=None, ge=0, description="Most characters, of an object in JSON")
-    max_items: StrictInt | None = Field(default=None, ge=0, description="Most elements of a list or keys of an object")
+    under: str | None = Field(
+        default=None, description="Absolute path that the file, or the path of the URL, must be under"
+    )
+    min: StrictInt | None = Field(default=None, description="Smallest allowed whole number")
+    max: StrictInt | None = Field(default=None, description="Largest allowed whole number")
+    one_of: tuple[Choice, ...] | None = Field(default=None, min_length=1, description="The allowed values")
+    max_length: StrictInt | None = Field(
+        default=None, ge=0, description="Maximum number of characters; of a list or an object as JSON"
+    )
+    max_items: StrictInt | None = Field(
+        default=None, ge=0, description="Maximum number of elements of a list or keys of an object"
+    )
     tables: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="Tables an SQL statement may name, as it spells them"
+        default=None, min_length=1, description="Tables that an SQL statement may name, spelt as in the statement"
     )
-    origin: tuple[Origin, ...] | None = Field(default=None, min_length=1, description="Where the value may come from")
-    optional: StrictBool = Field(default=False, description="It may be absent or null")
+    origin: tuple[Origin, ...] | None = Field(default=None, min_length=1, description="Allowed origins of the value")
+    optional: StrictBool = Field(default=False, description="Whether the argument may be absent or null")
 
     @field_validator("domains")
     @classmethod

@@ -32,7 +32,7 @@ class Grant(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     arguments: dict[str, Constraint] = {}
-    per_day: StrictInt | None = Field(default=None, ge=1, description="Most calls per UTC day and tenant")
+    per_day: StrictInt | None = Field(default=None, ge=1, description="Maximum number of calls per UTC day and tenant")
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
