@@ -88,7 +88,7 @@ class Delegations:
             try:
                 await self._begin_once(call, given, task, child)
                 break
-            except CapReached:
+            except CapReached:  # without a requested budget, the share is computed again from what is left now
                 if requested_caps(task.budget) or not tries_left:
                     raise
         return _spawn(call.facts, task.agent, task.text)

@@ -49,8 +49,8 @@ def sample_of(data: object, path: str) -> float | None:
     if not values:
         return None
     kind, value = values[0]
-    questions = kind == "number" and all(each == values[0] for each in values)
-    return float(value) if questions and isinstance(value, int | float) else NOTHING_IN_COMMON
+    are_equal = kind == "number" and all(each == values[0] for each in values)
+    return float(value) if are_equal and isinstance(value, int | float) else NOTHING_IN_COMMON
 
 
 def values_at(data: object, path: str) -> list[Value]:
