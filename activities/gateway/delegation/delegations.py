@@ -225,7 +225,7 @@ def _failure_reason(row: Any, outcome: Mapping[str, Any]) -> str:
         because = ": ".join(filter(None, (refused.get("rule"), refused.get("reason"))))
         return f"it was never admitted{f' ({because})' if because else ''}; nothing was spent"
     if row["status"] == "open":
-        return "its run cannot be found: another workflow has its id; its whole reserved budget counts as spent"
+        return "its run cannot be watched: another workflow has its id; its whole reserved budget counts as spent"
     spent = json.loads(row["spent"])
     usd, tokens, calls = (spent.get(unit, 0) for unit in ("micro-usd", "tokens", "calls"))
     reason = outcome.get("reason") or "no reason given"

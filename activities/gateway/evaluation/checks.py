@@ -117,7 +117,7 @@ def is_pinned(call: Candidate) -> Verdict | None:
     assert call.pinned and call.spec
     if call.pinned.pinned_hash == call.spec.pinned_hash:
         return None
-    reason = f"{call.facts.tool} has changed since this agent was published; publish the agent again to accept it"
+    reason = f"{call.facts.tool} is not the tool this agent was published with; publish the agent again to accept it"
     return Deny("tool.changed", reason)
 
 

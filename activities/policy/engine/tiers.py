@@ -76,9 +76,7 @@ def _t2(call: TierFacts) -> Verdict:
     if call.tainted and call.unanchored:
         return Ask("tier.T2.unanchored", f"the run read untrusted data, and {call.unanchored}")
     if call.tainted and call.floating:
-        return Ask(
-            "tier.T2.floating", "the run read untrusted data, and neither people nor trusted data named a value of it"
-        )
+        return Ask("tier.T2.floating", FLOATING)
     return Allow("tier.T2", WHY["T2"])
 
 
@@ -96,9 +94,7 @@ def _t3(call: TierFacts, mode: Mode) -> Verdict:
     if call.tainted and call.loose_text:
         return Ask("tier.T3.text", f"the run read untrusted data, and no grant constrains {call.loose_text}")
     if call.tainted and call.floating:
-        return Ask(
-            "tier.T3.floating", "the run read untrusted data, and neither people nor trusted data named a value of it"
-        )
+        return Ask("tier.T3.floating", FLOATING)
     return Allow("tier.T3.granted", "a grant of the agent covers it, and each value comes from people or trusted data")
 
 
@@ -111,3 +107,4 @@ def _t4(call: TierFacts) -> Verdict:
 
 
 RESTATE = "only a person can lift this, by restating the value in their own words (`stanchion endorse`)"
+FLOATING = "the run read untrusted data, and neither people nor trusted data named a value of this call"
