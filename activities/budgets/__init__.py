@@ -1,1 +1,1 @@
-"""Budgets of runs that are under way: what is told of them, and what people add to them."""
+"""Budgets of open runs: alarms, typical cost, and grants by which people add to a budget."""

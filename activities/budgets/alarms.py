@@ -1,4 +1,4 @@
-"""Alarms in Postgres: each is written once, with its event, for every surface that tells people."""
+"""Alarms in Postgres: each is stored once, with its event; CLI and Slack show them to people."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SQL = Queries(__file__, "budgets.sql")
 
 @dataclass(frozen=True)
 class Breach:
-    """The budget that an open run was last paused for. `added`: it was added to since."""
+    """The budget that an open run was last paused for. `added`: someone has added to it since."""
 
     rule: str
     reason: str
@@ -33,7 +33,7 @@ class Alarms:
     async def tell(
         self, run_id: str, alarms: Sequence[BudgetMarked | CostAlarm | BudgetBreached], step: int | None = None
     ) -> None:
-        """Tell people of these, unless they were told: a log line, an event, and a row that Slack posts.
+        """Notify people of the alarms that are new: a row that Slack posts, an event and a log line for each.
 
         Raises StoreUnavailable.
         """
@@ -42,12 +42,12 @@ class Alarms:
         trace = Trace(run_id, tuple(alarms), step=step)
         keys = [_key(alarm) for alarm in alarms]
         rows = await SQL["raise"].rows(self.database, run_id=run_id, keys=keys, step=step, **trace.columns)
-        new = {row["alarm_id"] for row in rows}
-        told = tuple(alarm for key, alarm in zip(keys, alarms, strict=True) if f"{run_id}/{key}" in new)
-        Trace(run_id, told, step=step).emit(logging.WARNING)
+        new_ids = {row["alarm_id"] for row in rows}
+        new_alarms = tuple(alarm for key, alarm in zip(keys, alarms, strict=True) if f"{run_id}/{key}" in new_ids)
+        Trace(run_id, new_alarms, step=step).emit(logging.WARNING)
 
     async def breach(self, run_id: str) -> Breach | None:
-        """The budget that an open run was last paused for, if it ever was. Raises StoreUnavailable."""
+        """The budget that an open run was last paused for; None if there is none. Raises StoreUnavailable."""
         row: Any = await SQL["breach"].row(self.database, run_id=run_id)
         if row is None:
             return None

@@ -1,7 +1,7 @@
--- Alarms, grants, and what the budget of a run is now.
+-- Alarms, budget grants, and the current budget of a run.
 
 -- name: raise
--- Note alarms, each once: its row is the outbox that Slack reads, its event the trace log. Which ones are new.
+-- Store alarms, each once, with an event; Slack reads the rows as an outbox. Returns the alarms that are new.
 WITH new AS (
     INSERT INTO alarms (alarm_id, run_id, kind, body)
     SELECT :run_id || '/' || a.key, :run_id, a.kind, a.body::json
@@ -15,17 +15,17 @@ WITH new AS (
 SELECT alarm_id, pg_notify('stanchion_approvals', alarm_id)::text FROM new;
 
 -- name: budget
--- What the budget of a run is now.
+-- The current budget of a run.
 SELECT budget::text AS budget FROM runs WHERE run_id = :run_id;
 
 -- name: run
--- What is looked at before something is added to the budget of a run.
+-- The facts of a run that a grant is checked against.
 SELECT r.run_id, r.agent, r.agent_version, r.tenant, r.requester, r.status, r.on_budget, r.budget::text AS budget,
        r.opened_at, (SELECT json_agg(k) FROM caps k WHERE k.tenant IN ('*', r.tenant))::text AS caps
 FROM runs r WHERE r.run_id = :run_id;
 
 -- name: grant
--- Add to the budget of a run. More minutes are reserved from every window that counts them, in the same statement.
+-- Add to the budget of a run. Added minutes are reserved in the same statement, from every window that counts them.
 WITH given AS (
     SELECT outcome, raised FROM grant_budget(:grant_id, :run_id, :added::jsonb, :by, :reason, :proof, :key, :signature,
                                              :statement, :most::jsonb)
@@ -40,7 +40,7 @@ WITH given AS (
 SELECT outcome, raised::text AS budget, (SELECT count(*) FROM held) AS holds FROM given;
 
 -- name: breach
--- The budget that a run is paused for, as it was told; none once it was added to.
+-- The latest breach of an open run's budget, with its message and the run's current budget.
 SELECT a.body ->> 'reason' AS reason, a.body ->> 'rule' AS rule, (a.body ->> 'cap')::bigint AS cap,
        a.body ->> 'told' AS told, r.budget::text AS budget
 FROM alarms a JOIN runs r USING (run_id)

@@ -1,4 +1,4 @@
-"""`budgets.weigh`: a run's budget as the tables have it now, whatever a signal claims."""
+"""The activity `budgets.weigh`: reads a run's current budget from Postgres, because signals are not trusted."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from workflows.ports import BudgetsPort
 
 
 class Budgets(BudgetsPort):
-    """Budgets of runs that are under way."""
+    """Implements the activity `budgets.weigh`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -21,7 +21,7 @@ class Budgets(BudgetsPort):
 
     @activity.defn(name="budgets.weigh")
     async def weigh(self, request: WeighRequest) -> BudgetWeighed:
-        """Read it; tell people if nobody added to it."""
+        """Return the run's current budget; if nobody has added to the breached one, notify people."""
         row: Any = await SQL["budget"].row(self._database, run_id=request.run_id)
         budget = Budget.model_validate(json.loads(row["budget"]))
         if budget.cap_of(request.breach.rule) <= request.breach.cap:

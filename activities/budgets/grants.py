@@ -1,8 +1,7 @@
-"""Continuation grants: what a person adds to the budget of a run, so that it goes on. The only writer of grants.
+"""Budget grants: a person adds to the budget of a run. The only writer of budget grants.
 
-A grant is a decision: somebody proved, in words that name the run and every amount. It is given once, whatever is sent
-how often; it never takes anything away; and it widens the run's own budget only: what its tenant, its agent and the
-platform allow in a run, an hour, a day or a month holds as before.
+A grant needs proof of who gives it, over a statement that names the run and every amount. Its id makes it idempotent.
+It only adds, and only to the run's own budget: all caps of the run's tenant, agent and platform stay in force.
 """
 
 import secrets
@@ -28,25 +27,25 @@ from activities.storage.trace import Trace
 from workflows.contracts.budgets import Budget, Count, Usd, micros_to_usd, usd_to_micros
 from workflows.contracts.events import BudgetGranted
 
-# What one grant may add at most: a typing error, not a decision, beyond it. The table's CHECKs say the same.
+# The most that one grant may add; more is taken for a typing error. The table's CHECK constraints have the same values.
 MOST = {"usd_micros": 1_000_000_000, "tokens": 100_000_000, "tool_calls": 10_000, "minutes": 10_080, "steps": 10_000}
 
-# What the requester of a run may add to it, all their grants together: as much as the platform gives a run that says
-# nothing of its budget. They could start another run and get as much.
+# The most that the requester of a run may add to it in all: the platform's default budget. By starting another run the
+# requester would get the same.
 BY_REQUESTER = {name: getattr(Budget(), name) for name in MOST}
 
 
 class GrantRefused(Permanent):
-    """This grant does not count; nothing was added."""
+    """The grant is refused; nothing was added."""
 
 
 def new_grant_id() -> str:
-    """An id for a grant."""
+    """A random id for a grant."""
     return f"grant-{secrets.token_hex(4)}"
 
 
 class Grant(Order):
-    """Someone adds to the budget of a run."""
+    """An order to add to the budget of a run."""
 
     grant_id: str = Field(default_factory=new_grant_id, min_length=1, max_length=200, pattern=r"^[\w.-]+$")
     run_id: str = Field(min_length=1, max_length=1_000)
@@ -68,18 +67,18 @@ class Grant(Order):
 
     @property
     def added(self) -> dict[str, int]:
-        """What it adds, in the units of `Budget`."""
+        """The amounts that it adds, in the units of `Budget`."""
         counts = {name: getattr(self, name) for name in ("tokens", "tool_calls", "minutes", "steps")}
         return {"usd_micros": usd_to_micros(self.usd), **counts}
 
     def signed_fields(self) -> Mapping[str, Any]:
-        """The run and every amount, so that it fits no other and grows no larger."""
+        """The signed statement: it names the run and every amount, so that it is valid for nothing else."""
         return {"kind": "grant", "grant_id": self.grant_id, "run_id": self.run_id, **self.added, "reason": self.reason}
 
 
 @dataclass(frozen=True)
 class GrantGiven:
-    """A grant that counts. `again`: it had been given before, and nothing was added now."""
+    """An accepted grant. `again`: it was given before, and nothing was added now."""
 
     grant: Grant
     budget: Budget
@@ -89,7 +88,7 @@ class GrantGiven:
 
 @dataclass
 class Grants:
-    """Grants in Postgres."""
+    """Stores budget grants."""
 
     database: Database
     authority: Authority
@@ -103,32 +102,35 @@ class Grants:
         run: Any = await SQL["run"].row(self.database, run_id=grant.run_id)
         if run is None:
             raise GrantRefused(f"there is no run {grant.run_id!r}")
-        who = await self._who(grant, run)
-        its_own = run["requester"] is not None and canonical_name(who.name) == canonical_name(run["requester"])
+        who = await self._verify_giver(grant, run)
+        is_requester = run["requester"] is not None and canonical_name(who.name) == canonical_name(run["requester"])
         try:
             windows = await self._windows(grant, run)
             with naming_breaches(windows):
-                row: Any = await SQL["grant"].row(self.database, **_columns(grant, who, its_own, windows))
+                row: Any = await SQL["grant"].row(self.database, **_sql_arguments(grant, who, is_requester, windows))
         except CapReached as reached:
             raise GrantRefused(f"{reached.rule}: {reached}; a grant widens the run's own budget only") from None
-        if why := _refusal(row["outcome"], grant):
+        if why := _refusal_reason(row["outcome"], grant):
             raise GrantRefused(why)
         given = row["outcome"] == "given"
         if given:
             _trace(grant, who).emit()
         return GrantGiven(grant, Budget.model_validate_json(row["budget"]), who.proof, again=not given)
 
-    async def _who(self, grant: Grant, run: Any) -> Identified:
+    async def _verify_giver(self, grant: Grant, run: Any) -> Identified:
         who = await grant.identify_author(self.authority, run["tenant"], run["opened_at"])
         if isinstance(who, Identified):
             return who
         raise GrantRefused(f"{grant.by} cannot add to the budget of {grant.run_id}: {who.reason}")
 
     async def _windows(self, grant: Grant, run: Any) -> list[Window]:
-        """The windows of the minutes that are added. Raises CapReached: its run may never have that much."""
+        """The windows to reserve the added minutes from.
+
+        Raises CapReached if the new budget exceeds a cap that others set for each run.
+        """
         agent = await self._agents.version(run["agent_version"])
         spender = Spender(run["run_id"], run["agent"], run["tenant"], run["requester"])
-        budget = _raised(Budget.model_validate_json(run["budget"]), grant)
+        budget = _raised_budget(Budget.model_validate_json(run["budget"]), grant)
         others = [*DEFAULTS, *stored_rules(run["caps"]), *(cap.rule for cap in agent.definition.caps)]
         for name, unit in UNITS.items():
             if grant.added[name]:
@@ -137,18 +139,18 @@ class Grants:
 
 
 def _check_run_caps(spender: Spender, unit: str, most: int, rules: list[Rule]) -> None:
-    """Raises CapReached if somebody else allows a run less than `most`: what is added would never count."""
+    """Raise CapReached if a cap for each run is below `most`: the added amount could never be used."""
     for window in windows_for(spender, Use({unit: 1}), [rule for rule in rules if rule.period == "run"]):
         if window.cap < most:
             reason = f"at most {micros_to_usd(window.cap) if unit == 'micro-usd' else window.cap} {window.unit} a run"
-            raise CapReached(window.rule, f"{reason} are allowed here, and it would be more")
+            raise CapReached(window.rule, f"{reason} are allowed here, and the new budget is larger")
 
 
-def _raised(budget: Budget, grant: Grant) -> Budget:
+def _raised_budget(budget: Budget, grant: Grant) -> Budget:
     return budget.model_copy(update={name: getattr(budget, name) + more for name, more in grant.added.items()})
 
 
-def _columns(grant: Grant, who: Identified, its_own: bool, windows: list[Window]) -> dict[str, Any]:
+def _sql_arguments(grant: Grant, who: Identified, is_requester: bool, windows: list[Window]) -> dict[str, Any]:
     trace = _trace(grant, who).columns
     return {
         "grant_id": grant.grant_id,
@@ -157,7 +159,7 @@ def _columns(grant: Grant, who: Identified, its_own: bool, windows: list[Window]
         "by": who.name,
         "reason": clean_text(grant.reason),
         **grant.proof_columns(who),
-        "most": canonical_json(BY_REQUESTER) if its_own else None,
+        "most": canonical_json(BY_REQUESTER) if is_requester else None,
         "wanted": window_arguments(windows),
         "hold_seconds": float(SECONDS),
         **trace,
@@ -169,7 +171,7 @@ def _trace(grant: Grant, who: Identified) -> Trace:
     return Trace(grant.run_id, (BudgetGranted(grant_id=grant.grant_id, by=who.name, proof=who.proof, added=added),))
 
 
-def _refusal(outcome: str, grant: Grant) -> str | None:
+def _refusal_reason(outcome: str, grant: Grant) -> str | None:
     match outcome:
         case "closed":
             return f"{grant.run_id} is over, or ends when its budget is used up: nothing can be added to it"
@@ -179,6 +181,6 @@ def _refusal(outcome: str, grant: Grant) -> str | None:
             most = f"{micros_to_usd(BY_REQUESTER['usd_micros'])} USD" + "".join(
                 f", {most} {name.replace('_', ' ')}" for name, most in BY_REQUESTER.items() if name != "usd_micros"
             )
-            return f"who asked for a run may add {most} to it in all; someone else has to add more"
+            return f"the requester of a run may add {most} to it in all; someone else has to add more"
         case _:
             return None

@@ -1,4 +1,4 @@
-"""What a run of an agent usually costs, and from which multiple of it on somebody should look. Pure."""
+"""The typical cost of an agent's runs, and the multiples of it at which alarms are raised. Pure."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,28 +8,27 @@ from workflows.contracts.budgets import Budget
 if TYPE_CHECKING:
     from activities.agents.definition import AlarmRules
 
-LOOKED_AT = 20  # completed runs, the latest: what an agent costs changes with its model and its work
-FEWEST = 5  # of which there have to be so many: the median of fewer says little
-# Micro-USD: a run is never taken to cost less than a cent, or one that calls a model at all would alarm beside many
-# that did not.
+LOOKED_AT = 20  # number of latest completed runs to learn from; only the latest, because costs change over time
+FEWEST = 5  # minimum number of completed runs; the median of fewer says little
+# In micro-USD. The typical cost is at least one cent: if most runs called no model, one that did would raise an alarm.
 FLOOR = 10_000
 
 
 @dataclass(frozen=True)
 class AlarmFactors:
-    """How many times the typical cost a run may come to: then people are told, then nothing more is begun."""
+    """Multiples of the typical cost: at `warn` people are notified, at `stop` the run begins nothing more."""
 
     warn: int = 10
     stop: int = 50
 
     def of(self, rules: "AlarmRules") -> "AlarmFactors":
-        """These, where an agent's own definition says nothing else; it never warns after it stops."""
+        """The factors of an agent: those of its definition, or else these; `warn` is at most `stop`."""
         stop = rules.stop or max(self.stop, rules.warn or 0)
         return AlarmFactors(min(rules.warn or self.warn, stop), stop)
 
 
 def with_alarms(budget: Budget, typical: int | None, factors: AlarmFactors) -> Budget:
-    """The budget with its alarms, frozen for the life of the run. Too few runs to learn from (None): without."""
+    """The budget with alarm thresholds for the whole run. `typical`: in micro-USD; None for no alarms."""
     if typical is None:
         return budget
     usual = max(typical, FLOOR)

@@ -1,1 +1,1 @@
-"""The one door to the world: every tool call passes here, in one order, and takes effect at most once."""
+"""The gateway: every tool call passes through it; it checks the call and performs it at most once."""

@@ -1,4 +1,4 @@
-"""What an approval is bound to: change any part of it, and the approval fits no longer."""
+"""The digest that binds an approval to one exact call, and the id of an approval."""
 
 from datetime import datetime
 
@@ -17,11 +17,14 @@ def binding_digest(
     taint: str,
     expires_at: datetime | None,
 ) -> str:
-    """SHA-256 over the exact call. `arguments` is canonical JSON, so equal arguments give equal bytes."""
+    """SHA-256 over the exact call; if any part changes, the approval no longer fits.
+
+    `arguments` is canonical JSON, so equal arguments give equal bytes.
+    """
     expiry = expires_at.isoformat() if expires_at else None
     return sha256_hex([tenant, run_id, call_id, tool, pinned_hash, arguments, policy_version, taint, expiry])
 
 
 def approval_id_for(run_id: str, call_id: str, about: str, fence: int | None) -> str:
-    """A short name for an approval, the same on every attempt at asking for it."""
+    """The id of an approval. It is deterministic, so a retry opens no second approval."""
     return "ap-" + sha256_hex([run_id, call_id, about, fence])[:12]

@@ -1,4 +1,4 @@
-"""CallFacts: all that our own tables say about one call. The gateway decides from this and from nothing else."""
+"""CallFacts: everything that Postgres holds about one call, from which the gateway decides."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -19,17 +19,17 @@ from workflows.contracts.halts import HaltNotice
 from workflows.contracts.runs import Mode
 
 SQL = Queries(__file__, "gateway.sql")
-RULES = "tiers/2"  # the rules of activities/policy; part of every digest that an approval is bound to
+RULES = "tiers/2"  # version of the rules in activities/policy; part of the digest that binds an approval
 RESULT: TypeAdapter[CallResult] = TypeAdapter(CallResult)
 
 
 class CallNotPlanned(Permanent):
-    """No model asked for this call; the gateway performs only what a stored plan holds."""
+    """No model asked for this call; the gateway performs only calls of a stored plan."""
 
 
 @dataclass(frozen=True)
 class CallFacts:
-    """One planned call, its run, its effect so far, its latest approval and the decision about that."""
+    """One planned call, its run, its effect so far, its latest approval and the decision on that approval."""
 
     run_id: str
     call_id: str
@@ -38,21 +38,21 @@ class CallFacts:
     tenant: str
     requester: str | None
     mode: Mode
-    frozen_policy: str  # digest of mode and budgets, as the run was opened
+    frozen_policy: str  # digest of the mode and the budgets at the time the run was opened
     status: str
     tainted_by: str | None  # untrusted data that the run was given before its first step
     heads: list[str]  # versions of the policies in force: the platform's, then the tenant's
     endorsed: list[str]  # values that people restated
-    budget: str  # of the run, as JSON
-    caps: str | None  # rows of the operator's and the tenant's caps, as JSON
-    response_seq: int  # of the model's response: it had read the transcript below, and nothing else
+    budget: str  # the run's budget, as JSON
+    caps: str | None  # the operator's and the tenant's rows of the table `caps`, as JSON
+    response_seq: int  # sequence number of the model's response; the model had read only the rows before it
     step: int
     seq: int
     tool: str
     arguments: str  # canonical JSON
     digest: str
     invalid: str | None
-    state: str | None  # of the effect; None before it was claimed
+    state: str | None  # state of the effect; None before it is claimed
     fence: int | None
     contract: str | None
     wait_until: datetime | None
@@ -60,11 +60,11 @@ class CallFacts:
     approval_id: str | None
     about: str | None
     approved_digest: str | None
-    approved_arguments: str | None  # what the approval showed
+    approved_arguments: str | None  # the arguments that the approval showed
     approved_by: list[str]
-    needed: int | None  # people
-    roles: list[str] | None  # one of these was needed to decide
-    subject: str | None  # who has to confirm with a one-time code
+    needed: int | None  # how many people must approve
+    roles: list[str] | None  # an approver must have one of these roles
+    subject: str | None  # the person who must confirm the call with a one-time code
     code_sent: bool | None
     approval_state: str | None
     expires_at: datetime | None
@@ -72,45 +72,45 @@ class CallFacts:
     reviewer: str | None
     decided_by: str | None
     decision_reason: str | None
-    edited: str | None  # what an approver of the call put in place of its arguments
-    halt: str | None  # the halt in force that counts first for it, as JSON
-    private_by: str | None = None  # private data that the run was given, other than by its own tools
-    lineage: Sequence[str] | None = ()  # the runs above it, the first one first
-    agents_above: Sequence[str] | None = ()  # their agents
-    versions_above: Sequence[str] | None = ()  # and the versions of these
-    run_digest: str | None = None  # over the facts of its run: those of the view run_facts
+    edited: str | None  # the arguments as an approver edited them
+    halt: str | None  # the halt in force that covers the call, as JSON; the first one, if several do
+    private_by: str | None = None  # source of private data that the run got other than from its own tools
+    lineage: Sequence[str] | None = ()  # ids of the ancestor runs, the topmost first
+    agents_above: Sequence[str] | None = ()  # the agents of the ancestor runs
+    versions_above: Sequence[str] | None = ()  # the versions of those agents
+    run_digest: str | None = None  # digest of the run's row in the view run_facts
 
     @property
     def halted(self) -> HaltNotice | None:
-        """The halt that stands against this call, if one does. The claim looks again."""
+        """The halt that covers this call, or None. The claim checks for halts again."""
         return HaltNotice.model_validate_json(self.halt) if self.halt else None
 
     @property
     def stored_result(self) -> CallResult | None:
-        """What was answered before, if this call is done."""
+        """The stored result of this call, or None."""
         return RESULT.validate_json(self.result) if self.result else None
 
     @property
     def effective_arguments(self) -> str:
-        """The arguments to use: an approver's, if the approval was given with an edit."""
+        """The arguments to perform the call with: the approver's edit, or else the model's arguments."""
         return self.edited or self.arguments
 
     @property
     def typed_by_approver(self) -> tuple[str, ...]:
-        """The values that stand in an approver's edit and did not stand in the call: a person's own words."""
+        """The values that an approver's edit added; they count as that person's own words."""
         if self.edited is None:
             return ()
         before = set(scalars(json.loads(self.arguments)))
         return tuple(value for value in scalars(json.loads(self.edited)) if value not in before)
 
     def policy_version(self) -> str:
-        """One digest for all that this run is judged by: what was frozen at its start, and the policies of now."""
+        """Digest of what calls of this run are evaluated by: what was frozen at its start, and the current policies."""
         return sha256_hex([RULES, self.frozen_policy, self.agent_version, self.heads])[:16]
 
     def binding(
         self, pinned_hash: str, expires_at: datetime | None, taint: str = "", arguments: str | None = None
     ) -> str:
-        """The digest an approval of exactly this call has. `taint`: digest of what its values were traced to."""
+        """The digest that an approval of exactly this call must have. `taint`: digest of the origins of its values."""
         return binding_digest(
             tenant=self.tenant,
             run_id=self.run_id,
@@ -137,18 +137,21 @@ def scalars(value: Any) -> Iterator[str]:
 
 
 def known_facts(steps: PlannedSteps, run_id: str, call_id: str) -> CallFacts | None:
-    """The facts of a call that this worker planned, as they were then; each call once. The claim refuses old ones."""
+    """The facts of a call that this worker planned, as they were at planning; None if it did not, or asked twice.
+
+    The facts may be out of date; the claim then fails.
+    """
     taken = steps.take(run_id, call_id)
     if taken is None:
         return None
     step, call = taken
-    nothing: dict[str, Any] = dict.fromkeys(CallFacts.__dataclass_fields__)
+    all_none: dict[str, Any] = dict.fromkeys(CallFacts.__dataclass_fields__)
     known = vars(step.run) | vars(call) | {"response_seq": step.response_seq, "status": "open", "approved_by": []}
-    return CallFacts(**nothing | known | {"run_id": run_id, "call_id": call_id})
+    return CallFacts(**all_none | known | {"run_id": run_id, "call_id": call_id})
 
 
 async def load(database: Database, run_id: str, call_id: str) -> CallFacts:
-    """The facts of one call. Raises CallNotPlanned, StoreUnavailable."""
+    """Load the facts of one call. Raises CallNotPlanned, StoreUnavailable."""
     row = await SQL["load"].row(database, run_id=run_id, call_id=call_id)
     if row is None:
         raise CallNotPlanned(f"no model asked for call {call_id} of {run_id}")

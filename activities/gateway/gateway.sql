@@ -1,5 +1,5 @@
 -- name: load
--- Everything that is known of one call: what was planned, its run, its effect so far, its latest approval and decision.
+-- One call as planned, with its run, its effect so far, its latest approval and the decision on that approval.
 SELECT r.agent, r.agent_version, r.tenant, r.requester, r.mode, r.frozen_policy, r.status, r.tainted_by, r.private_by,
        r.lineage, r.agents_above, r.versions_above, r.heads, r.endorsed, r.budget, r.caps, r.run_digest,
        coalesce(s.seq, c.seq) AS response_seq,
@@ -29,12 +29,12 @@ LEFT JOIN LATERAL (
 WHERE c.run_id = :run_id AND c.call_id = :call_id;
 
 -- name: claim
--- Own the effect: a first claim inserts its row, a later one takes over with a higher fence. Nothing is claimed for a
--- run that is closed, nor on an approval that is not for exactly this call, was not given, or has expired; and never
--- once a halt that covers it has committed. A first claim is refused too if anything that its verdict was given on is
--- another by now: a fact of its run (the view run_facts), the call itself, its latest approval; so the verdict may be
--- older than this statement. What the call uses is reserved in the same statement: a budget with too little left
--- raises, and nothing of it is done. A worker that was taken for dead claims nothing.
+-- Claim the effect: the first claim inserts its row, a later one takes it over with a higher fence. No row is returned
+-- if the run is closed, if a committed halt covers the call, if the worker was fenced, or if the approval is not for
+-- exactly this call, was not given or has expired. The first claim also fails if something that the verdict depends on
+-- has changed: the run's facts (view run_facts), the call, or its latest approval. So a verdict may safely be older
+-- than this statement. The statement also reserves what the call uses; if a budget has too little left, it raises and
+-- changes nothing.
 WITH claim AS (
     INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, approval_id, wait_until, worker)
     SELECT r.run_id, :call_id, :tool, :contract, :effect, 1, :state, :digest, :approval_id, :wait_until, :worker
@@ -69,8 +69,8 @@ WITH claim AS (
 SELECT fence, (SELECT count(*) FROM held) AS holds FROM claim;
 
 -- name: settle
--- The effect's result, its place in the transcript, what it used and the trace, in one statement. An attempt that was
--- fenced off, or whose run was closed meanwhile, changes nothing but leaves its late result in the trace.
+-- Store the effect's result, its transcript row, its use of budgets and its events, in one statement. If the attempt
+-- was fenced off or its run was closed meanwhile, only an event for the late result is stored.
 WITH settled AS (
     UPDATE effects
     SET state = 'settled', settled_at = now(), result = :result, output = :output
@@ -98,7 +98,8 @@ WITH settled AS (
 SELECT EXISTS (SELECT FROM settled) AS settled, (SELECT count(*) FROM used) AS holds;
 
 -- name: refuse
--- A call that is not performed: its row, its result for the model, the trace. A call that has a result keeps it.
+-- Store that a call is not performed: its effect row, the result for the model, the events. A claimed or settled call
+-- is not changed.
 WITH refused AS (
     INSERT INTO effects (run_id, call_id, tool, contract, effect, fence, state, digest, result, worker, settled_at)
     VALUES (:run_id, :call_id, :tool, :contract, :effect, 1, 'refused', :digest, :result, :worker, now())
@@ -123,9 +124,9 @@ WITH refused AS (
 SELECT EXISTS (SELECT FROM refused) AS refused;
 
 -- name: ask
--- Open an approval for a call, once. The row is the outbox that every surface reads; NOTIFY tells them to look.
--- Where the same person said "and the next n like this", the approval is given as it is asked, and one of n is used.
--- An edit by one of several people is asked about anew: the approval it was made on is superseded.
+-- Open an approval for a call, once. CLI and Slack read the row; NOTIFY wakes them. If a standing approval covers the
+-- call, the approval is given at once and one use of the standing approval is consumed. If the call was edited by one of
+-- several approvers, the approval that was edited becomes superseded.
 WITH standing AS (
     UPDATE standing_approvals s SET uses_left = uses_left - 1
     WHERE s.approval_id = (SELECT t.approval_id FROM standing_approvals t
@@ -166,12 +167,12 @@ WITH standing AS (
 SELECT pg_notify('stanchion_approvals', :approval_id) FROM asked;
 
 -- name: new_code
--- Another one-time code for an approval whose first one may not have arrived.
+-- Store the hash of the one-time code that was sent last; it replaces an earlier code.
 UPDATE approvals SET code_hash = :code_hash WHERE approval_id = :approval_id AND state = 'open' AND confirmed_at IS NULL
 RETURNING approval_id;
 
 -- name: want_endorsement
--- A call was denied because of where its values came from: people see it, and one may restate a value.
+-- Show people a call that was denied because of the origins of its values; a person may restate a value.
 WITH wanted AS (
     INSERT INTO approvals (approval_id, run_id, call_id, about, tool, tier, arguments, digest, rule, reason, origins,
                            tainted)
@@ -183,8 +184,8 @@ WITH wanted AS (
 SELECT pg_notify('stanchion_approvals', approval_id) FROM wanted;
 
 -- name: doubt
--- The outcome of a claimed effect is not known: say so, and ask people what happened to exactly what was claimed. They
--- are those who would be asked about the call: who says that it did not happen has it tried again.
+-- Mark the outcome of a claimed effect as unknown, and ask people what happened. They need the same roles as for
+-- approving the call, because the answer "it did not happen" performs the call again.
 WITH doubted AS (
     UPDATE effects SET state = 'unknown'
     WHERE run_id = :run_id AND call_id = :call_id AND fence = :fence AND state IN ('claimed', 'unknown')
@@ -205,7 +206,7 @@ WITH doubted AS (
 SELECT EXISTS (SELECT FROM doubted) AS doubted, (SELECT pg_notify('stanchion_approvals', :approval_id)::text FROM asked);
 
 -- name: output
--- The whole output of an earlier call of the same run.
+-- The whole output of an earlier call of the same run, with its origin and suspect mark.
 SELECT b.text, t.origin, t.suspect
 FROM effects e
 JOIN transcript t ON t.run_id = e.run_id AND t.call_id = e.call_id AND t.kind = 'result'

@@ -1,1 +1,1 @@
-"""The budget ledger: what may be used, by whom, in which time; reserved before, settled after."""
+"""The budget ledger: caps on use per scope and period; amounts are reserved before use and settled after it."""

@@ -1,7 +1,7 @@
-"""Budget windows of the runs and agents above a sub-agent, from which its calls reserve as well. Pure.
+"""Finds the windows of a sub-agent's ancestors that its calls reserve from as well. Pure.
 
-A run's own budget is not among them: what was carved out of it is reserved already. Nor are those of tenant, requester
-and destination, which the sub-agent itself reserves from.
+The ancestor runs' own budgets are left out, because the sub-agent's share of them is reserved already. The windows of
+tenant, requester and destination are left out, because the sub-agent itself reserves from them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from activities.ledger.windows import Spender, Use, Window, windows_for
 
 @dataclass(frozen=True)
 class Ancestor:
-    """A run above; `own`: what its agent's definition says, for this use."""
+    """An ancestor run. `own`: the rules that its agent's definition has for this use."""
 
     run_id: str
     agent: str
@@ -22,13 +22,16 @@ class Ancestor:
 
 
 def ancestor_windows(
-    spender: Spender, use: Use, stored: tuple[Rule, ...], line: Iterable[Ancestor]
+    spender: Spender, use: Use, stored: tuple[Rule, ...], ancestors: Iterable[Ancestor]
 ) -> Iterator[Window]:
-    """What those above need for this use; each agent once, however often it is in the line. Raises CapReached."""
+    """The windows of the ancestors for this use. An agent's windows are yielded once, even if it occurs repeatedly.
+
+    Raises CapReached.
+    """
     seen = {spender.agent}
-    for each in line:
-        of_agent = () if each.agent in seen else (*DEFAULTS, *stored, *each.own)
+    for each in ancestors:
+        agent_rules = () if each.agent in seen else (*DEFAULTS, *stored, *each.own)
         seen.add(each.agent)
-        rules = [rule for rule in of_agent if rule.scope == "agent"]
+        rules = [rule for rule in agent_rules if rule.scope == "agent"]
         rules += [rule for rule in (*stored, *each.own) if rule.scope == "run" and not is_reserved_by_share(rule)]
         yield from windows_for(Spender(each.run_id, each.agent, spender.tenant, spender.requester), use, rules)

@@ -1,6 +1,7 @@
-"""Where caps come from: platform defaults < operator < tenant < agent < request; each may only tighten. Pure.
+"""Caps and where they come from: platform defaults, operator, tenant, agent, grant, request. Pure.
 
-The operator of the platform speaks for tenant '*' and stands in for a default; everyone else only makes it tighter.
+The operator's caps, set for tenant '*', replace the platform's defaults, and may be wider or tighter. All others can
+only make a cap tighter.
 """
 
 import json
@@ -24,34 +25,34 @@ Level = Literal["platform", "operator", "tenant", "agent", "grant", "request"]
 CallClass = Literal["read", "reach", "write", "irreversible", "send", "exec", "money", "admin"]
 
 EVERY = "*"
-MOST = 10**18  # what the tables take: far beyond any budget, and no sum overflows
-# The fields of a budget, and the unit that the ledger counts each in. Steps are a limit on one run: no window has them.
+MOST = 10**18  # the largest amount in the tables; far beyond any budget, and sums do not overflow
+# The fields of a budget -> the unit that the ledger counts each in. Steps are not here: the run itself counts them.
 UNITS = {"usd_micros": "micro-usd", "tokens": "tokens", "tool_calls": "calls", "minutes": "minutes"}
 MODEL_UNITS = frozenset(("micro-usd", "tokens"))
 RUN_UNITS = frozenset(("minutes", "slots"))
-UNCOUNTED = frozenset(("wait", "read_output", "delegate"))  # the gateway's own tools, which touch nothing
+UNCOUNTED = frozenset(("wait", "read_output", "delegate"))  # built-in tools; their calls count against no cap
 CONSEQUENTIAL: tuple[CallClass, ...] = ("reach", "irreversible", "send", "exec", "money", "admin")  # T3 and T4
 
 
 class CapInvalid(Permanent):
-    """This cap would limit nothing, or something other than meant; the message says what to change."""
+    """This cap would limit nothing, or not what was meant; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class Rule:
     """At most `cap` of `unit` for each `key` of `scope` in each `period`, by calls of `call_class`.
 
-    `minor` is money in the minor unit of its currency, for each currency by itself; `minor:JPY` is that of one.
+    The unit `minor` is money in minor units, capped separately for each currency; `minor:JPY` is money in yen only.
     """
 
     scope: Scope
-    unit: str  # a Unit, or minor with its currency
+    unit: str  # a Unit, or `minor:` with a currency
     period: Period
     cap: int
     call_class: str = EVERY
     key: str = EVERY
     level: Level = "platform"
-    refusal: str = ""  # the id of a refusal for it, if it has one of its own
+    refusal: str = ""  # the rule id of a refusal by this cap; "" for one made from unit, scope and period
 
     @property
     def kind(self) -> str:
@@ -60,7 +61,7 @@ class Rule:
 
 
 def call_class(effect: Effect, tier: Tier) -> CallClass:
-    """The class a call counts in. A read that reaches a place nobody listed is no read; a T2 write can be undone."""
+    """The class that a call counts in. A T3 read reaches an unlisted destination; a T2 write can be undone."""
     dangerous = tier in ("T3", "T4")
     match effect:
         case "read":
@@ -71,9 +72,9 @@ def call_class(effect: Effect, tier: Tier) -> CallClass:
             return effect
 
 
-# What the platform ships with, for every class of T3 and T4: how much one call may do, and all calls of one agent and
-# of one tenant in a day (UTC). Money is in minor units of each currency: 1,000,000 are 10,000.00 euros. What a real
-# office does in a day stays below; an agent that orders everything anew does not get far.
+# The platform's default caps for each class of T3 and T4 calls: for one call, and for all calls of one agent or one
+# tenant in a UTC day. Money is in minor units of each currency: 1,000,000 is 10,000.00 euros. The normal work of an
+# office stays below them, and an agent that repeats its orders is stopped soon.
 #
 # class: (calls a day of one agent, of one tenant)
 DAILY_CALLS: dict[CallClass, tuple[int, int]] = {
@@ -86,12 +87,12 @@ DAILY_CALLS: dict[CallClass, tuple[int, int]] = {
 }
 ACTION_MINOR, AGENT_DAY_MINOR, TENANT_DAY_MINOR = 1_000_000, 5_000_000, 20_000_000
 ACTION_RECIPIENTS, AGENT_DAY_RECIPIENTS = 50, 500
-ACTION_BYTES = 262_144  # of arguments: a call that carries more out of the house carries a file
+ACTION_BYTES = 262_144  # of a call's arguments; more is probably a file
 TENANT_SLOTS = 20_000  # runs at once
 
 
 def platform_defaults() -> tuple[Rule, ...]:
-    """The table above, as rules."""
+    """The platform's default caps, as rules."""
     rules = [Rule("tenant", "slots", "total", TENANT_SLOTS)]
     for name, (of_agent, of_tenant) in DAILY_CALLS.items():
         rules += [
@@ -117,9 +118,9 @@ class AgentCap(BaseModel):
 
     unit: str = Field(
         pattern=rf"^({'|'.join(get_args(Unit))}|minor:[A-Z]{{3}})$",
-        description="What is counted; minor is money, in the minor unit of each currency, minor:EUR that of one",
+        description="What is counted; minor is money in minor units, for each currency; minor:EUR is euros only",
     )
-    per: Period = Field(description="In which time; action is one call")
+    per: Period = Field(description="The period; action is one call")
     most: int = Field(ge=0, le=MOST, strict=True)
     calls: str = Field(
         default=EVERY,
@@ -134,18 +135,18 @@ class AgentCap(BaseModel):
 
     @property
     def rule(self) -> Rule:
-        """As a rule."""
+        """This cap as a rule."""
         scope: Scope = "run" if self.per == "run" else "agent"
         return Rule(scope, self.unit, self.per, self.most, self.calls, level="agent")
 
 
 def refuse_empty(unit: str, period: str, call_class: str, scope: str | None = None, key: str = EVERY) -> None:
-    """Raises ValueError for a cap that would never be reached, because nothing is counted that way."""
-    if problem := _empty(unit, period, call_class, scope, key):
+    """Raise ValueError for a cap that would never be reached, because no use counts against it."""
+    if problem := _why_empty(unit, period, call_class, scope, key):
         raise ValueError(problem)
 
 
-def _empty(unit: str, period: str, call_class: str, scope: str | None, key: str) -> str | None:
+def _why_empty(unit: str, period: str, call_class: str, scope: str | None, key: str) -> str | None:
     kind, _, currency = unit.partition(":")
     if currency and currency not in CURRENCIES | {NO_CURRENCY}:
         return f"{currency} is no currency of ISO 4217, such as EUR"
@@ -166,9 +167,9 @@ def _empty(unit: str, period: str, call_class: str, scope: str | None, key: str)
     return None
 
 
-@lru_cache(maxsize=512)  # asked at every step and call; the same until someone sets a cap
+@lru_cache(maxsize=512)  # called at every step and call; the rows stay the same until someone sets a cap
 def stored_rules(text: str | None) -> tuple[Rule, ...]:
-    """Rules from the rows of the table `caps`, as the queries give them: a JSON array."""
+    """The rules in rows of the table `caps`, given as a JSON array."""
     if not text:
         return ()
     return tuple(
@@ -186,7 +187,7 @@ def stored_rules(text: str | None) -> tuple[Rule, ...]:
 
 
 def budget_rules(budget: Budget) -> tuple[Rule, ...]:
-    """A run's budget: the agent's, tightened by the request; and no more than many times what such runs cost."""
+    """A run's budget as rules; with a cap on its cost, if runs of its agent have a typical cost."""
     stop = budget.stop_usd_micros
     typical = (Rule("run", "micro-usd", "run", stop, level="request", refusal="budget.typical"),) if stop else ()
     return (
@@ -198,21 +199,22 @@ def budget_rules(budget: Budget) -> tuple[Rule, ...]:
     )
 
 
-@lru_cache(maxsize=512)  # of a run they are the same at every step and call, until someone sets a cap
+@lru_cache(maxsize=512)  # called at every step and call of a run; the rules stay the same until someone sets a cap
 def rules_of_run(caps: str | None, own: tuple[AgentCap, ...], budget: str) -> tuple[Rule, ...]:
-    """What was set for a run: by its operator and its tenant, by its agent, and as its budget (JSON)."""
+    """The rules of a run, without the defaults: caps of operator and tenant (JSON), of its agent, its budget (JSON)."""
     return (*stored_rules(caps), *(cap.rule for cap in own), *budget_rules(Budget.model_validate_json(budget)))
 
 
 def grant_rule(tool: str, per_day: int) -> Rule:
-    """What a grant allows of a tool in a day."""
+    """The cap of a grant on the calls of a tool per day."""
     return Rule("agent", "calls", "day", per_day, f"tool:{tool}", level="grant", refusal="grant.per-day")
 
 
 def rank(rule: Rule) -> int:
-    """Who speaks for the platform: its defaults, its operator, and that operator about one currency or key.
+    """The precedence of a rule for the whole platform; -1 for a rule of anyone else.
 
-    The highest rank counts, wider or not; -1 is everyone else, who only tightens.
+    0 is a platform default, 1 to 4 an operator's cap; one for a single currency or key has a higher rank. Among ranks
+    from 0 on, the highest counts, even if its cap is wider. A rule of rank -1 counts if it is tighter.
     """
     match rule.level:
         case "platform":

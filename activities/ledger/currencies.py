@@ -1,6 +1,6 @@
-"""The currency codes of ISO 4217. An invented code would get a budget window of its own, and evade every cap."""
+"""The currency codes of ISO 4217; others are refused, or each would get fresh windows and evade the caps."""
 
-NO_CURRENCY = "XXX"  # ISO 4217's own code for none: the tool names no currency, so it has only one
+NO_CURRENCY = "XXX"  # ISO 4217's code for no currency: the tool has no argument for one
 # ISO 4217, codes in use.
 CURRENCIES = frozenset(
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP "

@@ -1,6 +1,6 @@
-"""The ledger: reserve before something starts, settle or release after. Calls the SQL functions that write it.
+"""The ledger: reserves before use, settles or releases after it, by calling the ledger's SQL functions.
 
-The statements of calls, steps and runs call the same functions, so that a hold and what it is for are one commit.
+The statements that claim calls, steps and runs call the same functions, so that a claim and its hold are one commit.
 """
 
 import json
@@ -17,8 +17,8 @@ from activities.storage.queries import Queries
 
 SQL = Queries(__file__, "ledger.sql")
 
-USED_UP = "SL001"  # what ledger_reserve raises
-NOTHING_BUT_A_CALL = canonical_json({"*": 0, "calls": 1})  # the tool said no: no money moved, nobody was written to
+USED_UP = "SL001"  # the SQLSTATE that ledger_reserve raises if a window has too little left
+NOTHING_BUT_A_CALL = canonical_json({"*": 0, "calls": 1})  # the use of a call that certainly had no effect
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Ledger:
     async def reserve(
         self, hold: str, run_id: str, windows: Sequence[Window], *, seconds: float
     ) -> Mapping[str, int] | None:
-        """Reserve from all windows, or from none. None: it is reserved now.
+        """Reserve from all windows, or from none; returns None if a new hold was made.
 
-        A hold that is there already keeps what it has: the least of each unit is returned. After `seconds` a hold is
-        looked after (`reconcile`), and counted all the same. Raises CapReached, StoreUnavailable.
+        If the hold exists already, it is not changed; its smallest amount of each unit is returned. A hold that is
+        older than `seconds` still counts, but `reconcile` may end it. Raises CapReached, StoreUnavailable.
         """
         with naming_breaches(windows):
             row = await SQL["reserve"].row(
@@ -42,20 +42,27 @@ class Ledger:
         return json.loads(row["held"]) if row and row["held"] else None
 
     async def settle(self, hold: str, used: Mapping[str, int] | None = None) -> bool:
-        """Say what was used, by unit ('*' is every other unit); what is not named was used as it was reserved.
+        """Settle a hold with the amounts used, by unit; '*' stands for every other unit.
 
-        Idempotent: False if the hold was settled before, or never made. Raises StoreUnavailable.
+        A unit without an amount counts as used in full. Returns False if the hold was settled before, or never made, so
+        a retry is safe. Raises StoreUnavailable.
         """
         row = await SQL["settle"].row(self.database, hold=hold, used=None if used is None else canonical_json(used))
         return bool(row and row["settled"])
 
     async def release(self, hold: str) -> bool:
-        """Nothing was used, for certain. Idempotent, and no effect on what was settled. Raises StoreUnavailable."""
+        """End a hold of which certainly nothing was used; returns False if it was ended before, or never made.
+
+        Raises StoreUnavailable.
+        """
         row = await SQL["release"].row(self.database, hold=hold)
         return bool(row and row["released"])
 
     async def reconcile(self) -> int:
-        """End or mark lost every hold that nobody ended in its time; how many. One at a time, so that none waits."""
+        """End every overdue hold, or mark it lost; returns their number.
+
+        Each hold has a statement of its own, so that others do not wait long for its locks.
+        """
         count, after = 0, ""
         while rows := await SQL["overdue"].rows(self.database, after=after):
             for row in rows:
@@ -65,7 +72,7 @@ class Ledger:
 
 
 def window_arguments(windows: Sequence[Window]) -> str | None:
-    """Windows as the functions take them; None where nothing is to be reserved."""
+    """The windows as the JSON that ledger_reserve takes; None if there are none."""
     if not windows:
         return None
     return json.dumps(
@@ -89,11 +96,11 @@ def window_arguments(windows: Sequence[Window]) -> str | None:
 
 @contextmanager
 def naming_breaches(windows: Sequence[Window]) -> Iterator[None]:
-    """Turns what ledger_reserve raises into CapReached, with what is left of which window."""
+    """Turn the error of ledger_reserve into CapReached, which says how much is left of which window."""
     try:
         yield
     except asyncpg.PostgresError as error:
         if error.sqlstate != USED_UP:
             raise
-        said = json.loads(error.detail)
-        raise windows[said["n"]].refusal(used=said["used"], reserved=said["reserved"], amount=said["amount"]) from None
+        full = json.loads(error.detail)
+        raise windows[full["n"]].refusal(used=full["used"], reserved=full["reserved"], amount=full["amount"]) from None

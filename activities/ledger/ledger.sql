@@ -1,20 +1,20 @@
--- The ledger's own statements. Those of calls, steps and runs call the same functions within theirs.
+-- The ledger's own statements. The statements of calls, steps and runs call the same functions.
 
 -- name: reserve
--- Reserve from all these windows or from none; what an earlier attempt of the same hold was given, by unit.
+-- Reserve from all these windows or from none. Returns the amounts of the hold, by unit, if it existed already.
 SELECT ledger_reserve(:hold, :run_id, :wanted::jsonb, :seconds::float8) AS held;
 
 -- name: settle
--- What was used of a hold. False if it was settled before, or never made.
+-- Settle a hold with what was used. False if it was settled before, or never made.
 SELECT ledger_settle(:hold, :used::jsonb) AS settled;
 
 -- name: release
--- Nothing was used of a hold, and nothing will be. False if it was ended before, or never made.
+-- End a hold of which nothing was used, and nothing will be. False if it was ended before, or never made.
 SELECT ledger_release(:hold) AS released;
 
 -- name: overdue
--- Holds that nobody ended in their time, or whose run closed lately; and those of a run that is over and whose
--- sub-agent was still at work as it ended. A pass looks back two days, and not at every open run.
+-- Holds to resolve: those past their time; those still reserved although their run closed within two days; and the lost
+-- holds of delegating calls whose run is closed and whose sub-agent has ended since.
 SELECT d.hold_id, coalesce(r.status <> 'open', true) AS run_is_over
 FROM (
     SELECT h.hold_id, h.run_id FROM holds h WHERE h.state = 'reserved' AND h.expires_at < now()
@@ -32,7 +32,7 @@ WHERE d.hold_id > :after
 ORDER BY d.hold_id LIMIT 500;
 
 -- name: resolve
--- What became of a hold that nobody ended.
+-- End an overdue hold, or mark it lost; returns its new state.
 SELECT ledger_resolve(:hold, :run_is_over) AS state;
 
 -- name: caps_of
@@ -41,13 +41,13 @@ SELECT tenant, scope, key, unit, class, period, cap, by, at FROM caps
 WHERE tenant IN ('*', coalesce(:tenant, tenant)) ORDER BY tenant, scope, key, unit, class, period;
 
 -- name: set_cap
--- Set a cap, or set it anew.
+-- Set a cap; an earlier value is replaced.
 INSERT INTO caps (tenant, scope, key, unit, class, period, cap, by)
 VALUES (:tenant, :scope, :key, :unit, :class, :period, :cap, :by)
 ON CONFLICT (tenant, scope, key, unit, class, period) DO UPDATE
     SET cap = excluded.cap, by = excluded.by, at = now();
 
 -- name: unset_cap
--- Take a cap away; what is left of the others counts.
+-- Remove a cap; the other caps stay in force.
 DELETE FROM caps WHERE tenant = :tenant AND scope = :scope AND key = :key AND unit = :unit AND class = :class
     AND period = :period RETURNING tenant;

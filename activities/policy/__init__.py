@@ -1,1 +1,1 @@
-"""Deciding about a call. Pure: no clock, no I/O, no logging."""
+"""Evaluates calls: grants, origins of values, data checks, tiers, policies. Pure, but for `cedar/store.py`."""

@@ -177,7 +177,7 @@ def _check_class(streak: ApprovedClass, spec: ToolSpec, evaluated: Sequence[Eval
     if "T4" in {spec.tier, *(each.tier for each in evaluated)}:
         raise NotProposable("a call of tier T4 always needs an approval")
     for each in evaluated:
-        if each.evaluation.like != streak.like:
+        if each.evaluation.similarity_digest != streak.like:
             raise NotProposable("it was approved under another tool, grant or constraint than the agent has now")
         if not isinstance(each.verdict, Ask):
             raise NotProposable(f"it needs no approval today: {each.verdict.rule}")
@@ -194,7 +194,7 @@ def _as_call_of(agent: AgentVersion, call: PreparedCall) -> PreparedCall:
 def _count_change(result: GraduationResult, now: EvaluatedCall, new: EvaluatedCall, likes: set[str]) -> None:
     """Count a changed verdict. Raises NotExact if a call outside the approved classes gets a looser verdict."""
     is_looser = strictness(new.verdict) < strictness(now.verdict)
-    if is_looser and now.evaluation.like not in likes:
+    if is_looser and now.evaluation.similarity_digest not in likes:
         facts = now.call.facts
         raise NotExact(
             f"{facts.tool} {facts.run_id} {facts.call_id} would be allowed too, but its class was not approved"

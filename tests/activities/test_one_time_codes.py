@@ -221,7 +221,7 @@ async def test_a_code_that_cannot_be_delivered_means_no_and_says_so(asks: Asks) 
     assert isinstance(answer, Refused)
     assert answer.rule == "approval.no-code"
     read = await door.value("SELECT content::text FROM transcript WHERE run_id = $1 AND kind = 'result'", run_id)
-    assert f"could not be brought to {BO}: the mail server is away" in read
+    assert f"could not be delivered to {BO}: the mail server is away" in read
     assert await door.value("SELECT state FROM approvals WHERE run_id = $1", run_id) == "withdrawn"
     UNREACHABLE.discard(run_id)
     assert (await door.call(call), call.happened) == (answer, 0)  # not a yes later on, either

@@ -36,7 +36,7 @@ async def typed(door: Door, database_url: str, tmp_path: Path) -> Terminal:
     pool = await door.parts.database.pool()
     await pool.execute("UPDATE approvals SET reason = $1, arguments = json_build_object('text', $1::text)", EVIL)
     await pool.execute("INSERT INTO decisions (approval_id, verdict, by, reason, proof, signed) "
-                       "SELECT approval_id, 'reject', $1, $1, 'unsigned', '' FROM approvals", EVIL)  # fmt: skip
+                       "SELECT approval_id, 'reject', $1, $1, 'unsigned', false FROM approvals", EVIL)  # fmt: skip
     await pool.execute("INSERT INTO halts (halt_id, scope, target, by, reason, proof) "
                        "VALUES ('halt-1', 'agent', $1, $1, $1, 'unsigned')", EVIL)  # fmt: skip
     return Terminal(tmp_path, {"DATABASE_URL": database_url})

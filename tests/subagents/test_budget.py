@@ -57,7 +57,7 @@ async def test_a_sub_agent_stops_at_what_was_carved_though_its_own_budget_is_wid
 async def test_with_the_carving_broken_a_run_could_hand_out_its_whole_budget_again_and_again(
     door: Door, boss: str, helper: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delegations.BudgetShare, "wanted", lambda *_: [])
+    monkeypatch.setattr(delegations.BudgetShare, "windows_for_budget", lambda *_: [])
     run_id = await door.open(boss)
     calls = await door.plan(
         run_id, *(("delegate", {"agent": helper, "task": f"Part {n}.", "tool_calls": 20}) for n in range(3))

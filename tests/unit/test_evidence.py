@@ -70,7 +70,7 @@ async def test_a_call_is_judged_by_what_stood_before_it_was_planned_also_later()
     late = await reader.read(call(7), AGENT)
     for again in (early, await reader.read(call(3), AGENT)):
         assert origins(again)["ana@acme.example"] == "trusted" and origins(again)["eve@evil.example"] == "model"
-        assert (again.tainted, again.private, len(again.said)) == (False, False, 0)
+        assert (again.tainted, again.private, len(again.model_arguments)) == (False, False, 0)
     assert origins(late) == {
         "ana@acme.example": "trusted", "x@evil.example": "model", "eve@evil.example": "untrusted",
     }  # fmt: skip
@@ -98,7 +98,7 @@ async def test_the_run_that_was_asked_about_longest_ago_is_forgotten_when_there_
 
 async def test_a_row_that_could_not_be_read_is_read_again_and_never_left_out() -> None:
     reader = EvidenceReader(Shelved(*RUN))  # type: ignore[arg-type]
-    with patch.object(evidence, "_remember_result", side_effect=RuntimeError), pytest.raises(RuntimeError):
+    with patch.object(evidence, "_add_result", side_effect=RuntimeError), pytest.raises(RuntimeError):
         await reader.read(call(7), AGENT)
     assert (await reader.read(call(7), AGENT)).tainted
 

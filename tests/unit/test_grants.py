@@ -69,7 +69,7 @@ def test_editors_are_told_how_grants_are_written() -> None:
         ({"send": {"to": {"domians": ["acme.example"]}}}, "send.to.domians: unknown key; did you mean 'domains'?"),
         ({"send": {"to": {"regex": ".*"}}}, "send.to.regex: unknown key; known keys: domains"),
         ({"send": {"perday": 5}}, "send.perday: did you mean 'per_day'?"),
-        ({"send": {"domains": ["acme.example"]}}, "send.domains: a constraint stands beneath the name of an argument"),
+        ({"send": {"domains": ["acme.example"]}}, "send.domains: a constraint belongs under the name of an argument"),
         ({"send": {"to": "acme.example"}}, "send.to: the constraints of an argument are a mapping"),
         ({"send": {"to": {}}}, "send.to: no constraint is given"),
         ({"send": {"to": {"optional": True}}}, "send.to: no constraint is given"),

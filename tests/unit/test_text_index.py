@@ -1,4 +1,4 @@
-"""The shelf: the few texts it picks are all that name a value, and a view of it stays what it was."""
+"""The index: the few texts it picks are all that name a value, and a view of it stays what it was."""
 
 from unittest.mock import patch
 
@@ -54,31 +54,31 @@ def test_looking_at_few_texts_finds_what_looking_at_all_of_them_does(
 ) -> None:
     given, kinds = {"ticket": value, "body": body}, {"ticket": kind}
     found = trace(given, kinds, Evidence(read, written))
-    with patch.object(TextIndex, "marked", lambda *_: -1):
+    with patch.object(TextIndex, "matching", lambda *_: -1):
         assert trace(given, kinds, Evidence(read, written)) == found
 
 
 def test_a_text_without_the_words_of_a_value_is_not_looked_at() -> None:
-    shelf = TextIndex(Passage(seq, "trusted", f"a page about topic{seq} of acme.example") for seq in range(500))
-    shelf.add(Passage(500, "trusted", "owner: ana@acme.example"))
+    index = TextIndex(Passage(seq, "trusted", f"a page about topic{seq} of acme.example") for seq in range(500))
+    index.add(Passage(500, "trusted", "owner: ana@acme.example"))
     [ana] = values_of("recipient", "ana@acme.example", ("to",))
     [nobody] = values_of("recipient", "nobody@acme.example", ("to",))
-    view = shelf.all
-    assert [passage.seq for passage in view.candidates(view.marked(ana))] == [500]
-    assert not view.marked(nobody)
-    assert list(view.candidates(view.marked(ana), "untrusted")) == []
+    view = index.all
+    assert [passage.seq for passage in view.candidates(view.matching(ana))] == [500]
+    assert not view.matching(nobody)
+    assert list(view.candidates(view.matching(ana), "untrusted")) == []
 
 
-def test_a_view_stays_what_it_was_when_the_shelf_grows() -> None:
-    shelf = TextIndex([Passage(seq, "trusted", f"owner: user{seq}@acme.example") for seq in range(3)])
-    view, early = shelf.all, shelf.before(2)
-    shelf.add(Passage(3, "user", "write to eve@acme.example"))
-    shelf.add(Passage(4, "untrusted", "eve@acme.example", suspect="drift"))
-    assert (len(early), len(view), len(shelf.all)) == (2, 3, 5)
+def test_a_view_stays_what_it_was_when_the_index_grows() -> None:
+    index = TextIndex([Passage(seq, "trusted", f"owner: user{seq}@acme.example") for seq in range(3)])
+    view, early = index.all, index.before(2)
+    index.add(Passage(3, "user", "write to eve@acme.example"))
+    index.add(Passage(4, "untrusted", "eve@acme.example", suspect="drift"))
+    assert (len(early), len(view), len(index.all)) == (2, 3, 5)
     assert [passage.seq for passage in view] == [0, 1, 2] and view[-1].seq == 2 and view[1:][0].seq == 1
     with pytest.raises(IndexError):
         view[3]
-    before, after = Evidence(view), Evidence(shelf.all)
+    before, after = Evidence(view), Evidence(index.all)
     assert (before.tainted, before.suspect) == (False, None) and (after.tainted, after.suspect) == (True, "drift")
     for evidence, origin in ((before, "model"), (after, "user")):
         assert trace({"to": "eve@acme.example"}, {"to": "recipient"}, evidence)[0].origin == origin
@@ -86,10 +86,10 @@ def test_a_view_stays_what_it_was_when_the_shelf_grows() -> None:
 
 
 def test_a_secret_is_found_by_whoever_asks_first_and_searched_for_once() -> None:
-    shelf = TextIndex([Passage(0, "user", SECRET), Passage(1, "trusted", "nothing")])
-    early = shelf.all
+    index = TextIndex([Passage(0, "user", SECRET), Passage(1, "trusted", "nothing")])
+    early = index.all
     assert not Evidence(early).sensitive  # a person gave it
-    shelf.add(Passage(2, "trusted", SECRET))
-    assert Evidence(shelf.all).sensitive and not Evidence(early).sensitive
+    index.add(Passage(2, "trusted", SECRET))
+    assert Evidence(index.all).sensitive and not Evidence(early).sensitive
     with patch("activities.policy.values.provenance.secret_labels_in", side_effect=AssertionError):
-        assert Evidence(shelf.all).sensitive and not Evidence(early).sensitive
+        assert Evidence(index.all).sensitive and not Evidence(early).sensitive

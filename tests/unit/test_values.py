@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from activities.policy.values.links import links_in
 from activities.policy.values.provenance import Evidence, Origin, Passage, trace, worst_origin
-from activities.policy.values.text_reading import links_in
 from activities.storage.canonical import canonical_json
 
 

@@ -1,1 +1,1 @@
-"""Delegation: a call that becomes another agent's run."""
+"""Delegation: a call that starts a sub-agent."""

@@ -1,7 +1,8 @@
-"""Delegating: how a call becomes another agent's run, and what its run reads once that has ended.
+"""Starts a sub-agent for a call of the tool `delegate`, and reads its outcome when it has ended.
 
-A call has one sub-agent, whose id follows from the call's. Beginning one is one commit: who may, the claim, the part of
-the budget that is held for it, and what it starts from. Its end is read from our tables; nothing it says is trusted.
+A call starts at most one sub-agent, whose run id is derived from the call. One transaction checks the limits, claims
+the call, reserves the sub-agent's budget and stores its task. The outcome is read from Postgres; the sub-agent's answer
+is not trusted.
 """
 
 import hashlib
@@ -31,12 +32,12 @@ from workflows.state import GOAL_LINE
 
 SQL = Queries(__file__, "delegations.sql")
 
-KEY_LIMIT = 200  # characters of a sub-agent's key; each level adds to it, and Temporal takes ids of 1,000 at most
-TRIES = 3  # times that a share of what is left is reckoned anew, because other calls took from it meanwhile
+KEY_LIMIT = 200  # characters of a sub-agent's key; each level makes it longer, and Temporal ids have at most 1,000
+TRIES = 3  # attempts to reserve a share of what is left; other calls may reserve from it at the same time
 
 
 class NotDelegated(Exception):
-    """The run may not delegate this now; the model reads why."""
+    """The run may not delegate this task now; `refusal` tells the model why."""
 
     def __init__(self, refusal: Refusal, *, correctable: bool = False) -> None:
         super().__init__(refusal.reason)
@@ -46,7 +47,7 @@ class NotDelegated(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """What a call asks for."""
+    """A task to delegate: the agent, its goal, and the budget that the call asks for."""
 
     agent: str
     text: str
@@ -54,20 +55,20 @@ class Task:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> "Task":
-        """From the arguments of a call, which fit the tool's schema."""
+        """The task in the arguments of a call; they fit the tool's schema."""
         named = {name: arguments[name] for name in ("usd", "tokens", "tool_calls", "minutes") if arguments.get(name)}
-        none = {"tool_calls": 0} if arguments.get("tool_calls") == 0 else {}
-        return cls(arguments["agent"], clean_text(arguments["task"]), BudgetRequest(**named, **none))
+        zero_calls = {"tool_calls": 0} if arguments.get("tool_calls") == 0 else {}
+        return cls(arguments["agent"], clean_text(arguments["task"]), BudgetRequest(**named, **zero_calls))
 
     @property
     def digest(self) -> str:
-        """As `runs` knows what it is at work on: the same agent with the same goal."""
+        """Equal for the same agent with the same goal; in the format of `goals` in the query `standing`."""
         return f"{self.agent}:{text_digest(self.text).hex()}"
 
 
 @dataclass(frozen=True)
 class Delegations:
-    """Delegations in Postgres."""
+    """Starts delegations and reads their outcomes, in Postgres."""
 
     effects: Effects
     agents: Agents
@@ -75,37 +76,40 @@ class Delegations:
 
     @property
     def database(self) -> Database:
-        """Where they are."""
+        """The database that holds the delegations."""
         return self.effects.database
 
     async def begin(self, call: Candidate, given: VerdictGiven) -> Spawn:
-        """Claim the call and write down what is delegated. Raises NotDelegated, CapReached, ClaimLost."""
+        """Claim the call and store the delegation. Raises NotDelegated, CapReached, ClaimLost."""
         assert call.spec
         task = Task.of(call.spec.arguments.validate(call.facts.effective_arguments))
-        child = await self._whom(call, task)
+        child = await self._find_agent(call, task)
         for tries_left in reversed(range(TRIES)):
             try:
-                await self._begun(call, given, task, child)
+                await self._begin_once(call, given, task, child)
                 break
-            except CapReached:
+            except CapReached:  # without a requested budget, the share is computed again from what is left now
                 if requested_caps(task.budget) or not tries_left:
                     raise
         return _spawn(call.facts, task.agent, task.text)
 
-    async def under_way(self, facts: CallFacts) -> Spawn:
-        """The sub-agent of a call that is claimed."""
+    async def existing(self, facts: CallFacts) -> Spawn:
+        """The sub-agent of a call that was claimed before."""
         row: Any = await SQL["child"].row(self.database, run_id=facts.run_id, call_id=facts.call_id)
         return _spawn(facts, row["agent"], row["task"])
 
     async def outcome(self, facts: CallFacts) -> Result:
-        """What came of it, now that it has ended. Anything but a completed run is an error."""
+        """The result of a sub-agent that has ended; an error unless its run completed.
+
+        If it has read private data, the parent run is marked as having read private data too.
+        """
         row: Any = await SQL["child"].row(self.database, run_id=facts.run_id, call_id=facts.call_id)
         if row["private"]:
             by = f"the sub-agent {row['child_run_id']}"
             await SQL["has_read_private"].row(self.database, run_id=facts.run_id, by=by)
         return _result(facts, row)
 
-    async def _whom(self, call: Candidate, task: Task) -> AgentVersion:
+    async def _find_agent(self, call: Candidate, task: Task) -> AgentVersion:
         delegates = call.agent.definition.delegates
         if task.agent not in delegates:
             reason = f"there is no agent {task.agent!r} to delegate to; there are: {', '.join(sorted(delegates))}"
@@ -115,24 +119,24 @@ class Delegations:
         except AgentUnknown as error:
             raise NotDelegated(Refusal(rule="delegation.agent", reason=str(error))) from None
 
-    async def _begun(self, call: Candidate, given: VerdictGiven, task: Task, child: AgentVersion) -> None:
+    async def _begin_once(self, call: Candidate, given: VerdictGiven, task: Task, child: AgentVersion) -> None:
         facts, spec = call.facts, call.spec
         assert spec
         run_id = child_run_id(facts, task.agent)
         evidence = await self.evidence.read(facts, call.agent)
         async with self.database.together() as database:
             await SQL["lock"].row(database, run_id=facts.run_id)
-            standing: Any = await SQL["standing"].row(database, run_id=facts.run_id, child=run_id)
-            _refuse_too_many(call, standing, task)
-            purse = _budget_share(call, standing)
+            state: Any = await SQL["standing"].row(database, run_id=facts.run_id, child=run_id)
+            _refuse_too_many(call, state, task)
+            share = _budget_share(call, state)
             own = Budget().model_copy(update=requested_caps(child.definition.budget))
-            budget = share_budget(purse, allowed_budget(own, call.agent.definition.delegates[task.agent]), task.budget)
+            budget = share_budget(share, allowed_budget(own, call.agent.definition.delegates[task.agent]), task.budget)
             await replace(self.effects, database=database, transcripts=None).claim(
                 facts,
                 spec,
                 given,
                 approved_digest=facts.approved_digest,
-                windows=purse.wanted(budget, call.used_seconds),
+                windows=share.windows_for_budget(budget, call.used_seconds),
                 waits=True,
             )
             await SQL["begin"].row(
@@ -153,35 +157,38 @@ class Delegations:
 
 
 def child_run_id(facts: CallFacts, agent: str) -> str:
-    """The id of the run that a call is delegated to: one for each call, the same at each attempt."""
+    """The run id of a call's sub-agent; the same at every attempt."""
     key = f"{facts.run_id.removeprefix('agent/').replace('/', '.')}.{facts.call_id}"
     if len(key) > KEY_LIMIT:
         key = f"{hashlib.sha256(facts.run_id.encode()).hexdigest()[:32]}.{facts.call_id}"
     return f"agent/{agent}/{key}"
 
 
-def _refuse_too_many(call: Candidate, standing: Any, task: Task) -> None:
+def _refuse_too_many(call: Candidate, state: Any, task: Task) -> None:
     caps = DelegationCaps()
     for definition in (call.agent.definition, *(above.definition for above in call.above)):
         caps = definition.delegation.within(caps)
     refusal = may_delegate(
         len(call.above),
-        standing["width"],
-        standing["total"],
+        state["width"],
+        state["total"],
         task=task.digest,
-        lineage=tuple(standing["goals"]),
+        lineage=tuple(state["goals"]),
         caps=caps,
     )
-    if refusal is None and standing["taken"]:
-        refusal = Refusal(rule="delegation.taken", reason="a run of its name is there already; ask again another way")
+    if refusal is None and state["taken"]:
+        refusal = Refusal(
+            rule="delegation.taken",
+            reason="a run with this sub-agent's id exists already; delegate again with another call",
+        )
     if refusal:
         raise NotDelegated(refusal)
 
 
-def _budget_share(call: Candidate, standing: Any) -> BudgetShare:
+def _budget_share(call: Candidate, state: Any) -> BudgetShare:
     facts = call.facts
     rules = rules_of_run(facts.caps, call.agent.definition.caps, facts.budget)
-    used = {(unit, call_class): amount for unit, call_class, amount in json.loads(standing["used"] or "[]")}
+    used = {(unit, call_class): amount for unit, call_class, amount in json.loads(state["used"] or "[]")}
     return BudgetShare.of(
         Spender(facts.run_id, facts.agent, facts.tenant, facts.requester), rules, used, call.used_seconds
     )
@@ -192,11 +199,14 @@ def _spawn(facts: CallFacts, agent: str, task: str) -> Spawn:
     return Spawn(call_id=facts.call_id, run_id=child_run_id(facts, agent), agent=agent, goal=goal)
 
 
-# ── what comes back ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the result ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _result(facts: CallFacts, row: Any) -> Result:
-    """The answer, or why there is none. Its origin is `model`, which anchors nothing; `untrusted` if it is tainted."""
+    """The sub-agent's answer, or the reason why there is none.
+
+    The origin is `untrusted` if the sub-agent is tainted. Otherwise it is `model`, which is no anchor for a value.
+    """
     origin = "untrusted" if row["tainted"] else "model"
     outcome = json.loads(row["outcome"]) if row["outcome"] else {}
     if row["status"] == "completed":
@@ -215,7 +225,7 @@ def _failure_reason(row: Any, outcome: Mapping[str, Any]) -> str:
         because = ": ".join(filter(None, (refused.get("rule"), refused.get("reason"))))
         return f"it was never admitted{f' ({because})' if because else ''}; nothing was spent"
     if row["status"] == "open":
-        return "its run cannot be followed: another workflow has its id; all that was set aside for it counts as spent"
+        return "its run cannot be watched: another workflow has its id; its whole reserved budget counts as spent"
     spent = json.loads(row["spent"])
     usd, tokens, calls = (spent.get(unit, 0) for unit in ("micro-usd", "tokens", "calls"))
     reason = outcome.get("reason") or "no reason given"

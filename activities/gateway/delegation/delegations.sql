@@ -1,12 +1,12 @@
--- Delegations: a call that becomes another agent's run. Beginning one is one transaction, under a lock of its run.
+-- Delegations: calls that start a sub-agent. Each starts in one transaction, under a lock of the parent run.
 
 -- name: lock
--- One delegation of a run at a time: how many there are and what is left of its budget is counted under this lock.
+-- Serialize the delegations of one run, so that counting them and computing the budget left cannot race.
 SELECT pg_advisory_xact_lock(hashtextextended(:run_id, 7305412204));
 
 -- name: standing
--- Where a run stands: its sub-agents, those at work, the goals that it and the runs above it are at work on, what is
--- used of its own windows; and whether the id that its next sub-agent would have is taken.
+-- The state of a run before a delegation: its number of sub-agents, how many of them are open, the goals of the run and
+-- its ancestors, the use of its own windows, and whether the next sub-agent's run id exists already.
 SELECT (SELECT count(*) FROM delegations d WHERE d.parent_run_id = r.run_id) AS total,
        (SELECT count(*) FROM delegations d
         JOIN effects e ON e.run_id = d.parent_run_id AND e.call_id = d.call_id AND e.state = 'waiting'
@@ -20,14 +20,14 @@ SELECT (SELECT count(*) FROM delegations d WHERE d.parent_run_id = r.run_id) AS 
 FROM runs r WHERE r.run_id = :run_id;
 
 -- name: begin
--- What was delegated, to whom, with which budget, and what its task may be tainted by.
+-- Store a delegation: its task, agent, budget and mode, and whether the task may be tainted, suspect or private.
 INSERT INTO delegations (child_run_id, parent_run_id, call_id, agent, agent_version, task, budget, mode, upto_seq,
                          tainted_by, suspect, private_by)
 VALUES (:child, :run_id, :call_id, :agent, :agent_version, :task, :budget, :mode, :upto_seq,
         :tainted_by, :suspect, :private_by);
 
 -- name: child
--- The sub-agent of a call, and what is known of it: how it ended, what it spent, and what it has read.
+-- The sub-agent of a call: how it ended, what it spent, and whether it has read untrusted, suspect or private data.
 SELECT d.child_run_id, d.agent, d.task, r.status, r.outcome::text AS outcome,
        delegation_spent(d.child_run_id)::text AS spent,
        (SELECT v.body -> 'ending' FROM events v WHERE r.run_id IS NULL AND v.run_id = d.child_run_id
@@ -47,5 +47,5 @@ FROM delegations d LEFT JOIN runs r ON r.run_id = d.child_run_id
 WHERE d.parent_run_id = :run_id AND d.call_id = :call_id;
 
 -- name: has_read_private
--- A run reads, in a sub-agent's answer, what must not leave the house.
+-- Mark a run as having read private data, through a sub-agent's answer.
 UPDATE runs SET private_by = :by WHERE run_id = :run_id AND private_by IS NULL;

@@ -1,1 +1,1 @@
-"""Evaluates a call: the checks in order, the evidence for where its values came from, the budgets it needs."""
+"""Evaluates a call: its checks in order, the evidence for its values, and the windows to reserve from."""

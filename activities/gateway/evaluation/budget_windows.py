@@ -11,42 +11,45 @@ from activities.ledger.windows import Spender, Window, call_use, windows_for
 from activities.tools.registry import BUILTIN
 
 
-def windows_for_call(judged: EvaluatedCall) -> list[Window]:
-    """Every window that the call needs. Raises CapReached: it is too large by itself, or cannot be counted."""
-    call = judged.call
+def windows_for_call(evaluated: EvaluatedCall) -> list[Window]:
+    """Every window that the call reserves from.
+
+    Raises CapReached if the call alone exceeds a cap, or if its use cannot be counted.
+    """
+    call = evaluated.call
     assert call.spec
     if call.spec.name in BUILTIN:
-        return []  # they look at the run itself and touch nothing
-    facts, grant = call.facts, judged.evaluation.grant
+        return []  # built-in tools only look at their own run
+    facts, grant = call.facts, evaluated.evaluation.grant
     use = call_use(
         facts.tool,
-        call_class(call.spec.facts.effect, judged.tier),
+        call_class(call.spec.facts.effect, evaluated.tier),
         call.spec.facts,
         json.loads(facts.effective_arguments),
         call.spec.schema,
     )
     per_day = grant.per_day if grant else None
-    rules = _rules(use.classes, facts.caps, facts.budget, call.agent.definition.caps, facts.tool, per_day)
+    rules = _rules_for_classes(use.classes, facts.caps, facts.budget, call.agent.definition.caps, facts.tool, per_day)
     spender = Spender(facts.run_id, facts.agent, facts.tenant, facts.requester)
     return [
         *windows_for(spender, use, rules),
-        *ancestor_windows(spender, use, stored_rules(facts.caps), _ancestors(judged)),
+        *ancestor_windows(spender, use, stored_rules(facts.caps), _ancestors(evaluated)),
     ]
 
 
-@lru_cache(maxsize=512)  # of a run they are the same at every call, until someone sets a cap
-def _rules(
+@lru_cache(maxsize=512)  # the result is the same for every call of a run, until someone sets a cap
+def _rules_for_classes(
     classes: tuple[str, ...], caps: str | None, budget: str, own: tuple[AgentCap, ...], tool: str, per_day: int | None
 ) -> tuple[Rule, ...]:
-    """The rules that a call of these classes counts against."""
+    """The rules that limit a call of these classes."""
     granted = () if per_day is None else (grant_rule(tool, per_day),)
     return tuple(rule for rule in (*DEFAULTS, *rules_of_run(caps, own, budget), *granted) if rule.call_class in classes)
 
 
-def _ancestors(judged: EvaluatedCall) -> Iterator[Ancestor]:
-    """The runs above, each with what its agent's definition says of this call."""
-    facts = judged.call.facts
-    for run_id, agent, evaluation in zip(facts.lineage or (), judged.call.above, judged.above, strict=True):
+def _ancestors(evaluated: EvaluatedCall) -> Iterator[Ancestor]:
+    """The ancestor runs, each with the caps that its agent's definition sets for this call."""
+    facts = evaluated.call.facts
+    for run_id, agent, evaluation in zip(facts.lineage or (), evaluated.call.above, evaluated.above, strict=True):
         caps, grant = agent.definition.caps, evaluation.grant
         granted = (grant_rule(facts.tool, grant.per_day),) if grant and grant.per_day is not None else ()
         yield Ancestor(run_id, agent.definition.name, (*(cap.rule for cap in caps), *granted))

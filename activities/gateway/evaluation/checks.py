@@ -1,7 +1,7 @@
-"""The checks of one call, in order: each returns the verdict that ends the matter, or None.
+"""The checks of one call, in order: each returns a Deny, or None if the call passes. Pure: no clock, no I/O.
 
-offered -> readable -> pinned -> schema -> who confirms -> the policy engine: grants, provenance and taint, tier and
-mode, suspect data, policies of platform, tenant and agent. Pure: what it is given is all there is.
+offered -> readable -> pinned -> fits the schema -> names who confirms -> the policy engine, which checks grants,
+provenance and taint, tier and mode, suspect data, and the policies of platform, tenant and agent.
 """
 
 import json
@@ -26,17 +26,20 @@ from workflows.contracts.events import VerdictGiven
 
 @dataclass(frozen=True)
 class Candidate:
-    """A call with the tool it would use; `pinned` and `spec` are None for a tool the agent does not have."""
+    """A call with its agent and tool.
+
+    `pinned` is None if the agent does not have the tool, `spec` if this worker's code does not have it.
+    """
 
     facts: CallFacts
     agent: AgentVersion
     pinned: PinnedTool | None
     spec: ToolSpec | None
-    above: tuple[AgentVersion, ...] = ()  # the agents of the runs above its run, the first one first
-    used_seconds: float = 0.0  # active time of its run so far
+    above: tuple[AgentVersion, ...] = ()  # the agents of the ancestor runs, the topmost first
+    used_seconds: float = 0.0  # active time of the run so far
 
     def given(self, verdict: Verdict, tier: Tier | None = None) -> VerdictGiven:
-        """The verdict on it as the trace has it; `tier`: that of its arguments, where they were looked at."""
+        """The event for a verdict on this call. `tier`: the tier with its arguments; by default the tool's own tier."""
         words = {Allow: "allow", Ask: "ask", Deny: "deny"}
         return VerdictGiven.model_validate(
             {
@@ -53,7 +56,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PolicyContext:
-    """What a call is evaluated with, besides itself."""
+    """What a call is evaluated with: the evidence and the policies in force."""
 
     evidence: Evidence
     policies: Effective
@@ -61,11 +64,11 @@ class PolicyContext:
 
 @dataclass(frozen=True)
 class EvaluatedCall:
-    """A call and its evaluation; `taint` is the digest of what its values were traced to."""
+    """A call and its evaluation."""
 
     call: Candidate
     evaluation: Evaluation
-    above: tuple[Evaluation, ...] = ()  # the same call, evaluated for each agent above
+    above: tuple[Evaluation, ...] = ()  # the same call, evaluated for each ancestor agent
 
     @property
     def verdict(self) -> Verdict:
@@ -74,22 +77,22 @@ class EvaluatedCall:
 
     @property
     def tier(self) -> Tier:
-        """How dangerous this very call is: a read of a place nobody listed is an external send."""
+        """The tier of the call with these arguments; reading an unlisted destination counts as an external send."""
         return self.evaluation.tier
 
     @property
     def taint(self) -> str:
-        """What an approval is bound to besides the call: another origin of a value, and it fits no longer."""
+        """Digest of the taint and the origins of the values; an approval no longer fits if it changes."""
         traced = [[item.argument, item.kind, item.value, item.origin] for item in self.evaluation.traced]
         return sha256_hex([self.evaluation.tainted, self.evaluation.suspect, traced])[:16]
 
 
-ARGUMENTS_LIMIT = 256_000  # bytes of a call's arguments as JSON; what every later check has to read
+ARGUMENTS_LIMIT = 256_000  # bytes of a call's arguments as JSON; bounds the work of all later checks
 Check = Callable[[Candidate], Verdict | None]
 
 
 def is_offered(call: Candidate) -> Verdict | None:
-    """The agent's definition offers this tool."""
+    """Deny a tool that the agent's definition does not offer, or that this worker does not have."""
     if call.pinned is not None and call.spec is not None:
         return None
     if call.pinned is not None:
@@ -100,7 +103,7 @@ def is_offered(call: Candidate) -> Verdict | None:
 
 
 def is_readable(call: Candidate) -> Verdict | None:
-    """The arguments could be read as the model sent them, and are not beyond all measure."""
+    """Deny arguments that could not be parsed or are larger than ARGUMENTS_LIMIT."""
     if len(call.facts.effective_arguments) > ARGUMENTS_LIMIT:  # canonical JSON is ASCII: characters are bytes
         reason = f"the arguments are {len(call.facts.effective_arguments)} bytes; at most {ARGUMENTS_LIMIT} are taken"
         return Deny("arguments.too-large", reason, correctable=not call.facts.edited)
@@ -110,7 +113,7 @@ def is_readable(call: Candidate) -> Verdict | None:
 
 
 def is_pinned(call: Candidate) -> Verdict | None:
-    """The tool this worker has is the tool the agent version was published with."""
+    """Deny a tool that differs from the one that the agent version was published with."""
     assert call.pinned and call.spec
     if call.pinned.pinned_hash == call.spec.pinned_hash:
         return None
@@ -119,7 +122,7 @@ def is_pinned(call: Candidate) -> Verdict | None:
 
 
 def fits_schema(call: Candidate) -> Verdict | None:
-    """The arguments, an approver's edit included, fit the tool's schema."""
+    """Deny arguments, also those of an approver's edit, that do not fit the tool's schema."""
     assert call.spec
     try:
         call.spec.arguments.validate(call.facts.effective_arguments)
@@ -134,18 +137,21 @@ def fits_schema(call: Candidate) -> Verdict | None:
 
 
 def names_who_confirms(call: Candidate) -> Verdict | None:
-    """Whom a call is about is named, where they have to confirm it: else nobody in particular would."""
+    """Deny a call that its subject must confirm, if its arguments do not name that subject.
+
+    Also denies a call that an ancestor agent wants confirmed by a subject in another argument.
+    """
     confirm = call.agent.definition.approvals.of(call.facts.tool).confirm
     for agent in call.above:
         if agent.definition.approvals.of(call.facts.tool).confirm not in (None, confirm):
-            reason = f"{agent.definition.name}, for which this is done, has each call of it confirmed: do it there"
+            reason = f"{agent.definition.name}, which delegated this, must itself make the call and have it confirmed"
             return Deny("delegation.confirm", reason)
     if confirm is None:
         return None
     subject = json.loads(call.facts.effective_arguments).get(confirm)
     if isinstance(subject, str) and subject.strip():
         return None
-    reason = f"{confirm!r} names who has to confirm this call, and it names nobody"
+    reason = f"{confirm!r} must name who has to confirm this call, and it names nobody"
     return Deny("approval.no-subject", reason, correctable=not call.facts.edited)
 
 
@@ -153,18 +159,18 @@ CHECKS: tuple[Check, ...] = (is_offered, is_readable, is_pinned, fits_schema, na
 
 
 def is_in_order(call: Candidate) -> Verdict | None:
-    """The checks that need nothing but the call. Anything a check raises is a Deny: a broken control means no."""
+    """Run the checks that need nothing but the call: the first Deny, or None. If a check raises, the call is denied."""
     try:
         return next((verdict for check in CHECKS if (verdict := check(call))), None)
     except Exception as error:
         return _broken(error)
 
 
-def evaluate(call: Candidate, around: PolicyContext, arguments: str | None = None) -> EvaluatedCall:
-    """Evaluate a call, or other `arguments` for it. Whatever raises is a Deny."""
+def evaluate(call: Candidate, context: PolicyContext, arguments: str | None = None) -> EvaluatedCall:
+    """Evaluate a call, or the same call with other `arguments`. Any error is a Deny."""
     if verdict := is_in_order(call):
         return deny_out_of_order(call, verdict)
-    return evaluate_in_order(call, around, arguments)
+    return evaluate_in_order(call, context, arguments)
 
 
 def deny_out_of_order(call: Candidate, verdict: Verdict) -> EvaluatedCall:
@@ -172,34 +178,37 @@ def deny_out_of_order(call: Candidate, verdict: Verdict) -> EvaluatedCall:
     return EvaluatedCall(call, Evaluation(verdict, call.spec.tier if call.spec else "T4"))
 
 
-def evaluate_in_order(call: Candidate, around: PolicyContext, arguments: str | None = None) -> EvaluatedCall:
-    """Evaluate a call that passed `is_in_order`. Whatever raises is a Deny."""
+def evaluate_in_order(call: Candidate, context: PolicyContext, arguments: str | None = None) -> EvaluatedCall:
+    """Evaluate a call that passed `is_in_order`. Any error is a Deny."""
     assert call.spec
     try:
         given = json.loads(arguments if arguments is not None else call.facts.effective_arguments)
-        own = _evaluation(call, around, given)
-        above = tuple(_evaluation(replace(call, agent=agent), around, given) for agent in call.above)
+        own = _evaluate_for_agent(call, context, given)
+        above = tuple(_evaluate_for_agent(replace(call, agent=agent), context, given) for agent in call.above)
         return EvaluatedCall(call, _strictest(own, above), above)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic in Cedar's Rust is no Exception
+    except BaseException as error:  # a panic in Cedar's Rust code is not a subclass of Exception
         return EvaluatedCall(call, Evaluation(_broken(error), call.spec.tier))
 
 
 def _strictest(own: Evaluation, above: Sequence[Evaluation]) -> Evaluation:
-    """A sub-agent may do only what every agent above it may do too: the strictest verdict and the highest tier."""
+    """Combine evaluations: the strictest verdict and the highest tier win.
+
+    So a sub-agent may do only what every ancestor agent may do.
+    """
     if not above:
         return own
-    heard = (own, *above)
+    evaluations = (own, *above)
     return replace(
         own,
-        verdict=strictest(each.verdict for each in heard),
-        tier=max((each.tier for each in heard), key=evaluation.TIERS.index),
-        asks=tuple(sorted({rule for each in heard for rule in each.asks})),
+        verdict=strictest(each.verdict for each in evaluations),
+        tier=max((each.tier for each in evaluations), key=evaluation.TIERS.index),
+        asks=tuple(sorted({rule for each in evaluations for rule in each.asks})),
     )
 
 
-def _evaluation(call: Candidate, around: PolicyContext, arguments: Mapping[str, Any]) -> Evaluation:
+def _evaluate_for_agent(call: Candidate, context: PolicyContext, arguments: Mapping[str, Any]) -> Evaluation:
     facts, definition = call.facts, call.agent.definition
     assert call.spec
     rule = definition.approvals.of(facts.tool)
@@ -207,42 +216,42 @@ def _evaluation(call: Candidate, around: PolicyContext, arguments: Mapping[str, 
         tool=facts.tool,
         facts=call.spec.facts,
         arguments=arguments,
-        evidence=around.evidence,
+        evidence=context.evidence,
         mode=facts.mode,
         grants=definition.grants,
         acts_outside=call.agent.acts_outside,
         always_ask=rule.always or rule.confirm is not None,
-        money_floor=around.policies.money_floor,
+        money_floor=context.policies.money_floor,
         pinned_hash=call.spec.pinned_hash,
     )
 
-    def policies(view: Evaluation) -> Verdict:
-        return around.policies.decide(_question(call, asked, view), call.agent.policy)
+    def policies(so_far: Evaluation) -> Verdict:
+        return context.policies.decide(_policy_request(call, asked, so_far), call.agent.policy)
 
     return evaluation.evaluate(asked, policies)
 
 
-def _question(call: Candidate, asked: evaluation.Call, view: Evaluation) -> PolicyRequest:
+def _policy_request(call: Candidate, asked: evaluation.Call, so_far: Evaluation) -> PolicyRequest:
     return PolicyRequest(
-        agent=call.agent.definition.name,  # or one above it: what that one may not do, it cannot have done
+        agent=call.agent.definition.name,  # the agent or an ancestor: `evaluate_in_order` asks for each of them
         tenant=call.facts.tenant,
         tool=asked.tool,
         arguments=asked.arguments,
-        tier=view.tier,
+        tier=so_far.tier,
         effect=asked.facts.effect,
         mode=asked.mode,
         requester=call.facts.requester or "",
-        tainted=view.tainted,
-        suspect=view.suspect is not None,
-        origins=view.origins,
+        tainted=so_far.tainted,
+        suspect=so_far.suspect is not None,
+        origins=so_far.origins,
         input_schema=call.spec.schema if call.spec else {},
     )
 
 
-def deny_slow_evaluation(judged: EvaluatedCall, seconds: float) -> EvaluatedCall:
-    """Deny a call whose evaluation took too long: a control that hangs counts as missing."""
+def deny_slow_evaluation(evaluated: EvaluatedCall, seconds: float) -> EvaluatedCall:
+    """Deny a call whose evaluation took too long: a control that hangs counts as broken."""
     verdict = Deny("policy.slow", f"the policy took {seconds:.1f} s to answer; nothing was done")
-    return replace(judged, evaluation=replace(judged.evaluation, verdict=verdict))
+    return replace(evaluated, evaluation=replace(evaluated.evaluation, verdict=verdict))
 
 
 def _broken(error: BaseException) -> Verdict:

@@ -31,15 +31,15 @@ from activities.tools.spec import ToolSpec
 from activities.undo.orders import is_rollback
 from activities.undo.rollback_evidence import evidence_on_record
 
-# A thousand times what a decision takes (docs/performance.md): whatever needs longer hangs.
-POLICY_SECONDS = 1.0  # of CPU, so that a busy machine denies nothing
-BUSY = 10  # times as long on the clock: a policy that waits for something hangs too
+# A thousand times the usual duration of an evaluation (docs/performance.md): a longer one counts as hanging.
+POLICY_SECONDS = 1.0  # CPU time rather than wall-clock time, so that a busy machine does not cause denials
+BUSY = 10  # the wall-clock limit is this many times POLICY_SECONDS; it catches a policy that blocks
 
 log = structlog.get_logger("stanchion.gateway")
 
 
 class AncestorsUnknown(Permanent):
-    """The runs that delegated this one are missing, so its limits are unknown; restore them from a backup."""
+    """Ancestor runs are missing in the database, so the run's limits are unknown; restore them from a backup."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class CallEvaluator:
         return Candidate(facts, agent, pinned, spec, tuple(above))
 
     async def evaluate(self, call: Candidate) -> EvaluatedCall:
-        """Evaluate a call as it is now, and log an error if a control is broken. Raises StoreUnavailable."""
+        """Evaluate a call, and log an error if a control is broken. Raises StoreUnavailable."""
         return self._log_broken_control(await self.evaluate_quietly(call))
 
     async def evaluate_quietly(self, call: Candidate) -> EvaluatedCall:
-        """Evaluate a call; log nothing. Raises StoreUnavailable: without our tables nothing is decided."""
+        """Evaluate a call without logging. Raises StoreUnavailable."""
         if verdict := is_in_order(call):
             return deny_out_of_order(call, verdict)
         return self._evaluate_in_time(call, await self._context(call))
@@ -96,23 +96,23 @@ class CallEvaluator:
         return PolicyContext(evidence, await self.policies.in_force(call.facts.tenant, call.facts.heads))
 
     async def _evidence(self, call: Candidate) -> Evidence:
-        """What the run had read and written; for a call of a rollback, our own record."""
+        """What the run had read and written; for a call of a rollback, the records of the run it rolls back."""
         if is_rollback(call.facts.run_id):
             return await evidence_on_record(self.database, call.facts)
         return await self.evidence.read(call.facts, call.agent)
 
-    def _evaluate_in_time(self, call: Candidate, around: PolicyContext) -> EvaluatedCall:
+    def _evaluate_in_time(self, call: Candidate, context: PolicyContext) -> EvaluatedCall:
         began, cpu = time.monotonic(), time.thread_time()
-        judged = evaluate_in_order(call, around)
+        evaluated = evaluate_in_order(call, context)
         took = max(time.thread_time() - cpu, (time.monotonic() - began) / BUSY)
-        return judged if took <= POLICY_SECONDS else deny_slow_evaluation(judged, took)
+        return evaluated if took <= POLICY_SECONDS else deny_slow_evaluation(evaluated, took)
 
-    def _log_broken_control(self, judged: EvaluatedCall) -> EvaluatedCall:
-        """Log an error if a control is broken: every call is denied until somebody repairs it."""
-        verdict, facts = judged.verdict, judged.call.facts
+    def _log_broken_control(self, evaluated: EvaluatedCall) -> EvaluatedCall:
+        """Log an error if a control is broken: until somebody repairs it, calls are denied."""
+        verdict, facts = evaluated.verdict, evaluated.call.facts
         if isinstance(verdict, Deny) and verdict.rule in ALERTING:
             log.error("policy.broken", rule=verdict.rule, reason=verdict.reason, run_id=facts.run_id, tool=facts.tool)
-        return judged
+        return evaluated
 
 
 ALERTING = frozenset(("policy.error", "policy.missing", "policy.slow", "policy.silent"))

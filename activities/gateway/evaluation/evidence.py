@@ -1,8 +1,8 @@
-"""What a run has read and written so far, as evidence for where a value came from.
+"""Reads what a run has read and written so far, as evidence for the origin of values.
 
-The model that planned a call had read the transcript below its own response, and nothing else: so that is the evidence,
-and it is the same at every attempt. Rows never change, so what was read once is remembered, with what was found in it:
-a decision about a run of thousands of rows reads the new ones only.
+The evidence for a call is the transcript before the model response that planned the call. The model had read nothing
+else, and a retry gets the same evidence. Transcript rows never change, so each worker keeps what it has parsed, and
+reads only new rows for the next call.
 """
 
 import asyncio
@@ -20,126 +20,131 @@ from activities.storage.canonical import canonical_json
 from activities.storage.transcript import Row, Transcripts
 from activities.tools.builtin import read_output
 
-# Characters, of all runs, whose readings one worker keeps. A reading takes two and a half bytes for each, or six where
-# not all are ASCII: 200 MB at most, or one run that is larger. A run that is not kept is read again.
+# Size of the cache of one worker, in characters of text, over all runs. Parsed text takes 2.5 bytes a character, or 6
+# if it is not all ASCII, so the cache takes at most 200 MB, or more for a single larger run.
 REMEMBERED = 32_000_000
-EACH = 400  # what a text takes besides, in characters
+EACH = 400  # overhead of one text, in characters
 READ_OUTPUT = read_output.__name__
-AT_ONCE = 32_000  # characters read without a pause: some ten milliseconds, in which nothing else of the worker moves
+AT_ONCE = 32_000  # characters parsed before other coroutines get a turn; takes about ten milliseconds
 
 
 @dataclass
 class _RunEvidence:
-    """One run's evidence, as far as it was read."""
+    """The evidence of one run, as far as its transcript has been read."""
 
     rows: int = 0
     characters: int = 0
     passages: TextIndex[Passage] = field(default_factory=TextIndex)
-    said: TextIndex[ModelArguments] = field(default_factory=TextIndex)
+    written_arguments: TextIndex[ModelArguments] = field(default_factory=TextIndex)
     calls: dict[str, ToolCall] = field(default_factory=dict)
     private_since: int | None = None
-    growing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def put(self, passage: Passage) -> None:
-        """Read one thing that the model has read."""
+    def add_passage(self, passage: Passage) -> None:
+        """Add and index a text that the model has read."""
         self.characters += EACH + len(passage.text) + len(passage.arguments)
         self.passages.add(passage)
 
-    def note(self, said: ModelArguments) -> None:
-        """Read one thing that the model has said."""
-        self.characters += EACH + len(said.text)
-        self.said.add(said)
+    def add_arguments(self, written_arguments: ModelArguments) -> None:
+        """Add and index arguments that the model has written."""
+        self.characters += EACH + len(written_arguments.text)
+        self.written_arguments.add(written_arguments)
 
 
 class EvidenceReader:
-    """Reads evidence, each row once. `remembered`: characters whose readings it keeps."""
+    """Reads evidence, each transcript row once. `remembered`: size of its cache in characters."""
 
     def __init__(self, transcripts: Transcripts, remembered: int = REMEMBERED) -> None:
         self._transcripts = transcripts
         self._remembered = remembered
-        self._known: OrderedDict[str, _RunEvidence] = OrderedDict()
+        self._by_run: OrderedDict[str, _RunEvidence] = OrderedDict()
 
     async def read(self, facts: CallFacts, agent: AgentVersion) -> Evidence:
         """The evidence for one call. Raises TranscriptGap, StoreUnavailable."""
-        memory = self._known.setdefault(facts.run_id, _RunEvidence())
-        self._known.move_to_end(facts.run_id)
+        memory = self._by_run.setdefault(facts.run_id, _RunEvidence())
+        self._by_run.move_to_end(facts.run_id)
         upto = facts.response_seq
-        async with memory.growing:
+        async with memory.lock:
             if memory.rows < upto:
-                await self._grow(memory, facts.run_id, upto, agent)
+                await self._read_new_rows(memory, facts.run_id, upto, agent)
             passages = memory.passages.before(upto)
             if facts.tainted_by or passages.first("untrusted"):
-                await _search(memory.passages)
-        self._forget()
+                await _search_for_secrets(memory.passages)
+        self._evict()
         return Evidence(
             passages=passages,
-            said=memory.said.before(upto),
+            model_arguments=memory.written_arguments.before(upto),
             endorsed=(*facts.endorsed, *facts.typed_by_approver),
             tainted_by=facts.tainted_by,
             private=facts.private_by is not None or (memory.private_since is not None and memory.private_since < upto),
         )
 
-    async def _grow(self, memory: _RunEvidence, run_id: str, upto: int, agent: AgentVersion) -> None:
+    async def _read_new_rows(self, memory: _RunEvidence, run_id: str, upto: int, agent: AgentVersion) -> None:
         rows = await self._transcripts.read(run_id, upto)
         paused = memory.characters
         for row in rows[memory.rows :]:
             try:
-                _remember(memory, row, agent)
+                _add_row(memory, row, agent)
             except BaseException:
-                self._known.pop(run_id, None)  # half a row is no evidence
+                self._by_run.pop(run_id, None)  # the row may be indexed only in part
                 raise
             if memory.characters - paused > AT_ONCE:
                 await asyncio.sleep(0)
                 paused = memory.characters
 
-    def _forget(self) -> None:
-        """Let go of the runs that were asked about longest ago."""
-        kept = sum(memory.characters for memory in self._known.values())
-        while kept > self._remembered and len(self._known) > 1:
-            kept -= self._known.popitem(last=False)[1].characters
+    def _evict(self) -> None:
+        """Drop the least recently used runs until the cache fits its limit."""
+        kept = sum(memory.characters for memory in self._by_run.values())
+        while kept > self._remembered and len(self._by_run) > 1:
+            kept -= self._by_run.popitem(last=False)[1].characters
 
 
-async def _search(passages: TextIndex[Passage]) -> None:
-    """Look for secrets among what a tainted run has read, for whoever judges it: of a clean one nobody asks."""
+async def _search_for_secrets(passages: TextIndex[Passage]) -> None:
+    """Search the texts of a tainted run for secrets, with pauses for other coroutines.
+
+    Only the evaluation of a tainted run needs the result.
+    """
     searched = 0
-    for passage in passages.search():
+    for passage in passages.search_for_secrets():
         searched += len(passage.text)
         if searched > AT_ONCE:
             await asyncio.sleep(0)
             searched = 0
 
 
-def _remember(memory: _RunEvidence, row: Row, agent: AgentVersion) -> None:
+def _add_row(memory: _RunEvidence, row: Row, agent: AgentVersion) -> None:
     for block in row.blocks:
         match block:
             case ToolCall():
                 memory.calls[block.call_id] = block
                 known = agent.by_name.get(block.name)
-                said = canonical_json(block.input)
-                changes = known is None or known.effect != "read"
-                if changes and len(said) <= ARGUMENTS_LIMIT:  # with more it was refused, and changed nothing
-                    memory.note(ModelArguments(row.seq, said))
+                written_arguments = canonical_json(block.input)
+                has_effect = known is None or known.effect != "read"
+                if has_effect and len(written_arguments) <= ARGUMENTS_LIMIT:  # a call with larger arguments was refused
+                    memory.add_arguments(ModelArguments(row.seq, written_arguments))
             case ToolResult():
-                _remember_result(memory, row, block, agent)
+                _add_result(memory, row, block, agent)
             case Text() if row.kind in ("goal", "message"):
-                memory.put(Passage(row.seq, row.origin, block.text, suspect=row.suspect))  # a task may be suspect
+                # The task of a sub-agent may be suspect.
+                memory.add_passage(Passage(row.seq, row.origin, block.text, suspect=row.suspect))
     memory.rows = row.seq + 1
 
 
-def _remember_result(memory: _RunEvidence, row: Row, block: ToolResult, agent: AgentVersion) -> None:
-    call = _answered(memory, block)
+def _add_result(memory: _RunEvidence, row: Row, block: ToolResult, agent: AgentVersion) -> None:
+    call = _call_of_result(memory, block)
     known = agent.by_name.get(call.name) if call else None
     if known and known.private and memory.private_since is None:
         memory.private_since = row.seq
     if block.is_error and row.origin != "untrusted":
-        # Our own words about a call may repeat its arguments: they name nothing, but a doubt about the data stays.
-        return memory.put(Passage(row.seq, row.origin, "", suspect=row.suspect))
+        # The gateway's own error messages may repeat arguments that the model wrote, so their text is no evidence. A
+        # suspect mark still counts.
+        return memory.add_passage(Passage(row.seq, row.origin, "", suspect=row.suspect))
     arguments = canonical_json(call.input) if call else ""
-    memory.put(Passage(row.seq, row.origin, as_evidence(block.text), arguments, row.suspect))
+    memory.add_passage(Passage(row.seq, row.origin, as_evidence(block.text), arguments, row.suspect))
 
 
-def _answered(memory: _RunEvidence, block: ToolResult) -> ToolCall | None:
-    """The call whose output this is: a later page repeats what the call for the first one was given."""
+def _call_of_result(memory: _RunEvidence, block: ToolResult) -> ToolCall | None:
+    """The call whose output this result holds; for a page that `read_output` returned, the original call."""
     call = memory.calls.get(block.call_id)
     if call is None or call.name != READ_OUTPUT:
         return call

@@ -1,1 +1,1 @@
-"""Performs a call: claim, run, settle, recover; and what its result becomes."""
+"""Performs a call: claims it, runs the tool, checks and settles the result, recovers after a crash."""

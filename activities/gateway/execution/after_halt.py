@@ -1,7 +1,7 @@
-"""What may still be said of a call that a halt stands against: (facts, tool, halt) -> what to do. Pure.
+"""Decides how to end or leave a call that a halt covers: (facts, tool, halt) -> action. Pure.
 
-Nothing here lets anything happen: a result that is known is told, a read that was cut off did nothing, a target may be
-asked (a probe is a look), and whatever stays open waits for the halt to be lifted, or is told as unknown.
+No action performs the tool. A read that was interrupted did nothing, and a probe only looks. A call that stays open
+waits until the halt is lifted, or its outcome is reported as unknown.
 """
 
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ from workflows.contracts.halts import HaltNotice
 
 @dataclass(frozen=True)
 class Leave:
-    """It has no result: the run ends without one, or goes on from here once the halt is lifted."""
+    """Leave the call without a result: the run ends, or continues the call once the halt is lifted."""
 
 
 @dataclass(frozen=True)
 class GoOn:
-    """Nothing of it would happen any more: a wait that ends, a person's word on what happened."""
+    """Continue the call: it only ends a wait, or stores a person's answer on what happened."""
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """Nothing was begun; the model reads why."""
+    """Refuse the call: it was not begun. The model reads the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class NotDone:
-    """It was begun and did nothing."""
+    """Settle the call as one that was begun and had no effect."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class AskTarget:
-    """The target knows whether it happened. `final`: if it did not, the call ends with that."""
+    """Probe the target. `final`: if the effect did not happen, settle the call with that."""
 
     reason: str
     final: bool
@@ -46,7 +46,7 @@ class AskTarget:
 
 @dataclass(frozen=True)
 class AskPerson:
-    """Nobody here knows whether it happened."""
+    """Ask a person whether the effect happened."""
 
     reason: str
 
@@ -54,7 +54,7 @@ class AskPerson:
 def action_after_halt(
     facts: CallFacts, spec: ToolSpec | None, halt: HaltNotice
 ) -> Leave | GoOn | Refuse | NotDone | AskTarget | AskPerson:
-    """What to do. A halt of a run is its end; one of a tool ends the call; any other leaves the call where it is."""
+    """The action for a call. A halt of a run or a tool ends the call; any other halt leaves it open."""
     if facts.state is None:
         return Refuse(str(halt)) if halt.scope == "tool" else Leave()
     ends = halt.scope in ("run", "tool")

@@ -1,4 +1,4 @@
-"""The bodies of the built-in tools: they need the gateway's own tables, which no tool function ever sees."""
+"""Implements the built-in tools `wait` and `read_output`; unlike other tools they read the gateway's own tables."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from activities.storage.database import Database
 
 
 def wait_until(arguments: dict[str, Any], now: datetime) -> datetime:
-    """When the agent wants to wake up."""
+    """The time at which a wait ends."""
     return now + timedelta(minutes=float(arguments["minutes"]))
 
 
@@ -22,7 +22,7 @@ def woke_up(until: datetime, now: datetime) -> str:
 
 
 async def read_output(database: Database, run_id: str, call_id: str, page: int) -> Result:
-    """One page of an earlier output of the same run, with the origin it had then, and as suspect as it was."""
+    """One page of an earlier output of the same run; it keeps the origin and the suspect mark of that output."""
     row = await SQL["output"].row(database, run_id=run_id, call_id=call_id)
     if row is None:
         return from_error(f"this run has no call {call_id!r} with a result")

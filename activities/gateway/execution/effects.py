@@ -1,4 +1,4 @@
-"""The effects table: claim before, settle after, each in one statement. Every writer of effects is in this file."""
+"""Writes the table `effects`: claims, settles and refuses calls, each in one statement; its only writer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,20 +29,20 @@ from workflows.contracts.events import CallClaimed, CallObserved, LateResult, Ou
 
 
 class ClaimLost(Transient):
-    """Another attempt owns this effect, or what allowed it has changed; look again."""
+    """Another attempt owns this effect, or a fact that the verdict was based on has changed; load the facts again."""
 
 
 class WorkerUnconnected(Transient):
-    """This worker has lost its session with Postgres, so others may take it for dead; nothing was done."""
+    """This worker lost its Postgres session, so other workers may consider it dead; nothing was done."""
 
 
-OPEN_ENDED = 10 * 365 * 86_400  # seconds: whoever waits for it ends it, or the end of its run does
-HOLD_MARGIN = 1_200  # seconds beyond a tool's own time: what workflows/options.py gives its retries, and some
+OPEN_ENDED = 10 * 365 * 86_400  # seconds: the hold of a call that waits ends with the wait or with its run
+HOLD_MARGIN = 1_200  # seconds that a hold outlives the tool's time-out; more than the retries of workflows/options.py
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An effect that this attempt owns, until another raises the fence."""
+    """An effect that this attempt owns until another attempt raises the fence."""
 
     facts: CallFacts
     spec: ToolSpec
@@ -51,11 +51,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Effects:
-    """Effects in Postgres."""
+    """Writes effects, with their holds, transcript rows and events."""
 
     database: Database
-    transcripts: Transcripts | None = None  # of this worker, which need not read the rows that it writes here
-    session: WorkerSession | None = None  # of this worker; without one nobody else takes it for dead
+    transcripts: Transcripts | None = None  # the worker's transcript cache; rows written here are added to it
+    session: WorkerSession | None = None  # the worker's lock session; if None, no other worker can fence this one
     worker: str = field(default_factory=new_worker_id)
 
     async def claim(
@@ -69,11 +69,13 @@ class Effects:
         wait_until: datetime | None = None,
         waits: bool = False,
     ) -> Claim:
-        """Own the effect, and reserve what it uses. `approved_digest`: what its approval must be bound to. `waits`: it
-        is not performed here; the run waits for it.
+        """Claim the effect, and reserve what it uses.
 
-        Raises ClaimLost if it cannot be owned: run closed, halted, approval unfit, a fact of its run is another than
-        in `facts`, another attempt was first; CapReached if a budget has too little left; WorkerUnconnected.
+        `approved_digest`: the digest that its approval must have. `waits`: the run waits for it, and no tool is run.
+
+        Raises ClaimLost if the run is closed or halted, if the approval does not fit, if a fact of the run differs from
+        `facts`, or if another attempt was first. Raises CapReached if a budget has too little left. Raises
+        WorkerUnconnected.
         """
         if self.session and not self.session.may_claim:
             raise WorkerUnconnected()
@@ -108,19 +110,19 @@ class Effects:
         trace.emit()
         return Claim(facts, spec, row["fence"])
 
-    async def settle(self, claim: Claim, result: Result, news: Novelty) -> CallResult:
-        """Write the result. Raises ClaimLost if this attempt was fenced off; its result is then only in the trace."""
+    async def settle(self, claim: Claim, result: Result, novelty: Novelty) -> CallResult:
+        """Store the result. If this attempt was fenced off, records the result in the trace only; raises ClaimLost."""
         facts = claim.facts
-        known = None if result.used is None else canonical_json(dict(result.used))
+        used = None if result.used is None else canonical_json(dict(result.used))
         answer = Observed(
             call_id=facts.call_id,
             is_error=result.is_error,
-            digest=news.digest,
-            new=news.new,
+            digest=novelty.digest,
+            new=novelty.new,
             happened=result.happened,
             spent=result.spent,
         )
-        trace = self._trace(facts, _observed(facts, result))
+        trace = self._trace(facts, _observed_event(facts, result))
         late = LateResult(call_id=facts.call_id, tool=facts.tool, fence=claim.fence, is_error=result.is_error)
         content = stored((ToolResult(call_id=facts.call_id, text=result.text, is_error=result.is_error),))
         row = await SQL["settle"].row(
@@ -136,7 +138,7 @@ class Effects:
             content=content.content,
             blob=content.blob,
             suspect=result.suspect,
-            used=known if result.happened else NOTHING_BUT_A_CALL,
+            used=used if result.happened else NOTHING_BUT_A_CALL,
             late=to_json(late).decode(),
             **_blobs((content.blob, content.blob_text), (result.spill_digest, result.spilled)),
             **trace.columns,
@@ -145,13 +147,13 @@ class Effects:
             self._trace(facts, late).emit()
             raise ClaimLost(f"{facts.tool} {facts.call_id} was taken over while it ran; its late result is recorded")
         trace.emit()
-        self._written(facts, result.origin, content, result.suspect)
+        self._cache_row(facts, result.origin, content, result.suspect)
         return answer
 
     async def refuse(
         self, facts: CallFacts, verdict: VerdictGiven, text: str, *, correctable: bool = False, is_error: bool = True
     ) -> CallResult:
-        """Write that the call is not performed, and why. Raises ClaimLost if it has a result after all."""
+        """Store that the call is not performed, and why. Raises ClaimLost if it has a result already."""
         content = stored((ToolResult(call_id=facts.call_id, text=text, is_error=is_error),))
         answer = Refused(call_id=facts.call_id, rule=verdict.rule, correctable=correctable)
         trace = self._trace(facts, verdict)
@@ -174,13 +176,13 @@ class Effects:
         if row is None or not row["refused"]:
             raise ClaimLost(f"{facts.tool} {facts.call_id} has a result already")
         trace.emit()
-        self._written(facts, "trusted", content)
+        self._cache_row(facts, "trusted", content)
         return answer
 
     async def doubt(self, claim: Claim, reason: str, rule: ApprovalRule) -> str:
-        """Say that the outcome is not known, and ask whom the rule for its tool has asked. Returns the approval's id.
+        """Mark the outcome as unknown, and ask the people in the approval rule what happened.
 
-        Raises ClaimLost.
+        Returns the approval's id. Raises ClaimLost.
         """
         facts = claim.facts
         approval_id = approval_id_for(facts.run_id, facts.call_id, "unknown", claim.fence)
@@ -195,7 +197,7 @@ class Effects:
             tier=claim.spec.tier,
             arguments=facts.effective_arguments,
             reason=reason,
-            needed=max(people_needed(rule, claim.spec.tier), 1),  # no code is sent again: a person decides
+            needed=max(people_needed(rule, claim.spec.tier), 1),  # at least one: no one-time code is sent for this
             roles=list(rule.roles),
             escalates_at=escalation_of(rule, datetime.now(UTC)),
             escalate_roles=list(rule.escalate.roles) if rule.escalate else [],
@@ -207,7 +209,7 @@ class Effects:
         trace.emit()
         return approval_id
 
-    def _written(self, facts: CallFacts, origin: str, content: Stored, suspect: str | None = None) -> None:
+    def _cache_row(self, facts: CallFacts, origin: str, content: Stored, suspect: str | None = None) -> None:
         if self.transcripts is not None:
             row = row_of(facts.seq, "result", origin, content, facts.call_id, suspect)
             self.transcripts.add(facts.run_id, row)
@@ -216,7 +218,7 @@ class Effects:
         return Trace(facts.run_id, events, step=facts.step, call_id=facts.call_id)
 
 
-def _observed(facts: CallFacts, result: Result) -> CallObserved:
+def _observed_event(facts: CallFacts, result: Result) -> CallObserved:
     return CallObserved(
         call_id=facts.call_id,
         tool=facts.tool,
@@ -229,5 +231,5 @@ def _observed(facts: CallFacts, result: Result) -> CallObserved:
 
 
 def _blobs(*pairs: tuple[bytes | None, str | None]) -> dict[str, Sequence[Any]]:
-    kept = {digest: text for digest, text in pairs if digest is not None}
-    return {"blobs": list(kept), "blob_texts": list(kept.values())}
+    by_digest = {digest: text for digest, text in pairs if digest is not None}
+    return {"blobs": list(by_digest), "blob_texts": list(by_digest.values())}

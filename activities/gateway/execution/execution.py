@@ -1,6 +1,7 @@
-"""Owning one effect: claim it, perform it with its key, settle it.
+"""Claims one effect, performs it, and settles it.
 
-A tool that does not say what it did leaves a doubt: its target is asked, or it is tried again, or a person is asked.
+If a tool fails without saying whether it had its effect, the effect contract decides: probe the target, retry, or ask a
+person.
 """
 
 import asyncio
@@ -29,25 +30,25 @@ from activities.tools.registry import BUILTIN
 from activities.tools.spec import ToolSpec
 from workflows.contracts.calls import CallResult, Tier, Unknown
 
-# A claim older than this is not acted on: its heartbeat may have timed out, and another attempt may own the effect.
+# An older claim is not acted on: the activity's heartbeat may have timed out, and another attempt may own the effect.
 CLAIM_FRESH_SECONDS = 4.0
 
-SETTLE_PAUSES = (0.5, 1, 2, 4, 8, 8)  # seconds: within the minute that the activity has on top of the tool's own time
+SETTLE_PAUSES = (0.5, 1, 2, 4, 8, 8)  # seconds; the activity has a minute more than the tool's own time-out
 
 Checkpoint = Callable[[str], Awaitable[None]]
 
 
 async def no_checkpoint(where: str) -> None:
-    """Called at each boundary of a call; tests use it to stop the world there."""
+    """Does nothing. A checkpoint is called at each boundary of a call, so that tests can interrupt it there."""
 
 
 class EffectInDoubt(Transient):
-    """The tool's outcome is not known yet; its effect contract allows another look."""
+    """The tool's outcome is not known yet, and its effect contract allows another attempt."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How a worker has its effects."""
+    """Performs the effects of one worker."""
 
     _database: Database
     _evaluator: CallEvaluator
@@ -64,10 +65,10 @@ class Execution:
         tier: Tier | None = None,
         windows: Sequence[Window] = (),
     ) -> Claim:
-        """Own the effect, freshly. Raises ClaimLost, CapReached, EffectInDoubt."""
+        """Claim the effect. Raises ClaimLost, CapReached; EffectInDoubt if the claim took too long to be safe."""
         await self._checkpoint("before-claim")
         started = time.monotonic()
-        # The digest that was just found to fit: the statement finds the approval unchanged, unexpired and given.
+        # This digest was just found to fit; the statement checks that the approval still has it, given and unexpired.
         claim = await self._effects.claim(
             call.facts,
             spec,
@@ -81,9 +82,9 @@ class Execution:
         return claim
 
     async def perform(self, claim: Claim, *, tried_before: bool = False) -> CallResult:
-        """Run the tool, and settle what came of it. Raises ClaimLost, EffectInDoubt.
+        """Run the tool and settle its result. Raises ClaimLost, EffectInDoubt.
 
-        `tried_before`: an earlier attempt may have had its effect; a refusal says nothing of that one.
+        `tried_before`: an earlier attempt may have had the effect, so an error of this one does not prove the contrary.
         """
         arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
         ctx = self.context(claim.facts)
@@ -97,9 +98,9 @@ class Execution:
         return await self.settle(claim, replace(outcome, happened=True) if tried_before else outcome)
 
     async def settle(self, claim: Claim, result: Result) -> CallResult:
-        """Write a result that is known. Raises ClaimLost, StoreUnavailable."""
-        # Shielded: a result that is known must be written, whatever else is being cancelled.
-        settling = asyncio.ensure_future(self._written(claim, result))
+        """Store a known result. Raises ClaimLost, StoreUnavailable."""
+        # Shielded, because a known result must be stored even if the activity is cancelled.
+        settling = asyncio.ensure_future(self._settle_with_retries(claim, result))
         try:
             answer = await asyncio.shield(settling)
         except asyncio.CancelledError:
@@ -108,38 +109,38 @@ class Execution:
         await self._checkpoint("after-settle")
         return answer
 
-    async def _written(self, claim: Claim, result: Result) -> CallResult:
-        """Settle, through a short outage too: a known result must not become a question to a person."""
+    async def _settle_with_retries(self, claim: Claim, result: Result) -> CallResult:
+        """Settle, with retries through a short outage: a known result must not become a question to a person."""
         for pause in SETTLE_PAUSES:
             try:
-                return await self._weighed(claim, result)
+                return await self._check_and_settle(claim, result)
             except StoreUnavailable:
                 await asyncio.sleep(pause)
             with suppress(StoreUnavailable):
                 facts = await load(self._database, claim.facts.run_id, claim.facts.call_id)
                 if facts.stored_result and facts.fence == claim.fence:
-                    return facts.stored_result  # it was written; only the reply was lost
-        return await self._weighed(claim, result)
+                    return facts.stored_result  # it was stored; only the reply was lost
+        return await self._check_and_settle(claim, result)
 
-    async def _weighed(self, claim: Claim, result: Result) -> CallResult:
-        """Settle, with what the tool's own history says about the data, and with whom it was asked for in mind."""
+    async def _check_and_settle(self, claim: Claim, result: Result) -> CallResult:
+        """Settle, after the plausibility checks, and as untrusted if an untrusted value chose what was read."""
         facts = claim.facts
         if result.origin == "trusted" and await self._evaluator.lookup_key_is_untrusted(facts, claim.spec):
             result = replace(result, origin="untrusted")
         asked = AnsweredCall(facts.tenant, facts.run_id, facts.call_id, facts.digest)
-        judged = await with_plausibility(self._database, claim.spec, asked, result.data, result)
-        return await self._effects.settle(claim, judged, await novelty_of(self._transcripts, facts, judged))
+        checked = await with_plausibility(self._database, claim.spec, asked, result.data, result)
+        return await self._effects.settle(claim, checked, await novelty_of(self._transcripts, facts, checked))
 
     async def _settle_doubt(self, claim: Claim, doubt: Doubt) -> CallResult:
-        """This very attempt does not know what its tool did."""
+        """Handle a tool run of this attempt whose outcome is not known, as its effect contract says."""
         if doubt.settles == "probe":
             return await self.probe(claim, doubt.reason, go_on=False)
         if doubt.settles == "retry" and claim.fence < TRIES:
             raise EffectInDoubt(doubt.reason)
-        return await self.unknown(claim, doubt.reason)
+        return await self.ask_what_happened(claim, doubt.reason)
 
     async def probe(self, claim: Claim, reason: str, *, go_on: bool) -> CallResult:
-        """Ask the target. If it did not happen: perform it (`go_on`), or tell the model that it failed."""
+        """Ask the target whether the effect happened; if not, perform it (`go_on`) or tell the model that it failed."""
         arguments = claim.spec.arguments.validate(claim.facts.effective_arguments)
         found = await probe(claim.spec, self.context(claim.facts), arguments)
         match found:
@@ -155,16 +156,16 @@ class Execution:
             case Doubt() if claim.fence < TRIES:
                 raise EffectInDoubt(f"{reason}; {found.reason}")
             case Doubt():
-                return await self.unknown(claim, f"{reason}; {found.reason}")
+                return await self.ask_what_happened(claim, f"{reason}; {found.reason}")
 
-    async def unknown(self, claim: Claim, reason: str) -> CallResult:
+    async def ask_what_happened(self, claim: Claim, reason: str) -> CallResult:
         """Ask a person what happened. Raises ClaimLost."""
         rule = rule_for(await self._evaluator.candidate(claim.facts))
         approval_id = await self._effects.doubt(claim, reason, rule)
         return Unknown(call_id=claim.facts.call_id, approval_id=approval_id, tool=claim.facts.tool)
 
     def context(self, facts: CallFacts) -> ToolContext:
-        """What a tool, a probe or a delivery learns of the call."""
+        """The context that a tool, a probe or the delivery of a one-time code gets."""
         return ToolContext(
             run_id=facts.run_id,
             call_id=facts.call_id,

@@ -1,10 +1,10 @@
--- A sample is stored under the field's own name, which makes it part of the history that later ones are compared with,
--- or under that name with a suffix (`:apart`), which keeps it apart from the history; what a result says of all its items
--- has a suffix of its own. No field has such a suffix itself.
+-- Samples of numbers in tool results. A sample is stored under the path of its field and is then part of the history
+-- that later samples are compared with. With the suffix `:apart` it is stored but not part of the history. A sample of
+-- the value that all items of a result share has the suffix `!each`. No path contains such a suffix.
 
 -- name: known
--- What is known of some fields of a tool, newest first: `history` (never what was kept apart), `run` (the run's own last
--- samples, of both kinds) and `tool` (everyone's last samples, of both kinds). What this very call stored is left out.
+-- Earlier samples of some fields of a tool, newest first. Source `history`: without those kept apart; `run`: the last
+-- ones of this run, of both kinds; `tool`: the last ones of all runs, of both kinds. Samples of this call are left out.
 WITH watched AS (
     SELECT f.field, s.stored
     FROM unnest(:fields::text[]) AS f (field), LATERAL (VALUES (f.field), (f.field || :apart)) AS s (stored)
@@ -22,7 +22,7 @@ WITH watched AS (
         SELECT value, at FROM (
             SELECT value, at FROM observations
             WHERE tenant = :tenant AND tool = :tool AND field = w.stored AND run_id = :run_id AND call_id <> :call_id
-            OFFSET 0 -- planned by itself, by primary key; else the limit tempts Postgres to walk through everyone's
+            OFFSET 0 -- an optimizer fence: without it the LIMIT makes Postgres scan the samples of all runs
         ) own
         ORDER BY at DESC LIMIT :lately
     ) o
@@ -40,8 +40,8 @@ UNION ALL SELECT field, 'tool', value, at FROM tool
 ORDER BY at DESC;
 
 -- name: answers
--- What results of a tool said of all their items lately, and what was asked for it, newest first: by this run (`run`) and
--- by anyone (`tool`). What this very call stored is left out.
+-- The last values that all items of a result shared, with the digest of the call that returned them, newest first; of
+-- this run (`run`) and of all runs (`tool`). Samples of this call are left out.
 WITH run AS (
     SELECT o.field, o.run_id, o.call_id, o.value, o.at
     FROM unnest(:fields::text[]) AS f (field) CROSS JOIN LATERAL (
@@ -67,7 +67,7 @@ FROM answers a LEFT JOIN calls c USING (run_id, call_id)
 ORDER BY a.at DESC;
 
 -- name: observe
--- The samples of one call. A call that is weighed again keeps those of its first time.
+-- Store the samples of one call. If the call is checked again, the samples of the first time are kept.
 INSERT INTO observations (tenant, tool, field, run_id, call_id, value)
 SELECT :tenant, :tool, o.field, :run_id, :call_id, o.value
 FROM unnest(:fields::text[], :samples::double precision[]) AS o (field, value)

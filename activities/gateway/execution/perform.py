@@ -1,4 +1,4 @@
-"""Running a tool once, and saying what is known afterwards: a result, or a doubt about what happened."""
+"""Runs a tool once, or probes its target; returns a result, or a doubt about what happened."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -11,15 +11,16 @@ from activities.tools.contracts import Checkable, Idempotent, Irreversible, Pure
 from activities.tools.errors import ToolError
 from activities.tools.spec import ToolSpec
 
-TRIES = 3  # attempts at one effect whose outcome stays in doubt, before a person is asked
-PROBE_SECONDS = 15  # a probe is a look, not work
+TRIES = 3  # attempts at an effect whose outcome stays in doubt; after that a person is asked
+PROBE_SECONDS = 15  # time-out of a probe
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """The tool neither returned nor refused: what it did to the world is not known. `settles`: what its contract says.
+    """The tool neither returned a result nor raised a ToolError, so it is not known whether it had its effect.
 
-    retry: try again with the same key; probe: ask the target; ask: ask a person.
+    `settles`: how its effect contract resolves the doubt. "retry": try again with the same idempotency key; "probe":
+    ask the target; "ask": ask a person.
     """
 
     reason: str
@@ -27,9 +28,10 @@ class Doubt:
 
 
 async def perform(spec: ToolSpec, ctx: ToolContext, arguments: dict[str, Any]) -> Result | Doubt:
-    """Run the tool. A result of the wrong type is still a result: the effect happened.
+    """Run the tool.
 
-    It is suspect then, as is one that the tool's own check refuses; the latter is shown nevertheless.
+    If the tool returns a value of the wrong type, its effect still happened: the result is a suspect error without the
+    value. If the tool's own check rejects the value, the result is suspect but shows the value.
     """
     try:
         async with asyncio.timeout(spec.timeout):
@@ -37,14 +39,14 @@ async def perform(spec: ToolSpec, ctx: ToolContext, arguments: dict[str, Any]) -
     except ToolError as error:
         return from_error(str(error), spec.facts.output, happened=False)
     except TimeoutError:
-        return _in_doubt(spec, f"{spec.name} did not answer within {spec.timeout} s")
+        return _failure(spec, f"{spec.name} did not answer within {spec.timeout} s")
     except Exception as error:
-        return _in_doubt(spec, clip(f"{spec.name} failed: {type(error).__name__}: {error}"))
+        return _failure(spec, clip(f"{spec.name} failed: {type(error).__name__}: {error}"))
     return _result_of(spec, ctx, value)
 
 
 async def probe(spec: ToolSpec, ctx: ToolContext, arguments: dict[str, Any]) -> Result | Doubt | None:
-    """Ask the target whether the effect happened: its result, None if it did not happen, or a doubt."""
+    """Ask the target whether the effect happened; returns its result, None if it did not happen, or a doubt."""
     assert isinstance(spec.contract, Checkable)
     try:
         async with asyncio.timeout(PROBE_SECONDS):
@@ -58,15 +60,16 @@ def _result_of(spec: ToolSpec, ctx: ToolContext, value: Any, settled_by: str = "
     try:
         checked = spec.checked(value)
         result = from_value(checked.data, spec.facts.output, ctx.call_id, settled_by)
-    except Exception as error:  # wrong type, not JSON: the model must not build on it
-        said = f"{spec.name} ran, but its result cannot be used: {clip(str(error))}"  # with words of the result
-        refused = from_error(said, spec.facts.output, settled_by)
+    except Exception as error:  # wrong type or not JSON
+        message = f"{spec.name} ran, but its result cannot be used: {clip(str(error))}"
+        # The message may quote the value, so its origin is that of the tool's output.
+        refused = from_error(message, spec.facts.output, settled_by)
         return refused.suspected(f"{spec.name} did not return what it declares")
     result = replace(result, data=checked.data)
     return result.suspected(checked.suspect) if checked.suspect is not None else result
 
 
-def _in_doubt(spec: ToolSpec, reason: str) -> Result | Doubt:
+def _failure(spec: ToolSpec, reason: str) -> Result | Doubt:
     match spec.contract:
         case Pure():
             return from_error(reason, spec.facts.output)

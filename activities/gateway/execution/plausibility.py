@@ -1,6 +1,6 @@
-"""Weighing what a tool returned: against what it returned before, and its items against each other, as declared.
+"""Checks whether a tool's result is plausible: against earlier results, and its items against each other.
 
-May mark a result suspect; never takes a mark away, never changes data, and never decides what becomes of a call.
+An implausible result is marked suspect. A mark is never removed, and data is never changed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,47 +15,50 @@ from activities.storage.queries import Queries
 from activities.tools.spec import ToolSpec
 
 SQL = Queries(__file__, "observations.sql")
-HISTORY = 200  # samples compared with: the median is steady long before, and a new season becomes the norm in time
-APART = "!apart"  # suffix of a field whose sample stays out of the history; `!` is in no watched path
-EACH = "!each"  # suffix of what a result says of all its items, which is part of no history
-REPEATED = 3 * ENOUGH  # answers looked back on: some of the questions may have been asked more than once
+HISTORY = 200  # samples to compare with: enough for a stable median, and few enough to follow a lasting change
+APART = "!apart"  # suffix of a field if its sample is not part of the history; no watched path contains `!`
+EACH = "!each"  # suffix of a field if its sample is the value that all items of a result share
+REPEATED = 3 * ENOUGH  # earlier answers to compare with; more than ENOUGH, because questions may repeat
 
 
 @dataclass(frozen=True)
 class AnsweredCall:
-    """The call that a result is of."""
+    """The call that returned a result."""
 
     tenant: str
     run_id: str
     call_id: str
-    digest: str = ""  # of what was asked: a question that is asked again is no other question
+    digest: str = ""  # of the tool and its arguments; equal digests count as the same question
 
 
 @dataclass(frozen=True)
 class FieldHistory:
-    """What is known of one field: its history, and the last samples of this run and of everyone, newest first."""
+    """Earlier samples of one field, newest first: its history, and the last ones of this run and of all runs."""
 
     history: list[float] = field(default_factory=list)
     run: list[float] = field(default_factory=list)
     tool: list[float] = field(default_factory=list)
 
     def drift(self, value: object) -> str | None:
-        """Why this sample is suspect: because of the run's own last ones, or of everyone's."""
+        """Why this sample is suspect, compared with the last samples of the run or of all runs; None if it is not."""
         return drift(self.history, self.run[::-1], value) or drift(self.history, self.tool[::-1], value)
 
     def repeats_an_extreme(self, value: float) -> bool:
-        """It begins a run that may end as drift: were it history, the run would make itself the norm."""
+        """Whether this sample continues a series of extremes, which may turn out to be drift.
+
+        Such a sample is kept out of the history, or else a drifting series would become the norm.
+        """
         return any(run_of_extremes(self.history, recent[::-1], value) > 1 for recent in (self.run, self.tool))
 
 
 async def with_plausibility(
-    database: Database, spec: ToolSpec, asked: AnsweredCall, value_json: Any, result: Result
+    database: Database, spec: ToolSpec, call: AnsweredCall, value_json: Any, result: Result
 ) -> Result:
-    """`result`, marked suspect where `value_json` is not to be believed; its samples are stored.
+    """Return `result`, marked suspect if `value_json` is implausible; store its samples.
 
-    Called after the tool ran and before its result is settled. Safe to call again for the same call: what it stored is
-    not compared with itself, nor stored twice. Raises StoreUnavailable: the caller, who retries to settle, calls again.
-    Costs nothing for a tool without `watch` and `varies`, and for an error, which has no data.
+    To be called after the tool ran and before its result is settled. It can be called again for the same call: that
+    call's samples are neither compared with themselves nor stored twice. Does nothing for an error, or for a tool that
+    declares neither `watch` nor `varies`. Raises StoreUnavailable.
     """
     if result.is_error:
         return result
@@ -64,45 +67,47 @@ async def with_plausibility(
     items = {path: sample for path in spec.varies if (sample := sample_of(value_json, path)) is not None}
     if not samples and not items:
         return result
-    # Stored before the others are read: of many calls side by side, the last one sees them all.
-    await _observe(database, spec, asked, {path + EACH: sample for path, sample in items.items()})
-    known = await _known(database, spec, asked) if samples else {}
-    answers = await _answers(database, spec, asked) if items else {}
+    # Store before reading the samples of others: of several concurrent calls, the last one then sees all.
+    await _observe(database, spec, call, {path + EACH: sample for path, sample in items.items()})
+    known = await _field_histories(database, spec, call) if samples else {}
+    answers = await _earlier_answers(database, spec, call) if items else {}
     reasons = [f"{path} {why}" for path, sample in samples.items() if (why := known[path].drift(sample))]
-    reasons += _same(value_json, items, answers, asked)
+    reasons += _equal_values(value_json, items, answers, call)
     if reasons:
         result = result.suspected("; ".join(reasons))
-    await _observe(database, spec, asked, _stored(samples, known, result))
+    await _observe(database, spec, call, _samples_by_name(samples, known, result))
     return result
 
 
-async def _observe(database: Database, spec: ToolSpec, asked: AnsweredCall, samples: Mapping[str, float]) -> None:
+async def _observe(database: Database, spec: ToolSpec, call: AnsweredCall, samples: Mapping[str, float]) -> None:
     if not samples:
         return
     await SQL["observe"].rows(
         database,
-        tenant=asked.tenant,
+        tenant=call.tenant,
         tool=spec.name,
-        run_id=asked.run_id,
-        call_id=asked.call_id,
+        run_id=call.run_id,
+        call_id=call.call_id,
         fields=list(samples),
         samples=list(samples.values()),
     )
 
 
-Answers = Mapping[tuple[str, str], list[tuple[float, str]]]  # (field, whose) -> (sample, digest), newest first
+Answers = Mapping[tuple[str, str], list[tuple[float, str]]]  # (field, source) -> (sample, digest), newest first
 
 
-def _same(value_json: Any, items: Mapping[str, float], answers: Answers, asked: AnsweredCall) -> Iterator[str]:
-    """What all items, or all answers of late, have in common though they should not."""
+def _equal_values(value_json: Any, items: Mapping[str, float], answers: Answers, call: AnsweredCall) -> Iterator[str]:
+    """Reasons why items of a result, or the latest answers, are suspect: they should differ but are equal."""
     for path, sample in items.items():
-        of_others = (same_for_all(answers.get((path, whose), []), sample, asked.digest) for whose in ("run", "tool"))
-        if why := same_throughout(value_json, path) or next(filter(None, of_others), None):
+        repeated = (same_for_all(answers.get((path, source), []), sample, call.digest) for source in ("run", "tool"))
+        if why := same_throughout(value_json, path) or next(filter(None, repeated), None):
             yield f"{path} {why}"
 
 
-def _stored(samples: Mapping[str, object], known: Mapping[str, FieldHistory], result: Result) -> dict[str, float]:
-    """The samples under the names they are stored by. Nothing that a suspect result says becomes history."""
+def _samples_by_name(
+    samples: Mapping[str, object], known: Mapping[str, FieldHistory], result: Result
+) -> dict[str, float]:
+    """The samples, by the name to store them under. Samples of a suspect result stay out of the history."""
     stored = {}
     for path, sample in samples.items():
         number = number_of(sample)
@@ -113,13 +118,13 @@ def _stored(samples: Mapping[str, object], known: Mapping[str, FieldHistory], re
     return stored
 
 
-async def _known(database: Database, spec: ToolSpec, asked: AnsweredCall) -> dict[str, FieldHistory]:
+async def _field_histories(database: Database, spec: ToolSpec, call: AnsweredCall) -> dict[str, FieldHistory]:
     rows = await SQL["known"].rows(
         database,
-        tenant=asked.tenant,
+        tenant=call.tenant,
         tool=spec.name,
-        run_id=asked.run_id,
-        call_id=asked.call_id,
+        run_id=call.run_id,
+        call_id=call.call_id,
         fields=list(spec.watch),
         apart=APART,
         most=HISTORY,
@@ -131,18 +136,18 @@ async def _known(database: Database, spec: ToolSpec, asked: AnsweredCall) -> dic
     return {path: FieldHistory(k.history, k.run[: RUN - 1], k.tool[: RUN - 1]) for path, k in known.items()}
 
 
-async def _answers(database: Database, spec: ToolSpec, asked: AnsweredCall) -> Answers:
+async def _earlier_answers(database: Database, spec: ToolSpec, call: AnsweredCall) -> Answers:
     rows = await SQL["answers"].rows(
         database,
-        tenant=asked.tenant,
+        tenant=call.tenant,
         tool=spec.name,
-        run_id=asked.run_id,
-        call_id=asked.call_id,
+        run_id=call.run_id,
+        call_id=call.call_id,
         fields=[path + EACH for path in spec.varies],
         most=REPEATED,
     )
     answers: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for row in rows:
-        place = (row["field"].removesuffix(EACH), row["source"])
-        answers.setdefault(place, []).append((row["value"], row["digest"]))
+        key = (row["field"].removesuffix(EACH), row["source"])
+        answers.setdefault(key, []).append((row["value"], row["digest"]))
     return answers

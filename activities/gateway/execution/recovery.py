@@ -15,31 +15,33 @@ UNFIT = "the approval was given for another call: arguments, tool, policy, taint
 
 @dataclass(frozen=True)
 class Recovery:
-    """Going on where an earlier attempt ended."""
+    """Continues a call that an earlier attempt claimed."""
 
     _execution: Execution
 
     async def recover(self, call: Candidate) -> CallResult:
-        """An earlier attempt claimed this effect and left no result: the contract decides."""
+        """Continue after an earlier attempt that claimed the effect and left no result, as the effect contract says."""
         facts, spec = call.facts, call.spec
         if spec is None or (call.pinned and spec.pinned_hash != call.pinned.pinned_hash):
             raise EffectInDoubt(f"this worker does not have {facts.tool} as the agent was published with it")
-        seen = Claim(facts, spec, facts.fence or 1)
+        old_claim = Claim(facts, spec, facts.fence or 1)
         if spec.contract.name == "irreversible":
-            return await self._execution.unknown(
-                seen, "the attempt that made this call died before its result was stored"
+            return await self._execution.ask_what_happened(
+                old_claim, "the attempt that made this call died before its result was stored"
             )
         if facts.expired:
-            return await self._execution.unknown(seen, "its approval expired before it could be tried again")
-        if seen.fence >= TRIES and spec.contract.name != "pure":
-            return await self._execution.unknown(seen, f"{seen.fence} attempts left no result")
+            return await self._execution.ask_what_happened(
+                old_claim, "its approval expired before it could be tried again"
+            )
+        if old_claim.fence >= TRIES and spec.contract.name != "pure":
+            return await self._execution.ask_what_happened(old_claim, f"{old_claim.fence} attempts left no result")
         claim = await self._execution.claim(call, spec, Allow("effect.recovered", spec.contract.name))
         if spec.contract.name == "checkable":
             return await self._execution.probe(claim, "an earlier attempt left no result", go_on=True)
         return await self._execution.perform(claim, tried_before=spec.contract.name != "pure")
 
-    async def resolved(self, call: Candidate) -> CallResult:
-        """A person was asked what happened; act on the answer."""
+    async def act_on_answer(self, call: Candidate) -> CallResult:
+        """Act on a person's answer to the question whether an effect with unknown outcome happened."""
         facts, spec = call.facts, call.spec
         assert facts.approval_id
         if spec is None:

@@ -1,1 +1,1 @@
-"""Policies written in Cedar: reading, checking, storing and asking them."""
+"""Policies written in Cedar: parses, checks, stores and evaluates them."""

@@ -1,6 +1,6 @@
-"""Reading a policy's text: Cedar's own checks, and ours for what Cedar lets pass. Pure.
+"""Parses and checks the text of a policy, beyond Cedar's own checks. Pure.
 
-What is refused here would otherwise be noticed in the middle of a run, or never.
+The further checks find mistakes that Cedar accepts, and that would show in the middle of a run, or never.
 """
 
 import json
@@ -15,26 +15,26 @@ from cedarpy import PolicySet, policies_to_json_str, validate_policies
 from activities.errors import Permanent
 from activities.policy.cedar.schema import walk
 
-# Cedar's parser recurses: some hundred brackets, or thousands of `if`s, overflow its stack, which ends the process.
+# Cedar's parser is recursive: a few hundred brackets, or thousands of `if`s, overflow its stack and end the process.
 DEPTH = 100
 IFS = 500
-LENGTH = 200_000  # characters; also bounds how long parsing takes
+LENGTH = 200_000  # characters; also bounds the time that parsing takes
 
 STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*')
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-# Rules of ours, as in `policy.error`.
+# Names that our own rule ids use, as in `policy.error`.
 TAKEN = frozenset(("permit", "default-deny", "error", "missing", "silent", "inexpressible"))
 
-Written = Mapping[str, Any]  # one policy in Cedar's JSON
+PolicyJson = Mapping[str, Any]  # one `permit` or `forbid` in Cedar's JSON
 
 
 class PolicyInvalid(Permanent):
-    """The policy cannot be used; the message names each problem."""
+    """The policy cannot be used; the message lists all problems."""
 
 
 @dataclass(frozen=True)
 class PolicyRule:
-    """One `permit` or `forbid`. `name` is its @id, or Cedar's word for its place in the text, such as policy0."""
+    """One `permit` or `forbid`. `name` is its @id, or Cedar's name for its position in the text, such as policy0."""
 
     position: int
     name: str
@@ -44,7 +44,7 @@ class PolicyRule:
 
 @dataclass(frozen=True, eq=False)
 class PolicyText:
-    """A text that was read: its rules by Cedar's ids, and the two sets that are evaluated."""
+    """A parsed policy text: its rules by Cedar's ids, all rules as a set, and the set without the rules that ask."""
 
     rules: Mapping[str, PolicyRule]
     all_rules: PolicySet
@@ -52,16 +52,18 @@ class PolicyText:
 
 
 def read(text: str, schema: Mapping[str, Any] | None = None) -> PolicyText:
-    """Parse and check `text`. Raises PolicyInvalid, with each problem."""
-    _refuse(_unreadable(text))
-    all_rules, written = _parsed(text)
-    static: dict[str, Written] = written["staticPolicies"]
+    """Parse `text` and check it; with a schema also against the tools. Raises PolicyInvalid with all problems."""
+    _raise_if_any(_unsafe_to_parse(text))
+    all_rules, policy_json = _parse(text)
+    static: dict[str, PolicyJson] = policy_json["staticPolicies"]
     rules = {key: _rule(key, policy) for key, policy in static.items()}
-    _refuse([*_problems(written, rules), *(_misfits(text, static, rules, schema) if schema is not None else ())])
+    _raise_if_any(
+        [*_problems(policy_json, rules), *(_schema_problems(text, static, rules, schema) if schema is not None else ())]
+    )
     return PolicyText(rules, all_rules, _without_asks(text, static, rules))
 
 
-def _parsed(text: str) -> tuple[PolicySet, Any]:
+def _parse(text: str) -> tuple[PolicySet, Any]:
     try:
         return PolicySet.from_str(text), json.loads(policies_to_json_str(text))
     except ValueError as error:
@@ -70,31 +72,34 @@ def _parsed(text: str) -> tuple[PolicySet, Any]:
         raise PolicyInvalid("a condition is too long; split the rule, or use a set: `[…].contains(…)`") from None
 
 
-def _without_asks(text: str, static: Mapping[str, Written], rules: Mapping[str, PolicyRule]) -> PolicySet:
-    """The same policies but those that ask: cut from the text, for Cedar reads only short conditions from JSON."""
+def _without_asks(text: str, static: Mapping[str, PolicyJson], rules: Mapping[str, PolicyRule]) -> PolicySet:
+    """The policy set without the rules that ask.
+
+    These rules are cut from the text, because Cedar accepts only short conditions in JSON.
+    """
     in_order = sorted(static, key=lambda key: rules[key].position)
     ends = [match.end() for match in re.finditer(";", _code(text))]
     pieces = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     kept = [i for i, key in enumerate(in_order) if not rules[key].asks]
-    policies, written = _parsed("".join(pieces[i] for i in kept if i < len(pieces)))
-    reread = written["staticPolicies"]
+    policies, policy_json = _parse("".join(pieces[i] for i in kept if i < len(pieces)))
+    reread = policy_json["staticPolicies"]
     if [reread.get(f"policy{i}") for i in range(len(kept))] != [static[in_order[i]] for i in kept]:
-        raise PolicyInvalid("its rules could not be told apart; write one after the other, each ending in `;`")
+        raise PolicyInvalid("its rules could not be separated; write one after the other, each ending in `;`")
     return policies
 
 
-def _refuse(problems: list[str]) -> None:
+def _raise_if_any(problems: list[str]) -> None:
     if problems:
         raise PolicyInvalid("\n".join(dict.fromkeys(problems)))
 
 
 def _code(text: str) -> str:
-    """`text` with strings and comments blanked, at its length: what is left is Cedar's own signs and words."""
+    """`text` with strings and comments replaced by blanks, so that all positions stay the same."""
     return STRING_OR_COMMENT.sub(lambda match: " " * len(match.group()), text)
 
 
-def _unreadable(text: str) -> list[str]:
-    """Why this text must not even reach the parser."""
+def _unsafe_to_parse(text: str) -> list[str]:
+    """Reasons why the text must not be passed to Cedar's parser."""
     code, depth, deepest = _code(text), 0, 0
     for bracket in re.findall(r"[(\[{)\]}]", code):
         depth = depth + 1 if bracket in "([{" else max(depth - 1, 0)
@@ -111,16 +116,16 @@ def _unreadable(text: str) -> list[str]:
     return problems
 
 
-def _rule(key: str, policy: Written) -> PolicyRule:
+def _rule(key: str, policy: PolicyJson) -> PolicyRule:
     notes = policy.get("annotations", {})
     name = notes["id"] or "" if "id" in notes else key
     return PolicyRule(int(key.removeprefix("policy")), name, notes.get("reason") or "", asks="ask" in notes)
 
 
-def _problems(written: Written, rules: Mapping[str, PolicyRule]) -> Iterator[str]:
-    """What Cedar accepts and we do not."""
-    static = written["staticPolicies"]
-    if written["templates"]:
+def _problems(policy_json: PolicyJson, rules: Mapping[str, PolicyRule]) -> Iterator[str]:
+    """Problems that Cedar accepts and we do not."""
+    static = policy_json["staticPolicies"]
+    if policy_json["templates"]:
         yield "it has templates (?principal, ?resource); nothing fills them in"
     if not any(policy["effect"] == "permit" for policy in static.values()):
         yield "it permits nothing; end it with `permit (principal, action, resource);` for what is not forbidden"
@@ -131,15 +136,15 @@ def _problems(written: Written, rules: Mapping[str, PolicyRule]) -> Iterator[str
             yield f"@id({json.dumps(name)}) cannot be used; take letters, digits and - . _, and none of {sorted(TAKEN)}"
     for key, policy in static.items():
         if rules[key].asks and policy["effect"] == "permit":
-            yield f"{rules[key].name}: @ask is for `forbid`; a `permit` asks nobody"
+            yield f"{rules[key].name}: @ask is for `forbid`; a `permit` cannot ask"
         if policy.get("annotations", {}).get("ask"):
             yield f"{rules[key].name}: @ask takes no value"
 
 
-def _misfits(
-    text: str, static: Mapping[str, Written], rules: Mapping[str, PolicyRule], schema: Mapping[str, Any]
+def _schema_problems(
+    text: str, static: Mapping[str, PolicyJson], rules: Mapping[str, PolicyRule], schema: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What in the policies does not fit the tools there are."""
+    """Problems of the policies with the schema of the tools."""
     if not schema[""]["actions"]:
         yield "no tool is known to check it against; register an agent first"
         return
@@ -147,19 +152,19 @@ def _misfits(
         rule = rules.get(error.policy_id)
         yield f"{rule.name}: {error.error}" if rule else error.error
     for key, policy in static.items():
-        for path in _never(policy, schema[""]["actions"]):
-            yield f"{rules[key].name}: `context has {path}` never holds: no tool it speaks about has that"
+        for path in _missing_attributes(policy, schema[""]["actions"]):
+            yield f"{rules[key].name}: `context has {path}` never holds: no tool of the rule has this attribute"
 
 
-def _never(policy: Written, actions: Mapping[str, Any]) -> Iterator[str]:
-    """Attributes that a policy asks for with `has` and that do not exist: it would silently never apply.
+def _missing_attributes(policy: PolicyJson, actions: Mapping[str, Any]) -> Iterator[str]:
+    """Attributes after `has` that no tool of the policy has, so that the policy would silently never apply.
 
-    To Cedar's validator a misspelt name after `has` is a valid condition that is false.
+    Cedar's validator accepts a misspelt name after `has`: the condition is valid and false.
     """
-    spoken_of = [node["id"] for node in walk(policy["action"]) if "id" in node] or list(actions)
-    contexts = [actions[name]["appliesTo"]["context"] for name in spoken_of if name in actions]
+    tools = [node["id"] for node in walk(policy["action"]) if "id" in node] or list(actions)
+    contexts = [actions[name]["appliesTo"]["context"] for name in tools if name in actions]
     if not contexts:
-        return  # the validator has said that there are no such tools
+        return  # Cedar's validator has reported that there are no such tools
     for node in walk(policy["conditions"]):
         match node:
             case {"has": {"left": left, "attr": str(attribute)}}:
@@ -169,7 +174,7 @@ def _never(policy: Written, actions: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _path(node: Any) -> tuple[str, ...] | None:
-    """The attributes from `context` to a node, or None if it begins elsewhere."""
+    """The attributes on the path from `context` to a node; None if the path does not begin at `context`."""
     match node:
         case {"Var": "context"}:
             return ()

@@ -1,9 +1,9 @@
-"""Tools as a Cedar schema, and arguments as Cedar values: what a policy may speak about. Pure.
+"""Turns tools into a Cedar schema and arguments into Cedar values: what a policy can refer to. Pure.
 
-Cedar knows strings, 64-bit integers, booleans, sets and records. A number that need not be whole is its decimal text
-here ("5.0"), which can be compared for equality only: Cedar makes its own decimals from literals alone. What is to have
-a limit is an integer, as money is. Null is absence. What cannot be said in these types is left out of the schema, so
-that a policy cannot speak about it.
+Cedar has strings, 64-bit integers, booleans, sets and records. A number that may have decimals becomes text ("5.0"),
+which can only be compared for equality, because Cedar makes its own decimals only from literals. So an argument that
+needs a limit must be an integer, as money is. A null is treated as absent. An argument that has no Cedar type is left
+out of the schema, so that no policy can refer to it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-Kind = dict[str, Any]  # a type, in the words of Cedar's JSON schema
+Kind = dict[str, Any]  # a type in Cedar's JSON schema
 
 STRING: Kind = {"type": "String"}
 BOOLEAN: Kind = {"type": "Boolean"}
@@ -23,20 +23,20 @@ SIMPLE: Mapping[str, Kind] = {
     "boolean": BOOLEAN,
     "number": STRING,
 }
-LONGEST = 2**63  # Cedar's integers are signed, of 64 bit
-EXPONENT = 400  # a float ends at 1e308; a longer decimal text would be a way to fill the memory
+LONGEST = 2**63  # Cedar's integers are signed and have 64 bits
+EXPONENT = 400  # largest exponent of a decimal text; floats end at 1e308, and longer texts could fill the memory
 
-# Cedar's JSON reads an object with one of these keys as something else, such as an entity.
+# An object with one of these keys has a special meaning in Cedar's JSON, such as an entity.
 ESCAPES = frozenset(("__entity", "__extn", "__expr"))
 
 
 class Inexpressible(ValueError):
-    """A value that Cedar cannot hold."""
+    """A value that has no Cedar type."""
 
 
 @dataclass(frozen=True)
 class ToolShape:
-    """A tool as a policy sees it. `input_schema` is the JSON Schema of its arguments."""
+    """A tool as policies see it. `input_schema`: the JSON Schema of its arguments."""
 
     name: str
     tier: str
@@ -45,18 +45,18 @@ class ToolShape:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """What a JSON Schema says: a type of Cedar's, or None if there is none for it; whether null is allowed."""
+class _CedarType:
+    """The Cedar type for a JSON Schema, None if there is none; and whether null is allowed."""
 
     kind: Kind | None
     nullable: bool = False
 
 
 def schema_for(tools: Iterable[ToolShape]) -> dict[str, Any]:
-    """The Cedar schema, as JSON: an action for each tool, whose principal is an Agent and whose resource a Tenant.
+    """The Cedar schema, as JSON: an action for each tool, with an Agent as principal and a Tenant as resource.
 
-    Tools of several agents may share a name. Their action then has the arguments of all of them: required if every one
-    requires it, else optional; left out if they disagree about its type.
+    Tools of several agents may share a name. Their action has the arguments of all of them. An argument is required if
+    all of the tools require it, and left out if they have different types for it.
     """
     by_name = groupby(sorted(tools, key=attrgetter("name")), key=attrgetter("name"))
     actions = {name: _action(list(shapes)) for name, shapes in by_name}
@@ -64,22 +64,22 @@ def schema_for(tools: Iterable[ToolShape]) -> dict[str, Any]:
 
 
 def arguments_kind(schema: Mapping[str, Any]) -> Kind:
-    """The record that a tool's arguments make."""
+    """The Cedar record type of a tool's arguments. `schema`: their JSON Schema."""
     return _record(schema, schema, ())
 
 
 def cedar_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A call's arguments as Cedar's JSON, in the types that `schema_for` gives them. Raises Inexpressible."""
+    """A call's arguments as Cedar's JSON, with the types that `schema_for` gives them. Raises Inexpressible."""
     parts = _properties(schema)
-    told_by_itself = {name for name, value in arguments.items() if isinstance(value, str | bool) or name not in parts}
-    kinds = {name: _read(parts[name], schema, ()).kind for name in arguments.keys() - told_by_itself}
+    need_no_type = {name for name, value in arguments.items() if isinstance(value, str | bool) or name not in parts}
+    kinds = {name: _cedar_type(parts[name], schema, ()).kind for name in arguments.keys() - need_no_type}
     return cedar_record(arguments, {"type": "Record", "attributes": kinds})
 
 
 def cedar_value(value: Any, kind: Kind | None = None) -> Any:
-    """`value` as Cedar's JSON; `kind`, if known, says where a whole number is to be decimal text. Raises Inexpressible.
+    """`value` as Cedar's JSON. Raises Inexpressible.
 
-    A null inside an array is left out, as a null argument is.
+    If its `kind` is text, a whole number becomes decimal text. A null in an array is left out, like a null argument.
     """
     match value:
         case bool() | str():
@@ -101,7 +101,7 @@ def cedar_value(value: Any, kind: Kind | None = None) -> Any:
 def cedar_record(values: Mapping[str, Any], kind: Kind | None = None) -> dict[str, Any]:
     """`values` without nulls, each as Cedar's JSON. Raises Inexpressible."""
     if escape := ESCAPES.intersection(values):
-        raise Inexpressible(f"{min(escape)!r} as a key means something else to Cedar")
+        raise Inexpressible(f"{min(escape)!r} as a key has a special meaning in Cedar")
     kinds = (kind or {}).get("attributes") or {}
     return {key: cedar_value(value, kinds.get(key)) for key, value in values.items() if value is not None}
 
@@ -138,19 +138,19 @@ def _action(shapes: list[ToolShape]) -> Kind:
 
 
 def _merged(kinds: list[Kind], shapes: list[ToolShape]) -> Kind:
-    """One record for arguments of the same tool name."""
+    """The record type that combines the arguments of tools with the same name."""
     merged = {}
     for name in sorted({name for kind in kinds for name in kind["attributes"]}):
         declaring = [kind for kind, shape in zip(kinds, shapes, strict=True) if name in _properties(shape.input_schema)]
         attributes = [kind["attributes"].get(name) for kind in declaring]
         first = attributes[0]
-        if first and all(given and _bare(given) == _bare(first) for given in attributes):
+        if first and all(given and _without_required(given) == _without_required(first) for given in attributes):
             required = len(declaring) == len(kinds) and all(given["required"] for given in attributes)
-            merged[name] = _bare(first) | {"required": required}
+            merged[name] = _without_required(first) | {"required": required}
     return {"type": "Record", "attributes": merged}
 
 
-def _bare(attribute: Kind) -> Kind:
+def _without_required(attribute: Kind) -> Kind:
     return {key: value for key, value in attribute.items() if key != "required"}
 
 
@@ -162,52 +162,55 @@ def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 def _record(schema: Mapping[str, Any], root: Mapping[str, Any], within: tuple[str, ...]) -> Kind:
     attributes = {}
     for name, part in _properties(schema).items():
-        reading = _read(part, root, within)
+        reading = _cedar_type(part, root, within)
         if reading.kind is not None:
             required = name in schema.get("required", ()) and not reading.nullable
             attributes[name] = reading.kind | {"required": required}
     return {"type": "Record", "attributes": attributes}
 
 
-def _read(schema: Any, root: Mapping[str, Any], within: tuple[str, ...]) -> _Reading:
-    """`within` are the references being followed: a type that contains itself has no Cedar type."""
+def _cedar_type(schema: Any, root: Mapping[str, Any], within: tuple[str, ...]) -> _CedarType:
+    """The Cedar type of a part of the JSON Schema `root`.
+
+    `within`: the references that are being followed; a type that contains itself has no Cedar type.
+    """
     match schema:
         case {"$ref": str(reference)}:
-            found = None if reference in within else _resolved(reference, root)
-            return _read(found, root, (*within, reference))
+            found = None if reference in within else _resolve(reference, root)
+            return _cedar_type(found, root, (*within, reference))
         case {"anyOf": [*arms]} | {"oneOf": [*arms]}:
-            return _agreed(_read(arm, root, within) for arm in arms)
+            return _common_type(_cedar_type(arm, root, within) for arm in arms)
         case {"allOf": [only]}:
-            return _read(only, root, within)
+            return _cedar_type(only, root, within)
         case {"const": value}:
-            return _agreed([_read({"type": _json_type(value)}, root, within)])
+            return _common_type([_cedar_type({"type": _json_type(value)}, root, within)])
         case {"enum": [*values]}:
-            return _agreed(_read({"type": _json_type(value)}, root, within) for value in values)
+            return _common_type(_cedar_type({"type": _json_type(value)}, root, within) for value in values)
         case {"type": [*names]}:
-            return _agreed(_read({**schema, "type": name}, root, within) for name in names)
+            return _common_type(_cedar_type({**schema, "type": name}, root, within) for name in names)
         case {"type": "null"}:
-            return _Reading(None, nullable=True)
+            return _CedarType(None, nullable=True)
         case {"type": "array"}:
-            element = _read(schema.get("items"), root, within).kind if "prefixItems" not in schema else None
-            return _Reading(element and {"type": "Set", "element": element})
+            element = _cedar_type(schema.get("items"), root, within).kind if "prefixItems" not in schema else None
+            return _CedarType(element and {"type": "Set", "element": element})
         case {"type": "object", "properties": _}:
-            return _Reading(_record(schema, root, within))
+            return _CedarType(_record(schema, root, within))
         case {"type": str(name)}:
-            return _Reading(SIMPLE.get(name))
-    return _Reading(None)
+            return _CedarType(SIMPLE.get(name))
+    return _CedarType(None)
 
 
-def _agreed(readings: Iterable[_Reading]) -> _Reading:
-    """What alternatives have in common: their one type. Null is absence, and so no alternative."""
+def _common_type(readings: Iterable[_CedarType]) -> _CedarType:
+    """The common type of alternatives, None if they differ; a null alternative only makes it nullable."""
     all_of_them = list(readings)
     nullable = any(reading.nullable for reading in all_of_them)
-    kinds = [reading.kind for reading in all_of_them if reading != _Reading(None, nullable=True)]
+    kinds = [reading.kind for reading in all_of_them if reading != _CedarType(None, nullable=True)]
     agree = bool(kinds) and all(kind == kinds[0] for kind in kinds)
-    return _Reading(kinds[0] if agree else None, nullable)
+    return _CedarType(kinds[0] if agree else None, nullable)
 
 
-def _resolved(reference: str, root: Mapping[str, Any]) -> Any:
-    """The part of `root` that a local reference such as `#/$defs/Address` names, or None."""
+def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
+    """The part of `root` that a local reference such as `#/$defs/Address` points to, or None."""
     found: Any = root if reference.startswith("#/") else None
     for step in reference.removeprefix("#/").split("/"):
         found = found.get(step) if isinstance(found, Mapping) else None
@@ -230,7 +233,7 @@ def _json_type(value: Any) -> str:
 
 
 def walk(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object in a JSON value, however deep."""
+    """Every object in a JSON value, at any depth."""
     left = [value]
     while left:
         node = left.pop()

@@ -1,7 +1,7 @@
-"""Policies in Postgres: sets one, and finds those in force for a tenant. A broken policy denies.
+"""Policies in Postgres: sets a policy, and loads those in force for a tenant; a broken policy denies every call.
 
-A version is the digest of what it says and never changes, so it is parsed once per process. Which versions are in
-force is read anew each time: a policy that was set holds for the next call, on every worker.
+A version is the digest of its content and never changes, so each process parses it once. The versions in force are read
+for each call, so a policy that was set counts for the next call on every worker.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,19 +22,19 @@ SQL = Queries(__file__, "policies.sql")
 
 PLATFORM = "*"  # the scope whose policy holds for every tenant
 DEFAULT = Path(__file__).parent / "platform.cedar"
-BIGGEST_FLOOR = 2**63 - 1  # what the column holds
-INSTALLER = "stanchion"  # who set the default
+BIGGEST_FLOOR = 2**63 - 1  # largest value of the column
+INSTALLER = "stanchion"  # recorded as the one who set the default policy
 MEND = "`stanchion bootstrap` puts the default there"
-SHOWN = 300  # characters of a problem: the model and the trace get them
+SHOWN = 300  # characters of a problem; the model and the trace get them
 
 
 class PolicyMissing(Permanent):
-    """No such policy was ever set; `stanchion policy ls` lists them."""
+    """No such policy was ever set; `stanchion policy ls` lists all policies."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A version as it was set. `money_floor` in minor units."""
+    """A parsed version. `money_floor`: in minor units."""
 
     policy: Policy
     money_floor: int
@@ -42,36 +42,36 @@ class Stored:
 
 @dataclass(frozen=True)
 class Effective:
-    """All that is in force for a tenant. Without the platform's policy, or with a broken one, it denies everything."""
+    """The policies in force for a tenant; if the platform's is missing, or one is broken, every call is denied."""
 
-    version: str  # over those in force: an approval given under another does not fit any more
+    version: str  # digest of the versions in force; an approval is bound to it
     policies: tuple[Policy, ...] = ()
-    money_floor: int = 0  # the tenant's, or the platform's where the tenant has no policy; in minor units
+    money_floor: int = 0  # in minor units; the tenant's, or the platform's if the tenant has no policy
     missing: str | None = None
     broken: str | None = None
 
-    def decide(self, question: PolicyRequest, own: Policy | None = None) -> Verdict:
-        """The strictest verdict of the policies in force, and of the agent's own."""
+    def decide(self, request: PolicyRequest, own: Policy | None = None) -> Verdict:
+        """The strictest verdict of the policies in force and of the agent's `own` policy."""
         if self.missing:
             return Deny("policy.missing", self.missing)
         if self.broken:
             return Deny("policy.error", self.broken)
-        return strictest_decision([*self.policies, *([own] if own else [])], question)
+        return strictest_decision([*self.policies, *([own] if own else [])], request)
 
 
 class Policies:
-    """The policies of one database. What reads or writes raises StoreUnavailable when Postgres does not answer."""
+    """The policies of one database. Methods that read or write raise StoreUnavailable if Postgres does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, Stored] = {}
+        self._by_version: dict[str, Stored] = {}
 
     async def set(
         self, scope: str, text: str, *, by: str, money_floor: int | None = None, tools: Iterable[ToolShape]
     ) -> str:
-        """Put a policy in force for a tenant or for '*'; returns its version. Without a floor, the one in force stays.
+        """Put a policy in force for a tenant or for '*'; returns its version.
 
-        Raises PolicyInvalid.
+        Without `money_floor`, the floor in force is kept. Raises PolicyInvalid.
         """
         if not scope.strip():
             raise PolicyInvalid("a policy needs a scope: a tenant, or '*' for all")
@@ -82,36 +82,36 @@ class Policies:
         version = version_of(scope, text, money_floor)
         policy = load(text, version=version, scope=scope, schema=schema_for(tools))
         await SQL["put"].row(self._database, version=version, scope=scope, text=text, money_floor=money_floor, by=by)
-        self._known[version] = Stored(policy, money_floor)
+        self._by_version[version] = Stored(policy, money_floor)
         return version
 
     async def put_back(self, version: str, *, by: str) -> str:
-        """Put an earlier version in force again, unchecked: going back must work whatever the tools are now.
+        """Put an earlier version in force again; returns it. Raises PolicyMissing.
 
-        Raises PolicyMissing.
+        It is not checked against the current tools, so that going back always works.
         """
         if await SQL["put_back"].row(self._database, version=version, by=by) is None:
             raise PolicyMissing(f"policy {version[:12]} was never set; `stanchion policy ls` lists those that were")
         return version
 
     async def heads(self, tenant: str) -> list[str]:
-        """The versions in force: the platform's, then the tenant's, if there are any."""
+        """The versions in force: the platform's, then the tenant's; each only if there is one."""
         return [row["version"] for row in await SQL["heads"].rows(self._database, tenant=tenant)]
 
     async def floor(self, scope: str) -> int:
-        """The money floor in force: the tenant's, or the platform's where it has no policy; 0 where there is none."""
+        """The money floor in force: the tenant's, or the platform's if the tenant has no policy; else 0."""
         floors = [row["money_floor"] for row in await SQL["heads"].rows(self._database, tenant=scope)]
         return int(floors[-1]) if floors else 0
 
     async def effective(self, tenant: str) -> Effective:
-        """All that is in force for a tenant, parsed."""
+        """The policies in force for a tenant, parsed."""
         return await self.in_force(tenant, await self.heads(tenant))
 
     async def in_force(self, tenant: str, heads: Sequence[str]) -> Effective:
-        """The same, from the versions of `heads` that were read together with something else."""
+        """The policies in force for a tenant, parsed, if the result of `heads` is known already."""
         version = sha256_hex(list(heads))
         try:
-            stored = [await self._stored(head) for head in heads]
+            stored = [await self._load_version(head) for head in heads]
         except (PolicyInvalid, PolicyMissing) as error:
             return Effective(version, broken=f"a policy in force cannot be read: {clip(str(error), SHOWN)}")
         scopes = [each.policy.scope for each in stored]
@@ -122,19 +122,19 @@ class Policies:
         return Effective(version, tuple(each.policy for each in stored), stored[-1].money_floor)
 
     async def policy(self, version: str) -> Policy:
-        """One version, parsed. Raises PolicyMissing, PolicyInvalid."""
-        return (await self._stored(version)).policy
+        """A version, parsed. Raises PolicyMissing, PolicyInvalid."""
+        return (await self._load_version(version)).policy
 
-    async def _stored(self, version: str) -> Stored:
-        if version not in self._known:
+    async def _load_version(self, version: str) -> Stored:
+        if version not in self._by_version:
             row = await SQL["text"].row(self._database, version=version)
             if row is None:
                 raise PolicyMissing(f"policy {version[:12]} is not in the database")
-            self._known[version] = _read(row)
-        return self._known[version]
+            self._by_version[version] = _from_row(row)
+        return self._by_version[version]
 
     async def misfits(self, tools: Iterable[ToolShape]) -> dict[str, str]:
-        """What is wrong with those in force, by version, now: tools may have changed since a policy was set."""
+        """Version -> problems of the policies in force with the current tools, which may have changed since."""
         schema, wrong = schema_for(tools), {}
         for row in await SQL["all_in_force"].rows(self._database):
             try:
@@ -145,9 +145,9 @@ class Policies:
 
 
 async def install_default(database: Database) -> str | None:
-    """Put the default policy in force for '*', if none is; returns its version if it was. Safe to repeat, also at once.
+    """Put the default policy in force for '*' if there is none; returns its version, or None if there was one.
 
-    It is not checked against tools: it names none, and there may be none yet.
+    It can be called repeatedly and concurrently. The policy is not checked against tools, because it names none.
     """
     text = DEFAULT.read_text(encoding="utf-8")
     version = load(text, version=version_of(PLATFORM, text, 0), scope=PLATFORM).version
@@ -156,12 +156,12 @@ async def install_default(database: Database) -> str | None:
 
 
 def version_of(scope: str, text: str, money_floor: int) -> str:
-    """The name of what it says."""
+    """The version of a policy: the digest of its content."""
     return sha256_hex([scope, text, money_floor])
 
 
-def _read(row: Mapping[str, Any]) -> Stored:
-    """A policy from its row. Raises PolicyInvalid, also for a row that someone changed."""
+def _from_row(row: Mapping[str, Any]) -> Stored:
+    """Parse a policy from its row. Raises PolicyInvalid, also if the row was changed after it was set."""
     if row["version"] != version_of(row["scope"], row["text"], row["money_floor"]):
-        raise PolicyInvalid(f"policy {row['version'][:12]} was changed in the database after it was set; set it anew")
+        raise PolicyInvalid(f"policy {row['version'][:12]} was changed in the database after it was set; set it again")
     return Stored(load(row["text"], version=row["version"], scope=row["scope"]), row["money_floor"])

@@ -1,1 +1,1 @@
-"""Checks of data: secrets in outgoing text, numbers that drift, items that are all equal."""
+"""Checks of data: finds secrets in outgoing text, numbers that drift, and items that are all equal."""

@@ -1,8 +1,8 @@
-"""Labelled secrets in text: what never leaves unasked, whoever wrote it. Pure: no clock, no I/O, no logging.
+"""Finds secrets in text, which must not be sent outside without asking a person. Pure: no clock, no I/O.
 
-A label means "this looks enough like one to ask a person", so each needs either a checksum (cards, IBANs), a prefix
-that its issuer chose to be recognised by (keys), or a word beside it (everything else). Encoded or spelled-out secrets
-are not recognised. Every expression is linear in the text: repetition is bounded or possessive, and never nested.
+A label means that a text looks enough like a secret to ask a person. Cards and IBANs are found by their checksum, keys
+by the prefix that their issuer chose, everything else by a word next to it. Encoded or spelled-out secrets are not
+found. Every regular expression is linear in the text: repetition is bounded or possessive, and never nested.
 """
 
 import math
@@ -17,27 +17,27 @@ Label = Literal["card", "key", "iban", "passport", "account", "password", "token
 
 
 def secret_labels_in(text: str) -> frozenset[Label]:
-    """The kinds of secret in `text`, as it is and with compatibility forms folded and invisible characters removed."""
-    readings = {text} if text.isascii() else {text, _visible(text)}
+    """The kinds of secret in `text`, which is searched as it is, and in NFKC without invisible characters."""
+    readings = {text} if text.isascii() else {text, _without_invisible(text)}
     return frozenset(label for label, found in _LABELS.items() if any(found(reading) for reading in readings))
 
 
-def _visible(text: str) -> str:
+def _without_invisible(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text)
     unseen = {ord(c): None for c in set(folded) if unicodedata.category(c) == "Cf" or c in _UNSEEN}
     return folded.translate(unseen)
 
 
-# Not of category Cf, yet nothing is drawn for them: joiners, fillers, variation selectors.
+# Invisible characters that are not of category Cf: joiners, fillers, variation selectors.
 _UNSEEN = frozenset(map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10))))
 
 
-# ── cards and IBANs: a checksum says so ─────────────────────────────────────────────────────────────────────────────
+# ── cards and IBANs: found by a checksum ────────────────────────────────────────────────────────────────────────────
 
 _DIGITS = re.compile(r"\d(?<![^\W_]\d)\d*+(?:[ \t.\u2010-\u2015-]{1,2}\d++)*+")
 _PARTS = re.compile(r"\d+")
-_FRACTION = re.compile(r"(?<!\d)\d{1,9}\.\d{7,17}(?!\d)")  # one in fifty 17-digit floats would pass as a card
-# Prefix, lengths: what issues cards today. Visa's 13 digits went out in the 1990s, and every EAN has 13.
+_FRACTION = re.compile(r"(?<!\d)\d{1,9}\.\d{7,17}(?!\d)")  # left out: one in fifty 17-digit floats would pass as a card
+# Prefix and lengths of cards in use. Visa's old 13 digits are left out: they ended in the 1990s, and every EAN has 13.
 _ISSUED = (
     (re.compile(r"4"), (16, 19)),
     (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
@@ -47,11 +47,12 @@ _ISSUED = (
     (re.compile(r"6011|64[4-9]|65|62"), (16, 17, 18, 19)),
     (re.compile(r"5018|5020|5038|5893|6304|6759|676[1-3]"), tuple(range(13, 20))),
 )
-# How cards are printed: looked for within a longer run of numbers. A run that is one card may be grouped in any way.
+# Groups of digits in which cards are printed; used to find a card within a longer sequence of numbers. A sequence that
+# is one card may be grouped in any way.
 _PRINTED = ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3))
 
 
-def _card(text: str) -> bool:
+def _has_card(text: str) -> bool:
     return any(_is_card(number) for number in _card_shaped(text))
 
 
@@ -75,14 +76,16 @@ def _is_card(number: str) -> bool:
     return issued and len(set(number)) > 1 and _luhn(number)
 
 
-_DOUBLED = str.maketrans("0123456789", "0246813579")  # a digit twice, and the digits of that added
+_DOUBLED = str.maketrans("0123456789", "0246813579")  # digit -> the sum of the digits of its double (Luhn)
 
 
 def _luhn(number: str) -> bool:
     return (sum(map(int, number[-1::-2])) + sum(map(int, number[-2::-2].translate(_DOUBLED)))) % 10 == 0
 
 
-_IBAN = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d(?=[ -]?[A-Za-z0-9])")  # from the first digit on
+_IBAN = re.compile(
+    r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d(?=[ -]?[A-Za-z0-9])"
+)  # matches from the first digit on
 # SWIFT's IBAN registry: characters per country.
 _IBAN_LENGTHS = {
     length: frozenset(countries.split())
@@ -100,7 +103,7 @@ _LENGTH_OF = {country: length for length, countries in _IBAN_LENGTHS.items() for
 _BASE_36 = str.maketrans({chr(ord("A") + n): str(10 + n) for n in range(26)})
 
 
-def _iban(text: str) -> bool:
+def _has_iban(text: str) -> bool:
     return any(_is_iban(text, found.start() - 2) for found in _IBAN.finditer(text))
 
 
@@ -114,19 +117,19 @@ def _is_iban(text: str, start: int) -> bool:
     return int((joined[4:] + joined[:4]).translate(_BASE_36)) % 97 == 1
 
 
-# ── keys, tokens and passwords: a prefix, or a word before them ─────────────────────────────────────────────────────
+# ── keys, tokens and passwords: found by a prefix, or by a word before them ─────────────────────────────────────────
 
-_LONG = 7  # a cue of this length counts within a compound (Benutzerpasswort, userPassword), a shorter one stands alone
+_LONG = 7  # a cue of this length may be part of a compound (Benutzerpasswort, userPassword); a shorter one may not
 
 
-def _after(starts: Mapping[str, re.Pattern[str]], text: str) -> Iterator[re.Match[str]]:
-    """What matches right after each start. `str.find` passes over a page some fifty times as fast as an alternation."""
+def _matches_after(starts: Mapping[str, re.Pattern[str]], text: str) -> Iterator[re.Match[str]]:
+    """Matches of a pattern right after its start. `str.find` is about fifty times as fast as an alternation."""
     for start, pattern in starts.items():
         at = text.find(start)
         while at >= 0:
-            alone = not text[at - 1 : at].isalnum()
+            is_whole_word = not text[at - 1 : at].isalnum()
             end = at + len(start)
-            if (alone or len(start) >= _LONG) and (found := pattern.match(text, end)):
+            if (is_whole_word or len(start) >= _LONG) and (found := pattern.match(text, end)):
                 yield found
             at = text.find(start, end)
 
@@ -152,23 +155,23 @@ _TOKENS = {
     **_any_of("hf_|npm_", r"[A-Za-z0-9]{30}"),
     **_any_of("eyJ", r"(?<![\w-]eyJ)[\w-]{8,4000}+\.eyJ[\w-]{8,8000}+\.[\w-]{8}"),
 }
-# What generated keys and tokens stand behind, in lower case, and how.
-_GIVEN = r"[\"'`]{0,2}\s{0,3}(?:[:=]|=>|is|ist|est|es|lautet)?\s{0,3}[\"'`]{0,2}(?P<value>[a-z0-9+/_.~=-]{16,128})"
+# A generated value after a cue, and the cues for keys and tokens, all in lower case.
+_GENERATED = r"[\"'`]{0,2}\s{0,3}(?:[:=]|=>|is|ist|est|es|lautet)?\s{0,3}[\"'`]{0,2}(?P<value>[a-z0-9+/_.~=-]{16,128})"
 _KEY_CUES = _any_of(
     "api key|api-key|api_key|apikey|access key|access-key|access_key|accesskey|private key|private_key|privatekey"
     "|signing key|signing_key|encryption key|encryption_key|account key|accountkey|master key|master_key|service key"
     "|secret|secret key|secret_key|secretkey|secret access key|secret_access_key|credential|credentials"
     "|schlüssel|schluessel|clave|clé",
-    _GIVEN,
+    _GENERATED,
 )
-_TOKEN_CUES = _any_of("token|bearer|session id|session_id|session-id|sessionid|jeton|cookie", _GIVEN)
+_TOKEN_CUES = _any_of("token|bearer|session id|session_id|session-id|sessionid|jeton|cookie", _GENERATED)
 _PASSWORD_CUES = _any_of(
     "password|passwd|passcode|passphrase|passwort|pwd|kennwort|zugangscode|mot de passe|mdp|contraseña|contrasena",
     r"(?:\s(?:for|of|to|für|von|pour|de)\s[^\s:=]{1,64}(?=:|\s(?:is|ist|est|es)\s))?"
     r"[\"'`]{0,2}\s{0,3}(?:(?P<strong>[:=]|=>)|(?<=\s)(?:(?:is|ist|lautet|est|es|now)(?=[\s:]):?)?)\s{0,3}"
     r"(?P<quote>[\"'`“„«]?)(?P<value>[^\s\"'`<>\[\]{}*•]{4,128})",
 )
-# What follows "password:" in prose, forms and logs, and is none.
+# Words that follow "password:" in prose, forms and logs and are no passwords.
 _NO_PASSWORD = frozenset(
     "must should required optional none null true false click here please your this that when with reset forgot expired"
     " invalid incorrect wrong missing empty changed unknown redacted hidden masked undefined string text never enter"
@@ -176,20 +179,25 @@ _NO_PASSWORD = frozenset(
 )
 
 
-def _generated(prefixes: Mapping[str, re.Pattern[str]], cues: Mapping[str, re.Pattern[str]], text: str) -> bool:
-    return any(_after(prefixes, text)) or any(_random(found["value"]) for found in _after(cues, text.lower()))
+def _has_generated(prefixes: Mapping[str, re.Pattern[str]], cues: Mapping[str, re.Pattern[str]], text: str) -> bool:
+    return any(_matches_after(prefixes, text)) or any(
+        _is_random(found["value"]) for found in _matches_after(cues, text.lower())
+    )
 
 
-def _random(value: str) -> bool:
-    """Whether it looks generated: letters and digits, more than 3 bits a character (a hexadecimal key has up to 4)."""
+def _is_random(value: str) -> bool:
+    """Whether a value looks generated: letters and digits, with an entropy above 3 bits a character.
+
+    A hexadecimal key has up to 4.
+    """
     if not (any(c.isdigit() for c in value) and any(c.isalpha() for c in value)):
         return False
     size = len(value)
     return -sum(n / size * math.log2(n / size) for n in Counter(value).values()) > 3.0
 
 
-def _password(text: str) -> bool:
-    return any(_is_password(found) for found in _after(_PASSWORD_CUES, text.lower()))
+def _has_password(text: str) -> bool:
+    return any(_is_password(found) for found in _matches_after(_PASSWORD_CUES, text.lower()))
 
 
 def _is_password(found: re.Match[str]) -> bool:
@@ -200,7 +208,7 @@ def _is_password(found: re.Match[str]) -> bool:
     return bool(found["strong"] or found["quote"]) or mixed
 
 
-# ── numbers that are secret for the word beside them ────────────────────────────────────────────────────────────────
+# ── other secret numbers: found by a word before them ───────────────────────────────────────────────────────────────
 
 _FILLER = (
     r"(?:[\W_ºª]|(?:number|nummer|num[ée]ro|n[úu]mero|card|bank|bancaire|bancaria|num|nro|nr|no|n|id|s|is|ist|lautet|est|es"
@@ -222,24 +230,24 @@ _NATIONAL_CUES = (
 _BARE_SSN = re.compile(r"\d(?<![\w.-]\d)(?<!9)\d{2}(?<!000)(?<!666)-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
 
 
-def _beside(cues: Mapping[str, re.Pattern[str]], fewest: int, most: int, text: str) -> bool:
-    """Whether a number of `fewest` to `most` digits, not a date, follows a cue with nothing but filler between."""
-    values = (found["value"] for found in _after(cues, text.lower()))
+def _has_number_after(cues: Mapping[str, re.Pattern[str]], fewest: int, most: int, text: str) -> bool:
+    """Whether a cue is followed by a number of `fewest` to `most` digits that is no date, with only filler between."""
+    values = (found["value"] for found in _matches_after(cues, text.lower()))
     return any(fewest <= sum(map(str.isdigit, value)) <= most and not _DATE.match(value) for value in values)
 
 
-_passport = partial(_beside, _any_of(_PASSPORT_CUES, _FILLER + _NUMBER), 4, 12)
-_account = partial(_beside, _any_of(_ACCOUNT_CUES, _FILLER + _NUMBER), 7, 18)
-_national = partial(_beside, _any_of(_NATIONAL_CUES, _FILLER + _NUMBER), 6, 18)
+_has_passport = partial(_has_number_after, _any_of(_PASSPORT_CUES, _FILLER + _NUMBER), 4, 12)
+_has_account = partial(_has_number_after, _any_of(_ACCOUNT_CUES, _FILLER + _NUMBER), 7, 18)
+_has_national_id = partial(_has_number_after, _any_of(_NATIONAL_CUES, _FILLER + _NUMBER), 6, 18)
 
 
 _LABELS: dict[Label, Callable[[str], bool]] = {
-    "card": _card,
-    "iban": _iban,
-    "key": partial(_generated, _KEYS, _KEY_CUES),
-    "token": partial(_generated, _TOKENS, _TOKEN_CUES),
-    "password": _password,
-    "passport": _passport,
-    "account": _account,
-    "national-id": lambda text: bool(_BARE_SSN.search(text)) or _national(text),
+    "card": _has_card,
+    "iban": _has_iban,
+    "key": partial(_has_generated, _KEYS, _KEY_CUES),
+    "token": partial(_has_generated, _TOKENS, _TOKEN_CUES),
+    "password": _has_password,
+    "passport": _has_passport,
+    "account": _has_account,
+    "national-id": lambda text: bool(_BARE_SSN.search(text)) or _has_national_id(text),
 }

@@ -1,7 +1,7 @@
-"""Do many things say one and the same, where they should differ? Pure: no clock, no I/O, no logging.
+"""Detects items of a result, or results of different calls, that should differ but are all equal. Pure.
 
-A feed that broke says zero of everything at once. That needs no history to be seen: not what is usual is asked, as in
-`drift.py`, but whether anything differs from one item to the next at all.
+A broken data feed may return zero for every item. Unlike drift, this can be detected without a history: the values are
+compared with each other.
 """
 
 import math
@@ -10,55 +10,55 @@ from collections.abc import Sequence
 
 from activities.policy.data_checks.drift import elements, number_of
 
-ENOUGH = 20  # items: if every other one has the commonest value, that 19 of 20 have it happens twice in 100,000 times
-SHARE = 0.95  # of the items: a broken feed may still serve a few of them from somewhere else
-NOTHING_IN_COMMON = math.nan  # sample of a result that does not say one number of all its items; equals no sample
+ENOUGH = 20  # items needed; if half of all items have one value, 19 of 20 have it with a probability of 2 in 100,000
+SHARE = 0.95  # share of equal items that is suspect; a broken feed may still return a few correct ones
+NOTHING_IN_COMMON = math.nan  # sample of a result whose items do not all have one number; NaN equals no other sample
 
-Value = tuple[str, object]  # the kind first: 1 is not true, and not "1"
+Value = tuple[str, object]  # (kind, value); with the kind, 1 differs from true and from "1"
 
 
 def same_throughout(data: object, path: str) -> str | None:
-    """Why this result is suspect, as the end of a sentence that begins with the path; None where its items differ."""
+    """Why a result is suspect because its items are equal, as the predicate of a sentence about the path; else None."""
     values = values_at(data, path)
     if len(values) < ENOUGH:
         return None
     value, count = Counter(values).most_common(1)[0]
     if count < SHARE * len(values):
         return None
-    return f"is {_said(value)} in {count} of {len(values)} items, which should differ"
+    return f"is {_in_words(value)} in {count} of {len(values)} items, which should differ"
 
 
 def same_for_all(samples: Sequence[tuple[float, str]], value: float, asked: str) -> str | None:
-    """Why this result is suspect: as many different questions as `ENOUGH` had this one number for an answer.
+    """Why a result is suspect because the last answers to ENOUGH different questions were the same number; else None.
 
-    `samples`: (what an earlier result said, digest of what was asked), newest first.
+    `samples`: (number in an earlier result, digest of its question), newest first. `asked`: digest of this question.
     """
-    alike = {asked}
+    questions = {asked}
     for earlier, question in samples:
         if earlier != value:
             break
-        alike.add(question)
-    if len(alike) < ENOUGH:
+        questions.add(question)
+    if len(questions) < ENOUGH:
         return None
-    return f"is {value:.6g} in each of the last {len(alike)} answers to different questions, which should differ"
+    return f"is {value:.6g} in each of the last {len(questions)} answers to different questions, which should differ"
 
 
 def sample_of(data: object, path: str) -> float | None:
-    """The number that the result says of all its items; NOTHING_IN_COMMON if there is none, None if no items are."""
+    """The number that all items of a result have; NOTHING_IN_COMMON if they differ, None if there are no items."""
     values = values_at(data, path)
     if not values:
         return None
     kind, value = values[0]
-    alike = kind == "number" and all(each == values[0] for each in values)
-    return float(value) if alike and isinstance(value, int | float) else NOTHING_IN_COMMON
+    are_equal = kind == "number" and all(each == values[0] for each in values)
+    return float(value) if are_equal and isinstance(value, int | float) else NOTHING_IN_COMMON
 
 
 def values_at(data: object, path: str) -> list[Value]:
-    """What the items say at a dotted path, null included. A list on the way means all its elements."""
-    here = [data]
+    """The values of the items at a dotted path, nulls included. A list on the way stands for all its elements."""
+    nodes = [data]
     for name in path.split("."):
-        here = [item[name] for item in elements(here) if isinstance(item, dict) and name in item]
-    return [value for item in elements(here) if (value := _value(item)) is not None]
+        nodes = [item[name] for item in elements(nodes) if isinstance(item, dict) and name in item]
+    return [value for item in elements(nodes) if (value := _value(item)) is not None]
 
 
 def _value(item: object) -> Value | None:
@@ -74,8 +74,8 @@ def _value(item: object) -> Value | None:
             return None
 
 
-def _said(value: Value) -> str:
-    """The value in words. Text from outside has no place in a reason."""
+def _in_words(value: Value) -> str:
+    """The value in words. Text is left out: a reason must not repeat untrusted text."""
     match value:
         case ("number", float() as number):
             return f"{number:.6g}"

@@ -1,1 +1,1 @@
-"""The verdict about a call: grants, origins, tier, mode and policies, combined."""
+"""Combines grants, origins, tier, mode and policies into the verdict on a call."""

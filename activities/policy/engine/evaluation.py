@@ -1,8 +1,8 @@
-"""The policy engine: (call, facts, grants, evidence, policies, mode) -> Judgement. Pure: no clock, no I/O.
+"""The policy engine: (call, policies) -> evaluation. Pure: no clock, no I/O.
 
-Every voice is heard and the strictest wins: the agent's grants, the tier table with what is known of each value's
-origin, labelled secrets, suspect data, the agent's own rule to ask, the policies of platform, tenant and agent.
-Whatever raises here is a Deny where the engine is called.
+Each control gives a verdict, and the strictest wins. The controls are the tier table with the origin of each value,
+the agent's grants, secrets in outgoing text, suspect data, the agent's own rule to ask, and the policies of platform,
+tenant and agent. If a control raises, the caller of the engine denies the call.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ from workflows.contracts.runs import Mode
 
 TIERS: tuple[Tier, ...] = ("T0", "T1", "T2", "T3", "T4")
 ANCHORED = frozenset(("user", "trusted"))
-WHOLE = frozenset(("account", "principal", "amount"))  # kinds of which no part goes untraced; a secret always asks
+WHOLE = frozenset(("account", "principal", "amount"))  # kinds traced as one value; without secrets, which always ask
 SHOWN = 80  # characters of a value in a reason
 
 
@@ -36,7 +36,7 @@ class Call:
     evidence: Evidence
     mode: Mode
     grants: Grants | None = None  # None: the agent has no grants at all, so every T3 asks
-    acts_outside: bool = True  # one of the agent's tools can carry something out of the house
+    acts_outside: bool = True  # one of the agent's tools can send data outside
     always_ask: bool = False
     money_floor: int = 0  # minor units
     pinned_hash: str = ""
@@ -44,7 +44,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The verdict, and what it was based on: an approver sees it, and the approval is bound to it."""
+    """The verdict and what it is based on; an approver sees it, and the approval is bound to it."""
 
     verdict: Verdict
     tier: Tier
@@ -52,12 +52,12 @@ class Evaluation:
     tainted: bool = False
     suspect: str | None = None
     grant: Grant | None = None
-    like: str = ""  # digest of the class of calls that this one is of: tool, grant, what counts in it
-    asks: tuple[str, ...] = ()  # rules of all voices that would have a person asked, not of the strictest alone
+    similarity_digest: str = ""  # digest that calls share if they differ only in values that the grant bounds
+    asks: tuple[str, ...] = ()  # rules of all verdicts that are Ask, also if a stricter one won
 
     @property
     def origins(self) -> dict[str, str]:
-        """Argument -> the worst origin of what it holds."""
+        """Argument -> the worst origin of its values."""
         return dict(worst_origin_by_argument(self.traced))
 
 
@@ -65,110 +65,114 @@ Policies = Callable[["Evaluation"], Verdict]
 
 
 def evaluate(call: Call, policies: Policies) -> Evaluation:
-    """Evaluate a call. `policies` is asked last, with everything else known."""
+    """Evaluate a call. `policies` is called last, with an Evaluation that is complete but for the verdict."""
     facts = _CallAnalysis(call)
-    view = Evaluation(
+    so_far = Evaluation(
         verdict=Deny("policy.silent", "not decided yet"),
         tier=facts.tier,
         traced=facts.traced,
         tainted=call.evidence.tainted,
         suspect=call.evidence.suspect,
         grant=facts.grant,
-        like=facts.like,
+        similarity_digest=facts.similarity_digest,
     )
-    heard = (*facts.verdicts(), policies(view))
-    verdict, asks = strictest(heard), tuple(sorted({each.rule for each in heard if isinstance(each, Ask)}))
+    verdicts = (*facts.verdicts(), policies(so_far))
+    verdict, asks = strictest(verdicts), tuple(sorted({each.rule for each in verdicts if isinstance(each, Ask)}))
     if call.mode == "observe" and facts.is_effect:
         verdict = deny_in_observe_mode(verdict)
-    return Evaluation(**{**vars(view), "verdict": verdict, "asks": asks})
+    return Evaluation(**{**vars(so_far), "verdict": verdict, "asks": asks})
 
 
 def acts_outside(facts: Facts) -> bool:
-    """Whether a tool can carry something out of the house. A read of some URL can."""
+    """Whether a tool can send data outside; a read can, if an argument names a destination such as a URL."""
     leaves = EXTERNAL_KINDS.intersection(facts.sensitive.values())
     return bool(leaves) or facts.effect in ("send", "money", "exec", "admin")
 
 
 @dataclass
 class _CallAnalysis:
-    """What follows from a call alone; computed in the order in which it is needed."""
+    """Facts derived from a call: origins, matching grant and tier."""
 
     call: Call
     traced: tuple[Traced, ...] = field(init=False)
-    origins: Mapping[str, str] = field(init=False)  # argument -> the worst origin of what it holds
+    origins: Mapping[str, str] = field(init=False)  # argument -> the worst origin of its values
     grant: Grant | None = field(init=False, default=None)
-    like: str = field(init=False, default="")
-    misfit: Violation | None = field(init=False, default=None)
-    fitting: tuple[Grant, ...] = field(init=False, default=())  # every alternative that covers it by itself
-    bounded: frozenset[str] = field(init=False, default=frozenset())  # arguments whose values its grant limits
+    similarity_digest: str = field(init=False, default="")
+    violation: Violation | None = field(init=False, default=None)
+    fitting: tuple[Grant, ...] = field(init=False, default=())  # every alternative of the grants that the call fits
+    bounded: frozenset[str] = field(init=False, default=frozenset())  # arguments whose values the grant limits
     tier: Tier = field(init=False)
 
     def __post_init__(self) -> None:
         call = self.call
         self.traced = trace(call.arguments, call.facts.sensitive, call.evidence)
         self.origins = worst_origin_by_argument(self.traced)
-        index = self._fit()
+        index = self._match_grant()
         self.tier = self._tier()
-        self.like = similar_calls_digest(
+        self.similarity_digest = similar_calls_digest(
             call.tool, call.pinned_hash, index, call.arguments, call.facts.sensitive, self.bounded
         )
 
     def verdicts(self) -> Iterator[Verdict]:
-        """One verdict of each voice that has something to say."""
-        yield tier_verdict(self._circumstances(), self.call.mode)
-        if self.misfit and not self._reaches_out:  # a read of a place nobody listed is judged as a send instead
-            yield Deny(self.misfit.rule, self.misfit.reason, correctable=False)
-        if labels := self._labels():  # of a read too: a GET to a listed host tells its owner what is in the URL
-            yield Ask("label." + labels[0], f"it carries what looks like a {' and a '.join(labels)} out of the house")
+        """The verdicts of all controls but the policies; a control without objection yields none."""
+        yield tier_verdict(self._tier_facts(), self.call.mode)
+        if self.violation and not self._reaches_out:  # a read of an unlisted place is evaluated as a send instead
+            yield Deny(self.violation.rule, self.violation.reason, correctable=False)
+        if secrets := self._outgoing_secrets():  # for reads, too: the owner of a listed host reads the URL of a GET
+            reason = f"it sends outside what looks like a {' and a '.join(secrets)}"
+            yield Ask("label." + secrets[0], reason)
         if not self.is_effect:
             return
         if self.call.always_ask:
-            yield Ask("approval.always", "the agent's definition has each call of this tool asked about or confirmed")
+            yield Ask(
+                "approval.always", "the agent's definition requires approval or confirmation for each call of this tool"
+            )
         if suspect := self.call.evidence.suspect:
             yield Ask("result.suspect", f"the run has read data that may be wrong: {suspect}")
 
     @property
     def is_effect(self) -> bool:
-        """It changes something, or it is a read that reaches a place nobody listed."""
+        """Whether the call changes something, or reads from an unlisted place."""
         return self.tier not in ("T0", "T1")
 
     # ── grants ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _fit(self) -> int:
+    def _match_grant(self) -> int:
+        """Find the grant that the call fits, or the violation; returns the index of the grant, or -1."""
         call = self.call
         if call.grants is None:
             return -1
         if call.tool not in call.grants:
             if call.facts.effect != "read" or call.facts.sensitive:
-                self.misfit = Violation("grant.none", f"the agent has grants, and none of them is for {call.tool}")
+                self.violation = Violation("grant.none", f"the agent has grants, and none of them is for {call.tool}")
             return -1
         found = match_grants(call.grants[call.tool], call.arguments, call.facts.sensitive, self.origins)
         if isinstance(found, GrantMatch):
             self.grant, self.fitting, self.bounded = found.grant, found.fitting, found.bounded
             return found.index
-        self.misfit = found
+        self.violation = found
         return -1
 
     @property
     def _reaches_out(self) -> bool:
-        """A read that goes to a place its arguments name."""
+        """Whether the call is a read from a place that its arguments name."""
         return self.call.facts.effect == "read" and acts_outside(self.call.facts)
 
     def _tier(self) -> Tier:
         facts = self.call.facts
-        if self._reaches_out and not self._listed():
-            return "T3"  # a GET to a host that is on no list is an external send
-        if facts.effect == "money" and self._below_floor():
+        if self._reaches_out and not self._is_listed():
+            return "T3"  # a GET to an unlisted host counts as an external send
+        if facts.effect == "money" and self._is_below_money_floor():
             return "T3"
         return tier(facts)
 
-    def _listed(self) -> bool:
-        """Each place this read goes to is on the agent's list of hosts."""
+    def _is_listed(self) -> bool:
+        """Whether a grant that fits lists each place that this read goes to."""
         places = {name for name, kind in self.call.facts.sensitive.items() if kind in EXTERNAL_KINDS}
         named = {name for name in places if self.call.arguments.get(name) is not None}
         return any(all(_lists_places(grant, name) for name in named) for grant in self.fitting)
 
-    def _below_floor(self) -> bool:
+    def _is_below_money_floor(self) -> bool:
         amounts = [
             self.call.arguments.get(name) for name, kind in self.call.facts.sensitive.items() if kind == "amount"
         ]
@@ -177,7 +181,7 @@ class _CallAnalysis:
 
     # ── provenance ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _circumstances(self) -> TierFacts:
+    def _tier_facts(self) -> TierFacts:
         call, evidence = self.call, self.call.evidence
         return TierFacts(
             tier=self.tier,
@@ -186,12 +190,12 @@ class _CallAnalysis:
             granted=self.grant is not None,
             unanchored=self._unanchored(),
             floating=evidence.tainted
-            and not (self._named(call.facts.sensitive) or has_anchor(call.arguments, evidence)),
+            and not (self._anchored_arguments(call.facts.sensitive) or has_anchor(call.arguments, evidence)),
             loose_text=self._loose_text(),
         )
 
-    def _named(self, arguments: Iterable[str]) -> set[str]:
-        """Those of them that hold nothing but what the user or trusted data named."""
+    def _anchored_arguments(self, arguments: Iterable[str]) -> set[str]:
+        """Those of these arguments whose values were all named by people or trusted data."""
         return {name for name in arguments if self.origins.get(name) in ANCHORED}
 
     def _unanchored(self) -> str | None:
@@ -199,11 +203,11 @@ class _CallAnalysis:
         if not found:
             return None
         worst = next((item for item in found if item.origin == "untrusted"), found[0])
-        source = {"untrusted": "was only seen in untrusted data", "model": "was seen nowhere but in the model's words"}
+        source = {"untrusted": "was only seen in untrusted data", "model": "was only seen in the model's own words"}
         return f"{worst.argument} {worst.value[:SHOWN]!r} {source[worst.origin]}"
 
     def _loose_text(self) -> str | None:
-        """Free text that no constraint of the grant speaks about; None if there is none for one that fits."""
+        """The name of a free text that no constraint limits; None if some grant that fits limits all of them."""
         texts = [
             name
             for name, value in self.call.arguments.items()
@@ -212,15 +216,18 @@ class _CallAnalysis:
         loose = [[name for name in texts if name not in grant.arguments] for grant in self.fitting] or [texts]
         return None if [] in loose else loose[0][0]
 
-    def _labels(self) -> list[str]:
-        """What looks like a secret and would leave; not what was named for the very argument that it is all of."""
+    def _outgoing_secrets(self) -> list[str]:
+        """The kinds of secret that the call would send outside.
+
+        Empty if all of them are in arguments whose whole value was named by people or trusted data, such as an account.
+        """
         call = self.call
         found = (
             secret_labels_in(_text_of(call.arguments))
             if self.tier in ("T3", "T4") or acts_outside(call.facts)
             else set()
         )
-        named = self._named(name for name, kind in call.facts.sensitive.items() if kind in WHOLE)
+        named = self._anchored_arguments(name for name, kind in call.facts.sensitive.items() if kind in WHOLE)
         if found and named:
             given = {name: value for name, value in call.arguments.items() if name in named}
             others = {name: value for name, value in call.arguments.items() if name not in named}
@@ -235,7 +242,7 @@ def _lists_places(grant: Grant, argument: str) -> bool:
 
 
 def _text_of(arguments: Mapping[str, Any]) -> str:
-    """Everything the arguments say, as text: strings as they are, so that no escape hides a digit."""
+    """All strings and numbers in the arguments, without JSON escapes, which could hide a digit."""
     return "\n".join(_strings(arguments)) or canonical_json(dict(arguments))
 
 

@@ -6,5 +6,5 @@ STRICTNESS: tuple[Mode, ...] = ("observe", "propose", "tiered", "autonomous")
 
 
 def strictest_mode(*modes: Mode) -> Mode:
-    """The strictest of them."""
+    """The strictest of these modes."""
     return min(modes, key=STRICTNESS.index)

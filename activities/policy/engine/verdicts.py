@@ -1,4 +1,4 @@
-"""A decision about a call: with its rule and its reason, on yes as on no."""
+"""Verdicts on a call, allow, ask or deny, each with its rule and its reason."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Allow:
 
 @dataclass(frozen=True)
 class Ask:
-    """A person must decide about this very call."""
+    """People must approve the call."""
 
     rule: str
     reason: str
@@ -22,7 +22,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Deny:
-    """The call is not performed. `correctable`: the model's own mistake, which it may mend and try again."""
+    """The call is not performed. `correctable`: the model made a mistake and may try again without it."""
 
     rule: str
     reason: str
@@ -44,5 +44,5 @@ def strictness(verdict: Verdict) -> int:
 
 
 def strictest(verdicts: Iterable[Verdict]) -> Verdict:
-    """The strictest of them, the first of equals. Nobody having spoken is a Deny: no control may be missing."""
-    return max(verdicts, key=strictness, default=Deny("policy.silent", "no rule spoke about this call"))
+    """The strictest verdict, the first of equals. Without any verdict a Deny, because no control may be missing."""
+    return max(verdicts, key=strictness, default=Deny("policy.silent", "no rule gave a verdict on this call"))

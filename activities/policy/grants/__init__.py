@@ -1,1 +1,1 @@
-"""Grants of an agent's definition: constraints on arguments, and which of them a call fits."""
+"""Grants of an agent's definition: constraints on arguments, and whether a call fits them."""

@@ -1,9 +1,9 @@
 """Constraints: what one argument of a tool may be. Pure: no clock, no I/O, no logging.
 
-A constraint is never a pattern: it reads the value as what it is (addresses, a URL, a path, a number) and a value it
-cannot read, or of a type it is not about, violates it. An argument that is absent or null violates its constraint too,
-for the tool's default is not known here: unless the constraint says `optional: true`, or says nothing but max_length,
-max_items or one_of about an argument that is not sensitive.
+A constraint is not a text pattern: it parses the value as addresses, a URL, a path or a number. A value that cannot be
+parsed, or has another type, violates the constraint. An absent or null argument violates it as well, because the tool's
+default is not known here. There are two exceptions: the constraint has `optional: true`, or the argument is not
+sensitive and only max_length, max_items or one_of are given.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,9 +21,10 @@ from workflows.visible import show_hidden_characters
 Origin = Literal["user", "trusted", "untrusted", "model"]
 Choice = StrictBool | StrictInt | StrictStr
 
-SHOWN = 120  # characters of a value in a reason: enough to recognise it, too few to fill a log
+SHOWN = 120  # characters of a value in a reason
 
-# What makes one value as good as another, by kind; of a kind that is not here only `one_of` does.
+# Kind of argument -> the rules that bound it: all values that satisfy one of them are equally acceptable. For a kind
+# that is not listed only `one_of` does.
 _BOUNDS = {
     "recipient": {"domains", "one_of"},
     "url": {"hosts", "one_of"},
@@ -35,30 +36,40 @@ _HARMLESS_IF_ABSENT = {"max_length", "max_items", "one_of"}
 
 
 class Constraint(BaseModel):
-    """What one argument may be; all that is given has to hold. Of a list, each element has to satisfy it."""
+    """What one argument may be: every rule that is given must hold, for a list for each element."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     domains: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description='Mail domains of every address; "*.acme.example" is its subdomains only'
+        default=None,
+        min_length=1,
+        description='Allowed mail domains of the addresses; "*.acme.example" is its subdomains only',
     )
     hosts: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="Hosts of a URL, with a port unless it is the scheme's own"
+        default=None,
+        min_length=1,
+        description="Allowed hosts of a URL, with a port unless it is the default port of the scheme",
     )
     schemes: tuple[Literal["http", "https"], ...] | None = Field(
-        default=None, min_length=1, description="Schemes of a URL; https where hosts are given and this is not"
+        default=None, min_length=1, description="Allowed schemes of a URL; the default is https if hosts are given"
     )
-    under: str | None = Field(default=None, description="Absolute path the file, or the path of the URL, lies beneath")
-    min: StrictInt | None = Field(default=None, description="Least whole number")
-    max: StrictInt | None = Field(default=None, description="Greatest whole number")
-    one_of: tuple[Choice, ...] | None = Field(default=None, min_length=1, description="The values there are")
-    max_length: StrictInt | None = Field(default=None, ge=0, description="Most characters, of an object in JSON")
-    max_items: StrictInt | None = Field(default=None, ge=0, description="Most elements of a list or keys of an object")
+    under: str | None = Field(
+        default=None, description="Absolute path that the file, or the path of the URL, must be under"
+    )
+    min: StrictInt | None = Field(default=None, description="Smallest allowed whole number")
+    max: StrictInt | None = Field(default=None, description="Largest allowed whole number")
+    one_of: tuple[Choice, ...] | None = Field(default=None, min_length=1, description="The allowed values")
+    max_length: StrictInt | None = Field(
+        default=None, ge=0, description="Maximum number of characters; of a list or an object as JSON"
+    )
+    max_items: StrictInt | None = Field(
+        default=None, ge=0, description="Maximum number of elements of a list or keys of an object"
+    )
     tables: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="Tables an SQL statement may name, as it spells them"
+        default=None, min_length=1, description="Tables that an SQL statement may name, spelt as in the statement"
     )
-    origin: tuple[Origin, ...] | None = Field(default=None, min_length=1, description="Where the value may come from")
-    optional: StrictBool = Field(default=False, description="It may be absent or null")
+    origin: tuple[Origin, ...] | None = Field(default=None, min_length=1, description="Allowed origins of the value")
+    optional: StrictBool = Field(default=False, description="Whether the argument may be absent or null")
 
     @field_validator("domains")
     @classmethod
@@ -87,21 +98,21 @@ class Constraint(BaseModel):
             raise ValueError("no constraint is given; leave the argument out to leave it free")
         if self.under is not None:
             root = _url_root(self.under) if self.hosts or self.schemes else self.under
-            path_under(root, root)  # raises for what could never be a root
+            path_under(root, root)  # raises if it cannot be a root
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is greater than max {self.max}")
         return self
 
     @cached_property
     def rules(self) -> tuple[str, ...]:
-        """Names of the constraints that are given."""
+        """The names of the rules that are given."""
         names = (name for name in type(self).model_fields if name != "optional")
         return tuple(name for name in names if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True)
 class Violation:
-    """What a call violates. Of several alternatives of a grant: rule and reason of the one that came closest."""
+    """The rule that a call violates, and why. If a tool has several grants, that of the closest one."""
 
     rule: str
     reason: str
@@ -109,7 +120,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a call: `kind` as the tool declares it, `origin` the worst of its values, None if not known."""
+    """An argument of a call. `kind`: as the tool declares it. `origin`: the worst of its values; None if not known."""
 
     name: str
     value: Any
@@ -118,40 +129,40 @@ class Argument:
 
 
 def is_bounded(constraint: Constraint, kind: str | None) -> bool:
-    """Whether it limits what an argument of this kind is about, so that every value that fits is as good as another."""
+    """Whether it limits an argument of this kind so much that all values that fit are equally acceptable."""
     return not _BOUNDS.get(kind or "", {"one_of"}).isdisjoint(constraint.rules)
 
 
 def find_violation(argument: Argument, constraint: Constraint) -> Violation | None:
-    """The first rule that an argument violates. Never raises: what cannot be checked is `grant.unreadable`."""
+    """The first rule that an argument violates, or None. Never raises: a failed check is `grant.unreadable`."""
     if argument.value is None:
-        return _absence(argument, constraint)
+        return _violation_if_absent(argument, constraint)
     try:
         for rule in _rules_for(argument, constraint):
-            for part in _offending(rule, argument, constraint):
-                return Violation(f"grant.{rule}", f"{part}; the grant allows {rule} {_allowed(constraint, rule)}")
-    except Exception as error:  # whatever a hostile value provokes is a no
+            for part in _offending_parts(rule, argument, constraint):
+                return Violation(f"grant.{rule}", f"{part}; the grant allows {rule} {_allowed_text(constraint, rule)}")
+    except Exception as error:  # a hostile value must not get past the check by making it raise
         why = type(error).__name__ if argument.kind == "secret" else show_hidden_characters(str(error))
         return Violation("grant.unreadable", f"{argument.name} cannot be read as the grant needs it: {why}")
     return None
 
 
-def _absence(argument: Argument, constraint: Constraint) -> Violation | None:
+def _violation_if_absent(argument: Argument, constraint: Constraint) -> Violation | None:
     strict = [rule for rule in constraint.rules if argument.kind or rule not in _HARMLESS_IF_ABSENT]
     if constraint.optional or not strict:
         return None
-    allowed = f"{strict[0]} {_allowed(constraint, strict[0])}"
+    allowed = f"{strict[0]} {_allowed_text(constraint, strict[0])}"
     return Violation(f"grant.{strict[0]}", f"{argument.name} is not given; the grant allows {allowed}")
 
 
 def _rules_for(argument: Argument, constraint: Constraint) -> list[str]:
     rules = list(constraint.rules)
     if constraint.hosts and not constraint.schemes and argument.kind != "host":
-        rules.append("schemes")  # the default is as binding as what is written
+        rules.append("schemes")  # the default scheme, https, is binding as well
     return rules
 
 
-def _allowed(constraint: Constraint, rule: str) -> str:
+def _allowed_text(constraint: Constraint, rule: str) -> str:
     allowed = _schemes(constraint) if rule == "schemes" else getattr(constraint, rule)
     return ", ".join(str(item) for item in allowed) if isinstance(allowed, tuple) else str(allowed)
 
@@ -160,8 +171,8 @@ def _schemes(constraint: Constraint) -> tuple[str, ...]:
     return constraint.schemes or ("https",)
 
 
-def _offending(rule: str, argument: Argument, constraint: Constraint) -> Iterator[str]:
-    """What of an argument violates a rule, in words."""
+def _offending_parts(rule: str, argument: Argument, constraint: Constraint) -> Iterator[str]:
+    """Descriptions of the parts of an argument that violate a rule."""
     name, value = argument.name, argument.value
     if rule == "origin":
         if argument.origin not in (constraint.origin or ()):
@@ -172,12 +183,12 @@ def _offending(rule: str, argument: Argument, constraint: Constraint) -> Iterato
             yield f"{name} {size}"
     else:
         for part in _parts(rule, value):
-            if not _holds(rule, part, constraint, argument.kind):
-                yield f"{name} is {_shown(part, argument.kind)}"
+            if not _satisfies(rule, part, constraint, argument.kind):
+                yield f"{name} is {_quoted(part, argument.kind)}"
 
 
 def _parts(rule: str, value: Any) -> Iterator[Any]:
-    """The elements of a list, and of a recipient field its addresses; anything else is its only part."""
+    """The elements of a list, the addresses of a recipient field; any other value is its own only part."""
     for element in value if isinstance(value, list | tuple) else (value,):
         if rule == "domains" and isinstance(element, str):
             yield from addresses_in(element)
@@ -185,15 +196,15 @@ def _parts(rule: str, value: Any) -> Iterator[Any]:
             yield element
 
 
-def _shown(value: Any, kind: str | None) -> str:
+def _quoted(value: Any, kind: str | None) -> str:
     if kind == "secret":
         return "a secret that is not shown"
     text = show_hidden_characters(value if isinstance(value, str) else canonical_json(value))
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
 
 
-def _holds(rule: str, value: Any, constraint: Constraint, kind: str | None) -> bool:
-    """Whether one value satisfies one rule; a value of a type that the rule is not about does not."""
+def _satisfies(rule: str, value: Any, constraint: Constraint, kind: str | None) -> bool:
+    """Whether a value satisfies a rule; a value of another type does not."""
     match rule:
         case "one_of":
             return any(type(value) is type(choice) and value == choice for choice in constraint.one_of or ())
@@ -204,10 +215,10 @@ def _holds(rule: str, value: Any, constraint: Constraint, kind: str | None) -> b
         case "max_length":
             text = canonical_json(value) if isinstance(value, list | dict) else value
             return isinstance(text, str) and len(text) <= (constraint.max_length or 0)
-    return isinstance(value, str) and _text_holds(rule, value, constraint, kind)
+    return isinstance(value, str) and _text_satisfies(rule, value, constraint, kind)
 
 
-def _text_holds(rule: str, text: str, constraint: Constraint, kind: str | None) -> bool:
+def _text_satisfies(rule: str, text: str, constraint: Constraint, kind: str | None) -> bool:
     match rule:
         case "domains":
             return any(_in_domain(domain_of(text), domain) for domain in constraint.domains or ())
@@ -228,11 +239,12 @@ def _in_domain(domain: str, allowed: str) -> bool:
 
 
 def _authority(text: str) -> str:
-    """`host` or `host:port` in the one way to write it. Raises ValueError for anything more."""
+    """`host` or `host:port` in canonical form. Raises ValueError for anything else."""
     plain, secure = place_of(f"http://{text}"), place_of(f"https://{text}")
     if (plain.path, plain.query, plain.fragment) != ("/", "", "") or any(sign in text for sign in "/?#"):
         raise ValueError(f"{show_hidden_characters(text)!r} is no host, with or without a port")
-    return f"{plain.host}:{plain.port}" if plain.port == secure.port else plain.host  # they agree: it was written
+    # If both schemes give the same port, the text has a port; otherwise each has its default port.
+    return f"{plain.host}:{plain.port}" if plain.port == secure.port else plain.host
 
 
 def _leads_to(url: str, hosts: tuple[str, ...]) -> bool:
@@ -245,7 +257,7 @@ def _lies_under(text: str, constraint: Constraint, kind: str | None) -> bool:
     root = constraint.under or ""
     if kind == "url" or constraint.hosts or constraint.schemes:
         return kind != "host" and path_under(place_of(text).path, _url_root(root))
-    return kind != "host" and "://" not in text and path_under(text, root)  # some tools take a URL for a path
+    return kind != "host" and "://" not in text and path_under(text, root)  # some tools accept a URL as a path
 
 
 def _url_root(root: str) -> str:

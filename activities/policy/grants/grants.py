@@ -1,6 +1,6 @@
-"""Grants: what an agent's YAML lets a tool do, as constraints per argument. Pure: no clock, no I/O, no logging.
+"""Grants: what an agent's YAML allows a tool to do, as constraints per argument. Pure: no clock, no I/O.
 
-A grant is never a pattern, and an argument it does not speak about is free.
+An argument without a constraint may have any value.
 """
 
 import difflib
@@ -23,20 +23,20 @@ from pydantic import (
 from activities.policy.grants.constraints import Argument, Constraint, Violation, find_violation, is_bounded
 from activities.storage.canonical import sha256_hex
 
-PER_DAY = "per_day"  # the one key of a grant that is no argument
+PER_DAY = "per_day"  # the only key of a grant that is not the name of an argument
 
 
 class Grant(BaseModel):
-    """One way in which a tool may be used: a constraint for each argument that is not free."""
+    """An alternative in which a tool may be used: a constraint for each argument that is not free."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     arguments: dict[str, Constraint] = {}
-    per_day: StrictInt | None = Field(default=None, ge=1, description="Most calls per UTC day and tenant")
+    per_day: StrictInt | None = Field(default=None, ge=1, description="Maximum number of calls per UTC day and tenant")
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
-        """As in YAML, so that what was dumped is read again."""
+        """The form used in YAML, so that a dump can be parsed again."""
         written: dict[str, Any] = {} if self.per_day is None else {PER_DAY: self.per_day}
         return written | {
             name: constraint.model_dump(mode="json", exclude_defaults=True)
@@ -49,9 +49,11 @@ Grants = dict[str, tuple[Grant, ...]]
 
 @dataclass(frozen=True)
 class GrantMatch:
-    """That a call is covered. `fitting`: each alternative that covers it by itself, so that taking one away never
-    permits more; `grant`, `index`: the first of those with the loosest cap; `bounded`: the arguments it speaks about
-    of which, for what their kind is about, every value that fits is as good as another (see `similar_calls_digest`).
+    """A call fits a grant of its tool.
+
+    `fitting`: all alternatives that the call fits. `grant`, `index`: the one with the highest cap per day, the first of
+    equals. `bounded`: the arguments that `grant` limits so much that all values that fit are equally acceptable (see
+    `similar_calls_digest`).
     """
 
     index: int
@@ -64,7 +66,7 @@ class GrantMatch:
 
 
 def parse_grants(raw: Any) -> Grants:
-    """Grants as written in YAML, or already read. Raises ValueError with every problem and where it is."""
+    """Parse grants from YAML data; Grant objects are kept. Raises ValueError with every problem and its place."""
     if not isinstance(raw, Mapping):
         raise ValueError("grants is a mapping from each tool to what it may be used for")
     problems: list[str] = []
@@ -74,13 +76,13 @@ def parse_grants(raw: Any) -> Grants:
         if not alternatives:
             problems.append(f"{tool}: an empty list grants nothing; write {{}} to grant it without constraints")
         places = [f"{tool}.{index}" if len(alternatives) > 1 else str(tool) for index in range(len(alternatives))]
-        grants[str(tool)] = tuple(_grant(*each, problems) for each in zip(places, alternatives, strict=True))
+        grants[str(tool)] = tuple(_parse_grant(*each, problems) for each in zip(places, alternatives, strict=True))
     if problems:
         raise ValueError("; ".join(problems))
     return grants
 
 
-def _grant(where: str, written: Any, problems: list[str]) -> Grant:
+def _parse_grant(where: str, written: Any, problems: list[str]) -> Grant:
     if isinstance(written, Grant):
         return written
     if not isinstance(written, Mapping):
@@ -103,7 +105,7 @@ def _grant(where: str, written: Any, problems: list[str]) -> Grant:
 
 def _problem(where: str, name: str, item: Any) -> str:
     if item["type"] == "model_type":
-        return f"{where}: {_misplaced(name)}"
+        return f"{where}: {_hint_for_misplaced(name)}"
     inside = ".".join([where, *(str(part) for part in item["loc"])])
     if item["type"] != "extra_forbidden":
         return f"{inside}: {item['msg'].removeprefix('Value error, ')}"
@@ -113,16 +115,16 @@ def _problem(where: str, name: str, item: Any) -> str:
     )
 
 
-def _misplaced(name: str) -> str:
+def _hint_for_misplaced(name: str) -> str:
     if name in Constraint.model_fields:
-        return "a constraint stands beneath the name of an argument, such as to: {domains: [acme.example]}"
+        return "a constraint belongs under the name of an argument, such as to: {domains: [acme.example]}"
     if difflib.get_close_matches(name, [PER_DAY], n=1):
         return f"did you mean {PER_DAY!r}?"
     return "the constraints of an argument are a mapping, such as {max_length: 200}"
 
 
 def _schema() -> dict[str, Any]:
-    """JSON Schema of grants as they are written, for editors."""
+    """JSON Schema of grants in YAML, for editors."""
     grant = {
         "type": "object",
         "properties": {PER_DAY: {"type": "integer", "minimum": 1}},
@@ -135,16 +137,16 @@ def _schema() -> dict[str, Any]:
 GrantsField = Annotated[Grants, BeforeValidator(parse_grants), WithJsonSchema(_schema())]
 
 
-# ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── matching calls ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def match_grants(
     grants: Sequence[Grant], arguments: Mapping[str, Any], kinds: Mapping[str, str], origins: Mapping[str, str]
 ) -> GrantMatch | Violation:
-    """Whether one of the alternatives covers a call with these arguments.
+    """The alternative that a call with these arguments fits, or the violation of the closest one.
 
-    `kinds`: what the tool declares of its sensitive arguments; `origins`: the worst origin of each, unknown where it is
-    not named. Never raises: what cannot be checked is the Misfit `grant.unreadable`.
+    `kinds`: the kinds of the tool's sensitive arguments. `origins`: the worst origin of each argument, if it is known.
+    Never raises: a failed check is the Violation `grant.unreadable`.
     """
     closest: list[Violation] = []
     fitting: dict[int, Grant] = {}
@@ -153,15 +155,15 @@ def match_grants(
             (Argument(name, arguments.get(name), kinds.get(name), origins.get(name)), constraint)
             for name, constraint in grant.arguments.items()
         )
-        found = [misfit for each in given if (misfit := find_violation(*each))]
-        if not found:
+        violations = [violation for each in given if (violation := find_violation(*each))]
+        if not violations:
             fitting[index] = grant
-        elif not closest or len(found) < len(closest):
-            closest = found
+        elif not closest or len(violations) < len(closest):
+            closest = violations
     if fitting:
         index = max(fitting, key=lambda each: (fitting[each].per_day or math.inf, -each))
-        named = fitting[index].arguments
-        bounded = frozenset(name for name in named if is_bounded(named[name], kinds.get(name)))
+        constraints = fitting[index].arguments
+        bounded = frozenset(name for name in constraints if is_bounded(constraints[name], kinds.get(name)))
         return GrantMatch(index, fitting[index], tuple(fitting.values()), bounded)
     return closest[0] if closest else Violation("grant.none", "there is no grant for it")
 
@@ -174,9 +176,11 @@ def similar_calls_digest(
     kinds: Mapping[str, str],
     constrained: frozenset[str],
 ) -> str:
-    """What "like this" means for a call: a digest of tool, hash, alternative, names of arguments and the exact value
-    of every sensitive argument but the `constrained` ones (`GrantMatch.bounded`). An account of which only the origin
-    is limited therefore stays the very account that was approved.
+    """A digest that is equal for calls that a standing approval may cover together.
+
+    It covers the tool, the grant, the names of all arguments, and the exact values of the sensitive arguments that are
+    not in `constrained` (`GrantMatch.bounded`). So if a grant limits only the origin of an account, the approval covers
+    only the account that was approved.
     """
     exact = {name: arguments[name] for name in kinds if name in arguments and name not in constrained}
     return sha256_hex([tool, pinned_hash, grant_index, exact, sorted(arguments)])

@@ -1,1 +1,1 @@
-"""Values in arguments and texts: reading them strictly, finding them, and where they came from."""
+"""Values in arguments and texts: parses them strictly, finds them in texts, and traces their origins."""

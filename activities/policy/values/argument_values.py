@@ -1,4 +1,4 @@
-"""The values in the arguments of a call: of what is sensitive, of links, and what may anchor it. Pure."""
+"""Finds the values in arguments: sensitive values, links, and values that may anchor a call. Pure."""
 
 import re
 import unicodedata
@@ -7,15 +7,16 @@ from typing import Any
 
 from activities.policy.values.canonical_names import Unreadable, addresses_in, host, names_in, path_under, place_of
 from activities.policy.values.introducing_words import introducing_words
-from activities.policy.values.text_reading import exactly, links_in, readable_place, spaced
+from activities.policy.values.links import links_in
+from activities.policy.values.text_reading import readable_place, spaced, spaced_with_case
 from activities.policy.values.values import Address, Amount, Host, UnreadableValue, Url, Value, Words
 from workflows.visible import show_hidden_characters
 
-NAME_LENGTH = 80  # a longer string is prose, and anchors nothing
+NAME_LENGTH = 80  # a longer string is prose and anchors nothing
 
 
 def scalars_in(given: Any, name: str, *, keys: bool) -> Iterator[tuple[str, Any]]:
-    """Every scalar in an argument, with the name it stands under, and the keys themselves if asked for."""
+    """Every scalar in an argument, with the name of its key; with `keys` also the keys themselves."""
     if isinstance(given, Mapping):
         for key, item in given.items():
             if keys:
@@ -29,16 +30,16 @@ def scalars_in(given: Any, name: str, *, keys: bool) -> Iterator[tuple[str, Any]
 
 
 def values_of(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]:
-    """The values in one scalar of an argument of this kind. What cannot be read as the kind is a value of nobody's."""
+    """The values in one scalar of an argument of this kind; an UnreadableValue if the scalar cannot be parsed."""
     if kind == "recipient" and leaf == "":
-        return ()  # nobody gets anything
+        return ()  # no recipient
     try:
-        return _readable(kind, leaf, names)
+        return _parsed_values(kind, leaf, names)
     except Unreadable:
         return (UnreadableValue(str(leaf)),)
 
 
-def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]:
+def _parsed_values(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]:
     """Raises Unreadable."""
     if isinstance(leaf, bool) or not isinstance(leaf, str | int):
         raise Unreadable("neither text nor a whole number")
@@ -49,18 +50,19 @@ def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]
     match kind:
         case "recipient":
             if "@" in text:
-                named = links_of(_ANGLED.sub(" ", text)) if "<" in text else ()  # a display name is read and clicked
-                return tuple(dict.fromkeys((*map(Address, addresses_in(text)), *named)))
+                # A display name may contain a link, too.
+                in_names = links_of(_ANGLED.sub(" ", text)) if "<" in text else ()
+                return tuple(dict.fromkeys((*map(Address, addresses_in(text)), *in_names)))
             return tuple(_words(name, cues) for name in names_in(text))
         case "host":
             return (Host(host(text)),)
         case "url":
             return (Url(text, place_of(text)),)
         case "path":
-            path_under(text, "/")  # raises for what only looks like a path
+            path_under(text, "/")  # raises if the path can be parsed in more than one way
             if not _is_stable(text):
                 raise Unreadable("a path that other programs spell differently")
-            return (Words(text, (exactly(_normal(text)),), cues, is_path=True, exact=True),)
+            return (Words(text, (spaced_with_case(_normalised_path(text)),), cues, is_path=True, exact=True),)
         case "sql":
             return (_words(text, cues),)
         case _:
@@ -70,14 +72,21 @@ def _readable(kind: str, leaf: Any, names: tuple[str, ...]) -> tuple[Value, ...]
 
 
 def _words(text: str, cues: frozenset[str] = frozenset(), *, exact: bool = False) -> Value:
-    """Words as they are compared, which has to be what is performed: an invisible sign in a name makes another name."""
+    """Words in the form used for comparison; unreadable if that form differs from what the tool gets.
+
+    For example, an invisible character in a name makes another name.
+    """
     if not _is_stable(text):
         return UnreadableValue(text)
     plain = spaced(text)
     iban = re.sub(r"[ -]", "", plain)
-    if _IBAN.fullmatch(iban):  # people write it in groups of four
+    if _IBAN.fullmatch(iban):  # people also write IBANs in groups of four
         return Words(text, (iban, " ".join(re.findall(".{1,4}", iban))), cues)
-    return Words(text, (exactly(text) if exact else plain,), cues, exact=exact) if plain else UnreadableValue(text)
+    return (
+        Words(text, (spaced_with_case(text) if exact else plain,), cues, exact=exact)
+        if plain
+        else UnreadableValue(text)
+    )
 
 
 def _is_stable(text: str) -> bool:
@@ -96,8 +105,8 @@ def _amount(leaf: str | int, cues: frozenset[str]) -> Value:
     return Amount(int(leaf), cues)
 
 
-def _normal(path: str) -> str:
-    """A path without needless steps. A step up from where a relative path starts is kept."""
+def _normalised_path(path: str) -> str:
+    """A path without needless steps; ".." at the start of a relative path is kept."""
     steps: list[str] = []
     for step in path.split("/"):
         if step == ".." and steps and steps[-1] != "..":
@@ -123,7 +132,7 @@ def _link(link: str) -> Value:
 
 
 def nameable_value(leaf: Any, names: tuple[str, ...]) -> Value | None:
-    """A scalar as something that can be named; None if it is a mere choice, or prose."""
+    """A scalar as a value that a text may name; None if it is a choice from a list, or prose."""
     if isinstance(leaf, bool) or not isinstance(leaf, str | int):
         return None
     text = str(leaf).strip()
@@ -133,7 +142,7 @@ def nameable_value(leaf: Any, names: tuple[str, ...]) -> Value | None:
 
 
 _JOINED = re.compile(r"[^\W_][@/._-][^\W_]|^[/@]")
-# Choices of several words, as forms and boards offer them.
+# Choices of several words, as forms and ticket boards offer them.
 _CHOICES = frozenset(
     "in progress|on hold|not started|to do|wont fix|won't fix|high priority|low priority|medium priority|very high"
     "|very low|n/a|and/or|yes/no|read only|read write|opt in|opt out|up to date|not applicable|as soon as possible"

@@ -1,7 +1,7 @@
-"""Reads addresses, hosts, URLs, paths and text strictly, before anything is compared. Pure: no clock, no I/O.
+"""Parses addresses, hosts, URLs and paths strictly, and puts them in canonical form. Pure: no clock, no I/O.
 
-One reading for all rules. What two programs could read in two ways is not read at all: `Unreadable`, and the caller
-refuses.
+All rules use this one parser. A value that two programs could parse differently raises `Unreadable`, and the caller
+refuses it.
 """
 
 import ipaddress
@@ -17,11 +17,11 @@ from workflows.visible import BLANK, UNSEEN, show_hidden_characters
 
 PORTS = {"http": 80, "https": 443}
 
-LONGEST_KNOWN = 320  # characters of a recipient field that is remembered: RFC 5321 allows no longer address
-LONGEST_HOST = 1_000  # characters as written; DNS allows 253 once encoded, and longer input only costs time
+LONGEST_CACHED = 320  # recipient fields of at most this many characters are cached; no address in RFC 5321 is longer
+LONGEST_HOST = 1_000  # characters as written; DNS allows 253 in encoded form, so longer input is refused early
 
 
-# A local part of plain atoms. Without "%" and "!", by which old mailers routed onwards: x%evil.example@acme.example.
+# A local part of plain atoms. "%" and "!" are refused because old mailers route by them: x%evil.example@acme.example.
 _LOCAL = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
 _QUOTED = re.compile(r'"[^"]*"')
 _NAMED = re.compile(r'(?P<name>[^<>]*)<(?P<address>[^<>"]*)>')
@@ -33,18 +33,21 @@ _URL = re.compile(
 )
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
-# Escapes that turn into a dot, a slash, a backslash, NUL or another escape in a program that decodes once more.
+# Escapes of a dot, a slash, a backslash, NUL or "%", which would take effect in a program that decodes once more.
 _HIDDEN_STEP = re.compile(r"%(?:2e|2f|5c|00|25)", re.IGNORECASE)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class Unreadable(ValueError):
-    """The value is not written in a way that only one reading fits; the message says what is wrong with it."""
+    """The value cannot be parsed, or programs could parse it differently; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a URL leads: host canonical, port filled in, path normalised; query and fragment without their sign."""
+    """The place that a URL leads to.
+
+    The host is canonical, a default port is filled in, the path is normalised; query and fragment lack "?" and "#".
+    """
 
     scheme: str
     host: str
@@ -55,32 +58,36 @@ class Place:
 
 
 def addresses_in(value: str) -> tuple[str, ...]:
-    """Every mail address in a recipient field, in lower case, its domain in ASCII. Raises Unreadable.
+    """Every mail address in a recipient field, in lower case, with the domain in ASCII. Raises Unreadable.
 
-    Entries are separated by "," or ";" and are `address`, `<address>` or `Name <address>`. Groups, routes, comments,
-    quoted local parts, address literals and an "@" within a name are refused: mailers disagree on them.
+    Entries are separated by "," or ";" and have the form `address`, `<address>` or `Name <address>`. Groups, routes,
+    comments, quoted local parts, address literals and an "@" within a name are refused, because mailers parse them
+    differently.
     """
-    return _addresses_in(value) if len(value) > LONGEST_KNOWN else _addresses_known(value)
+    return _addresses_in(value) if len(value) > LONGEST_CACHED else _addresses_in_cached(value)
 
 
 def _addresses_in(value: str) -> tuple[str, ...]:
-    _refuse_unseen(value, "a recipient")
-    outside = _QUOTED.sub(lambda name: "q" * len(name[0]), value)  # same length, so that positions agree
+    _refuse_invisible(value, "a recipient")
+    outside = _QUOTED.sub(lambda name: "q" * len(name[0]), value)  # the same length keeps positions valid
     if '"' in outside:
         raise Unreadable("a quotation mark in the recipients is never closed")
     starts = [0, *(at + 1 for at, char in enumerate(outside) if char in ",;")]
     ends = [*(start - 1 for start in starts[1:]), len(value)]
-    return tuple(dict.fromkeys(_address(value[start:end].strip(" ")) for start, end in zip(starts, ends, strict=True)))
+    return tuple(
+        dict.fromkeys(_parse_address(value[start:end].strip(" ")) for start, end in zip(starts, ends, strict=True))
+    )
 
 
-_addresses_known = lru_cache(maxsize=4_096)(_addresses_in)  # one decision reads each recipient for several rules
+_addresses_in_cached = lru_cache(maxsize=4_096)(_addresses_in)  # several rules parse the same recipients
 
 
 def names_in(value: str) -> tuple[str, ...]:
-    """Every entry of a recipient field that is no mail address: channels, groups, people, telephone numbers. Raises
-    Unreadable, also where there is an "@" in any spelling: that is for `addresses_in`.
+    """Every entry of a recipient field without mail addresses: channels, groups, people, telephone numbers.
+
+    Raises Unreadable; also if there is an "@" in any Unicode form, because `addresses_in` must parse that.
     """
-    _refuse_unseen(value, "a recipient")
+    _refuse_invisible(value, "a recipient")
     found = tuple(dict.fromkeys(name for entry in re.split("[,;]", value) if (name := entry.strip(" "))))
     if not found or "@" in unicodedata.normalize("NFKC", value):
         raise Unreadable(f"{show_hidden_characters(value)!r} is neither mail addresses nor plain names")
@@ -97,12 +104,12 @@ def domain_of(address: str) -> str:
 
 @lru_cache(maxsize=4_096)
 def host(value: str) -> str:
-    """The one way to write a host: a name in lower-case ASCII, dotted IPv4, or IPv6 in brackets. Raises Unreadable.
+    """A host in canonical form: a name in lower-case ASCII, dotted IPv4, or IPv6 in brackets. Raises Unreadable.
 
-    Names are read by IDNA 2008 with the UTS 46 mapping; one trailing dot is dropped. Other spellings of an IPv4
+    Names are encoded by IDNA 2008 with the UTS 46 mapping; one trailing dot is dropped. Other spellings of an IPv4
     address (2130706433, 0x7f.1, 0177.0.0.1, [::ffff:127.0.0.1]) are refused.
     """
-    _refuse_unseen(value, "a host")
+    _refuse_invisible(value, "a host")
     if value.startswith("["):
         return _ipv6(value)
     if not value or len(value) > LONGEST_HOST:
@@ -113,16 +120,18 @@ def host(value: str) -> str:
         raise Unreadable(
             f"{show_hidden_characters(value)!r} is no host name: {show_hidden_characters(str(error))}"
         ) from None
-    if _NUMERIC.fullmatch(name.rpartition(".")[2]):  # then resolvers take the whole for an IPv4 address
+    if _NUMERIC.fullmatch(name.rpartition(".")[2]):  # resolvers treat such a name as an IPv4 address
         return _ipv4(value.removesuffix("."))
     return name
 
 
 def place_of(url: str) -> Place:
-    """The place an http or https URL leads to. Raises Unreadable for all that browsers and libraries read differently:
-    user names, backslashes, blanks, an escaped host, a port of zero, empty path segments together with "..".
+    """The place that an http or https URL leads to.
+
+    Raises Unreadable for what browsers and libraries parse differently: user names, backslashes, blanks, an escaped
+    host, a port of zero, or empty path segments together with "..".
     """
-    _refuse_unseen(url, "a URL")
+    _refuse_invisible(url, "a URL")
     if any(char == "\\" or char.isspace() for char in url):
         raise Unreadable("a URL contains a blank or a backslash")
     parts = _URL.fullmatch(url)
@@ -135,10 +144,10 @@ def place_of(url: str) -> Place:
 
 
 def path_under(path: str, root: str) -> bool:
-    """Whether `path` is `root` or lies beneath it, by its text alone: symbolic links are for whoever opens the file.
+    """Whether `path` is `root` or lies beneath it, by its text alone; symbolic links are not followed.
 
-    A relative path counts from `root`, which is absolute. Raises Unreadable for NUL and other control or invisible
-    characters, "\\", "~", escaped dots and slashes, and characters that some programs take for a dot or a slash.
+    A relative path starts at `root`, which is absolute. Raises Unreadable for NUL and other control or invisible
+    characters, "\\", "~", escaped dots and slashes, and characters that some programs treat as a dot or a slash.
     """
     top, steps = _resolve(_segments(root)), _segments(path)
     if not root.startswith("/"):
@@ -148,26 +157,26 @@ def path_under(path: str, root: str) -> bool:
 
 
 def fold_text(text: str) -> str:
-    """`text` as it is compared: compatibility forms unified (NFKC), case folded, what does not show removed."""
-    return _shown(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _shown(text)).casefold()))
+    """`text` in the form used for comparison: NFKC, case folded, without invisible characters."""
+    return _visible(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _visible(text)).casefold()))
 
 
 def fold_text_keeping_case(text: str) -> str:
-    """The same as `fold_text` with upper and lower case kept."""
-    return _shown(unicodedata.normalize("NFKC", _shown(text)))
+    """`text` as by `fold_text`, but with upper and lower case kept."""
+    return _visible(unicodedata.normalize("NFKC", _visible(text)))
 
 
-def _shown(text: str) -> str:
-    unseen = {ord(char): None for char in set(text) if _vanishes(char)}
-    return text.translate(unseen) if unseen else text
+def _visible(text: str) -> str:
+    invisible = {ord(char): None for char in set(text) if _is_invisible(char)}
+    return text.translate(invisible) if invisible else text
 
 
-def _vanishes(char: str) -> bool:
-    """Whether nothing of `char` is seen: format characters (zero-width, bidirectional, soft hyphen) and their like."""
+def _is_invisible(char: str) -> bool:
+    """Whether `char` is invisible: format characters (zero-width, bidirectional, soft hyphen) and fillers."""
     return char > "~" and (unicodedata.category(char) == "Cf" or bool(BLANK.match(char)))
 
 
-def _refuse_unseen(value: str, what: str) -> None:
+def _refuse_invisible(value: str, what: str) -> None:
     if value.isascii() and value.isprintable():
         return
     for char in value:
@@ -175,10 +184,10 @@ def _refuse_unseen(value: str, what: str) -> None:
             raise Unreadable(f"{what} contains the character U+{ord(char):04X}, which does not show")
 
 
-def _address(entry: str) -> str:
+def _parse_address(entry: str) -> str:
     address = entry
     if named := _NAMED.fullmatch(entry):
-        _check_name(named["name"].strip(" "))
+        _check_display_name(named["name"].strip(" "))
         address = named["address"]
     local, at, domain = address.partition("@")
     if not at:
@@ -193,8 +202,8 @@ def _address(entry: str) -> str:
     return f"{local.lower()}@{name}"
 
 
-def _check_name(name: str) -> None:
-    """Names are for people, and no reader may take one for an address."""
+def _check_display_name(name: str) -> None:
+    """Raise Unreadable if a display name could be taken for an address."""
     words = name[1:-1] if _QUOTED.fullmatch(name) else name
     if any(char in '@<>":;()[]\\' for char in unicodedata.normalize("NFKC", words)):
         raise Unreadable(
@@ -232,7 +241,7 @@ def _authority(text: str, default: int) -> tuple[str, int]:
 
 
 def _url_path(path: str) -> str:
-    """RFC 3986, 6.2.2: needless escapes undone, the others in upper case, dot segments resolved."""
+    """A path normalised by RFC 3986, 6.2.2: needless escapes decoded, others in upper case, dot segments resolved."""
     segments = _ESCAPE.sub(_unescape, quote(path, safe="/%:@!$&'()*+,;=-._~")).split("/")[1:]
     if ".." in segments and "" in segments[:-1]:
         raise Unreadable('a URL path has ".." and an empty segment, which servers resolve differently')
@@ -255,14 +264,14 @@ def _unescape(escape: re.Match[str]) -> str:
 
 
 def _segments(path: str) -> list[str]:
-    _refuse_unseen(path, "a path")
+    _refuse_invisible(path, "a path")
     folded = unicodedata.normalize("NFKC", path)
     if not path or "\\" in folded or "~" in folded or _HIDDEN_STEP.search(folded):
         raise Unreadable(
             f'the path {show_hidden_characters(path)!r} is empty or contains "\\", "~" or an escaped dot or slash'
         )
     parts, lookalike = path.split("/"), folded.split("/")
-    # "..;x" is ".." to servers that cut parameters off; a full-width dot is a dot to programs that normalise.
+    # Servers that cut off parameters treat "..;x" as ".."; programs that normalise treat a full-width dot as a dot.
     if [part in (".", "..") for part in parts] != [part.partition(";")[0] in (".", "..") for part in lookalike]:
         raise Unreadable(
             f"the path {show_hidden_characters(path)!r} contains something that some programs read as . or .. or /"
@@ -274,7 +283,7 @@ def _resolve(steps: list[str]) -> list[str]:
     found: list[str] = []
     for step in steps:
         if step == "..":
-            del found[-1:]  # above the top there is only the top
+            del found[-1:]  # ".." at the top stays at the top
         elif step not in ("", "."):
             found.append(step)
     return found

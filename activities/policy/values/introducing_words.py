@@ -1,12 +1,12 @@
-"""Cues: the word before a short value that says what it is. Pure: no clock, no I/O, no logging."""
+"""Cues: words next to a short value that say what it is, such as "ticket 7". Pure: no clock, no I/O, no logging."""
 
 import re
 from functools import lru_cache
 
-CUE_REACH = 24  # characters before a short value in which its cue must stand: "tickets 1, 2 and 7"
+CUE_REACH = 24  # a cue must be within this many characters before the value: "tickets 1, 2 and 7"
 _GENERIC = frozenset("id ids no nr num number name value key ref reference code new old to by of the a an item".split())
 _FILLER = _GENERIC | frozenset("and or und oder et ou y o is are ist est es was named called numbers nos".split())
-_ABBREVIATED = frozenset("no nos nr num ref".split())  # a dot after one of these ends no sentence
+_ABBREVIATED = frozenset("no nos nr num ref".split())  # a dot after one of these does not end a sentence
 _BY_KIND = {
     "recipient": "channel group team room person people user mail write send post tell notify message invite ask",
     "principal": "user person group role",
@@ -19,17 +19,17 @@ _ENDS = re.compile(r"[!?;}\]]|\.(?!\S)")
 
 @lru_cache(maxsize=1_024)
 def introducing_words(names: tuple[str, ...]) -> frozenset[str]:
-    """The words that announce a value of these names (arguments, kinds): each in singular and plural, with -id, -no."""
+    """The cues for a value of these names (arguments, kinds): singular, plural, and with endings such as -id or -no."""
     words = {word for name in names for word in _WORD.findall(_CAMEL.sub(" ", name).lower())}
     words |= {word for name in names for word in _BY_KIND.get(name, "").split()}
-    told = (words - _GENERIC) or words
-    told |= {word.removesuffix("s") for word in told if len(word) > 3}
+    stems = (words - _GENERIC) or words
+    stems |= {word.removesuffix("s") for word in stems if len(word) > 3}
     endings = ("", "s", "es", "id", "ids", "no", "nr", "number")
-    return frozenset(word + ending for word in told for ending in endings)
+    return frozenset(word + ending for word in stems for ending in endings)
 
 
 def is_introduced_after(text: str, end: int, cues: frozenset[str]) -> bool:
-    """Whether the very next word is a cue: `the general channel`."""
+    """Whether the word right after a value is a cue: `the general channel`."""
     found = _NEXT.match(text, end)
     return found is not None and found[1] in cues
 
@@ -38,7 +38,7 @@ _NEXT = re.compile(r"[\"'\u2019\u201d]? ([^\W\d_]{1,30})(?![^\W_])")
 
 
 def is_introduced(text: str, at: int, cues: frozenset[str]) -> bool:
-    """Whether a cue is the last word before a place but for numbers and fillers: `"ticket": 7`, `tickets 1 and 7`."""
+    """Whether only numbers and fillers are between a cue and a value: `"ticket": 7`, `tickets 1 and 7`."""
     start = max(0, at - CUE_REACH)
     near = text[start:at]
     if start and text[start - 1].isalpha():

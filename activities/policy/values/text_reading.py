@@ -1,16 +1,13 @@
-"""Finds what a text names: addresses, hosts, URLs, numbers, words. Whole tokens only. Pure: no clock, no I/O.
+"""Finds the addresses, hosts, URLs, numbers and words that a text names, as whole tokens. Pure, no I/O.
 
-A name inside a longer token is not named: "ana@acme.example" is not in "joana@acme.example". What cannot be read in one
-way only is named nowhere, so in doubt a text is evidence for less, and an outgoing text holds more links.
+A part of a longer token does not count: "ana@acme.example" is not in "joana@acme.example". A token that can be read in
+more than one way counts as naming nothing, so in doubt a text is evidence for fewer values.
 """
 
-import html
-import json
 import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
-from urllib.parse import unquote
 
 from activities.policy.values.canonical_names import (
     Place,
@@ -21,29 +18,25 @@ from activities.policy.values.canonical_names import (
     place_of,
 )
 
-# What stands between tokens. Apostrophes do not: o'brien@acme.example is one token. Nor does a backslash.
-_TOKEN = re.compile(r'[^\s<>()\[\]{},;"|“”„«»]+')
+# Matches a token. Apostrophes and backslashes are part of it: o'brien@acme.example is one token.
+TOKEN = re.compile(r'[^\s<>()\[\]{},;"|“”„«»]+')
 _OPENING = "'\u2018\u2019*`"
 _GENITIVE = re.compile("['\u2019]s$")
 _CLOSING = ".!?:'\u2018\u2019*`"
 _URL = re.compile(r"https?://[^\s<>\"`|^{}“”„«»]+", re.IGNORECASE)
-_BARE = re.compile(
+BARE = re.compile(
     r"(?P<host>(?:\w[\w-]{0,62}\.){1,126}(?P<top>[^\W\d_]{2,24}|xn--[a-z0-9-]{1,59}|(?<=\d\.)\d{1,3}))"
     r"(?P<port>:\d{1,5})?(?P<rest>[/?#]\S*)?",
     re.IGNORECASE,
 )
-_BARE_INSIDE = re.compile(r"(?<![\w@./-])" + _BARE.pattern, re.IGNORECASE)
-# Ends of file names. Those that are top-level domains too make a host where a path follows or markup makes a link of
-# it, and not where a name stands alone: who says README.md does not speak of the host readme.md.
-_DOMAINS_TOO = frozenset("md py sh zip mov rs pl ps cc".split())
-_FILES = _DOMAINS_TOO | frozenset(
+# Extensions of file names. Some of them are top-level domains too. A name with one of those is a host only if a path
+# follows or if it is the target of a link; "README.md" alone is a file.
+DOMAINS_TOO = frozenset("md py sh zip mov rs pl ps cc".split())
+_FILES = DOMAINS_TOO | frozenset(
     "js ts jsx tsx json html htm txt csv pdf yaml yml toml xml css go exe doc"
     " docx xls xlsx ppt pptx log ini cfg conf sql java rb php png jpg jpeg gif svg tar gz bak tmp lock ipynb".split()
 )
-_ESCAPE = re.compile(
-    r"\\(?:u([dD][89abAB]{H}{2})\\u([dD][c-fC-F]{H}{2})|u({H}{4})|([\"\\/bfnrt]))".replace("{H}", "[0-9a-fA-F]")
-)
-# Whole numbers with or without thousands separators, and up to two decimals. Not part of a date, a version or a word.
+# A whole number, with or without thousands separators, and up to two decimals; not a part of a date, version or word.
 _NUMBER = re.compile(
     r"\d(?<![^\W_]\d)(?<!\d[.,'/:-]\d)(?<![-\u2212]\d)"
     r"(?:(?<=[1-9])\d{0,2}(?:(?P<by>[., '])\d{3})(?:(?P=by)\d{3}){0,5}|\d{0,17})(?:[.,](?P<cents>\d{1,2}))?"
@@ -52,94 +45,69 @@ _NUMBER = re.compile(
 
 
 class TextReading:
-    """A text, read as far as anyone asks."""
+    """A text and what it names; each property is computed on first use."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     @cached_property
     def plain(self) -> str:
-        """The text as it is compared, each white space one blank."""
+        """The text in the form used for comparison: case folded, each white space one blank."""
         return spaced(self.text)
 
     @cached_property
     def exact(self) -> str:
-        """The same, with upper and lower case kept."""
-        return exactly(self.text)
+        """The same form with upper and lower case kept."""
+        return spaced_with_case(self.text)
 
     @cached_property
     def places(self) -> frozenset[Place]:
-        """Where its URLs lead."""
+        """The places that its URLs lead to."""
         return frozenset(place for url in _urls(self.text) if (place := readable_place(url)))
 
     @cached_property
     def bare(self) -> frozenset[Place]:
-        """Where it leads without saying https://, such as acme.example and www.acme.example/a."""
-        found = (_bare(token) for token in self._tokens if "." in token and "@" not in token)
-        return frozenset(place for place in found if place)
+        """The places that it names without a scheme, such as acme.example and www.acme.example/a."""
+        places = (_place_without_scheme(token) for token in self._tokens if "." in token and "@" not in token)
+        return frozenset(place for place in places if place)
 
     @cached_property
     def hosts(self) -> frozenset[str]:
-        """The hosts it names, alone or in a URL. The domain of a mail address is not named as a host."""
+        """The hosts that it names, alone or in a URL. The domain of a mail address does not count."""
         alone = (place.host for place in self.bare if place.path == "/" and not place.query and not place.fragment)
         return frozenset(alone) | {place.host for place in self.places}
 
     @cached_property
     def addresses(self) -> frozenset[str]:
         """The mail addresses in it, in their canonical form."""
-        return frozenset(name for token in self._tokens if "@" in token for name in _addresses(token))
+        return frozenset(name for token in self._tokens if "@" in token for name in canonical_addresses(token))
 
     @cached_property
     def numbers(self) -> dict[int, list[tuple[int, int]]]:
-        """Each amount in minor units that it may mean -> where in `plain`. "1200" may mean 1,200 cents or 1,200.00."""
-        found: dict[int, list[tuple[int, int]]] = {}
+        """Amount in minor units -> the spans in `plain` that may mean it. "1200" may mean 1,200 cents or 1,200.00."""
+        spans: dict[int, list[tuple[int, int]]] = {}
         for number in _NUMBER.finditer(self.plain):
             for minor in _minor_units(number):
-                found.setdefault(minor, []).append(number.span())
-        return found
+                spans.setdefault(minor, []).append(number.span())
+        return spans
 
     def amounts(self) -> set[int]:
-        """The keys of `numbers`, which is large, without keeping it."""
+        """The keys of `numbers`, computed without caching `numbers`, which is large."""
         return {minor for number in _NUMBER.finditer(self.plain) for minor in _minor_units(number)}
 
     @cached_property
     def _tokens(self) -> list[str]:
-        return [trimmed(token) for token in _TOKEN.findall(self.text) if "." in token or "@" in token]
+        return [trimmed(token) for token in TOKEN.findall(self.text) if "." in token or "@" in token]
 
 
 def spaced(text: str) -> str:
-    """`text` as it is compared, each white space one blank."""
+    """`text` in the form used for comparison: case folded, each white space one blank."""
     return " ".join((text.lower() if text.isascii() else fold_text(text)).split())
 
 
-def exactly(text: str) -> str:
-    """`text` as it is compared where case counts, each white space one blank."""
+def spaced_with_case(text: str) -> str:
+    """`text` in the form used for comparison if case counts, each white space one blank."""
     return " ".join((text if text.isascii() else fold_text_keeping_case(text)).split())
-
-
-def as_shown(text: str) -> str:
-    """A result without the escapes of JSON, if it is JSON as a whole: in plain text a backslash is a backslash, and
-    whoever got the tool to echo it would have it name what nobody wrote."""
-    return _ESCAPE.sub(_unescape, text) if "\\" in text and _is_json(text) else text
-
-
-def in_all_readings(text: str) -> str:
-    """A text with and without its escapes, one reading after the other, so that no escape hides a name."""
-    found = [text]
-    while "\\" in found[-1] and len(found) <= _DEPTH:
-        found.append(_ESCAPE.sub(_unescape, found[-1]))
-    return "\n;\n".join(dict.fromkeys(found))
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-_DEPTH = 4  # JSON in JSON in JSON in JSON
 
 
 def trimmed(token: str) -> str:
@@ -151,7 +119,7 @@ def trimmed(token: str) -> str:
 
 
 def readable_place(url: str) -> Place | None:
-    """Where a URL leads; None if that can be read in more than one way."""
+    """The place that a URL leads to; None if the URL can be read in more than one way."""
     try:
         return place_of(url)
     except Unreadable:
@@ -159,25 +127,27 @@ def readable_place(url: str) -> Place | None:
 
 
 def occurrences_of(text: str, name: str) -> Iterator[int]:
-    """Where `name` is a token, or a sequence of tokens, of `text`. Both are plain."""
+    """The positions where `name` is a token, or a sequence of tokens, of `text`. Both are in comparison form."""
     at = text.find(name) if name else -1
     while at >= 0:
-        if not _joined(text, at - 1, -1) and not _joined(text, at + len(name), 1):
+        if not _token_continues(text, at - 1, -1) and not _token_continues(text, at + len(name), 1):
             yield at
         at = text.find(name, at + 1)
 
 
-# What makes one token of two words, when a letter or a digit follows on its other side.
+# Characters that join two words to one token if a letter or a digit follows on the other side.
 _CONNECTORS = frozenset("-._@/+%&~'\\\u2010\u2011\u2012\u2019")
 
 
-def _joined(text: str, at: int, step: int) -> bool:
-    """Whether the token goes on at this place, in this direction."""
-    for far in range(8):
+def _token_continues(text: str, at: int, step: int) -> bool:
+    """Whether the token beside this position continues here, in the direction `step`."""
+    for distance in range(8):
         char = text[at] if 0 <= at < len(text) else " "
         if char.isalnum() or unicodedata.combining(char):
-            return not (step > 0 and far == 1 and text[at - 1] in "'\u2019" and text[at : at + 2].rstrip(" .,") == "s")
-        if char in ",:=" and far == 0:  # joins digits only: 4,711 and 10:30 but ticket:7
+            return not (
+                step > 0 and distance == 1 and text[at - 1] in "'\u2019" and text[at : at + 2].rstrip(" .,") == "s"
+            )
+        if char in ",:=" and distance == 0:  # joins only digits: 4,711 and 10:30, but not ticket:7
             return text[at - 1 : at].isdigit() and text[at + 1 : at + 2].isdigit()
         if char not in _CONNECTORS:
             return False
@@ -185,68 +155,14 @@ def _joined(text: str, at: int, step: int) -> bool:
     return True
 
 
-# ── links ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_LINK = re.compile(
-    r"(?:(?<![^\W_])[a-z][a-z0-9+.-]{1,20}:[/\\]|https?:|(?<![^\W_])(?:javascript|mailto|ftp):"
-    r"|(?<![^\W_])(?:(?:tel|sms|callto|facetime|sip):(?=[+*#(\d])|data:(?=[a-z]{1,20}/|[;,]))"
-    r"|(?<![\w/:.\\])[/\\]{2}(?=[^\s/\\]{1,255}\.)|(?<![\w@.-])www\d?\.)[^\s<>\"`|^{}“”„«»]+",
-    re.IGNORECASE,
-)
-_TARGET = re.compile(
-    r"(?:href|src|srcset|action|background|poster)\s{0,3}=\s{0,3}(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))"
-    r"|\]\(\s{0,3}<?([^\s()<>]+)",
-    re.IGNORECASE,
-)
-_MAIL = re.compile(r"[^@\s]@[^@\s]{0,255}\.[^\W\d_]{2}")
-
-
-def links_in(text: str) -> tuple[str, ...]:
-    """Everything in an outgoing text that a reader may click or a client may load: URLs in any markup, also without
-    a scheme if a path follows, and mail addresses. Addresses in their canonical form, the rest as written.
-    """
-    if not any(sign in text for sign in ":/\\@&.") and text.isascii():
-        return ()
-    shapes = dict.fromkeys((text, html.unescape(text)))
-    if not text.isascii():
-        shapes |= dict.fromkeys([fold_text(shape).translate(_DOTS) for shape in shapes])
-    return tuple(dict.fromkeys(link for shape in shapes for link in _links(shape)))
-
-
-def _links(text: str) -> Iterator[str]:
-    words = text.split()  # no link and no token has a blank in it, and few words need a look
-    if "%" in text:
-        words += [unquote(word) for word in words if "%" in word and "://" not in word]
-    likely = filter(_may_link, words) if _may_link(text) else ()
-    for found in (found for word in likely for found in _LINK.finditer(word)):
-        if not found[0].lower().startswith("mailto:") or "?" in found[0]:
-            yield _whole(found[0])
-    if "=" in text or "](" in text:
-        for target in _TARGET.finditer(text):
-            squeezed = re.sub(r"\s", "", next(filter(None, target.groups()), ""))  # as browsers do
-            yield from (_whole(found[0]) for found in _LINK.finditer(squeezed))
-            if (bare := _BARE.fullmatch(squeezed)) and not _is_file(bare) and _is_address_or_name(bare):
-                yield squeezed
-    for token in (trimmed(token) for word in words if "." in word or "@" in word for token in _TOKEN.findall(word)):
-        if "@" in token:
-            if _MAIL.search(fold_text(token)):
-                yield from _addresses(token) or (token,)
-        elif "://" not in token:
-            yield from (found[0] for found in _BARE_INSIDE.finditer(token) if _leads_away(found))
-
-
-def _may_link(text: str) -> bool:
-    return ":" in text or "/" in text or "\\" in text or "www" in text.lower()
-
-
 def _urls(text: str) -> Iterator[str]:
-    for found in _URL.finditer(text):
-        if not text[found.start() - 1 : found.start()].isalnum():
-            yield _whole(found[0])
+    for match in _URL.finditer(text):
+        if not text[match.start() - 1 : match.start()].isalnum():
+            yield whole_url(match[0])
 
 
-def _whole(url: str) -> str:
-    """A URL without what belongs to the sentence or the markup around it."""
+def whole_url(url: str) -> str:
+    """A URL without the punctuation and markup of the text around it."""
     url = url.partition("](")[0]
     surplus = {")": url.count(")") - url.count("("), "]": url.count("]") - url.count("[")}
     end = len(url)
@@ -257,41 +173,23 @@ def _whole(url: str) -> str:
     return url[:end]
 
 
-def _bare(token: str) -> Place | None:
-    found = _BARE.fullmatch(token)
-    if not found or not _is_name(found):
+def _place_without_scheme(token: str) -> Place | None:
+    match = BARE.fullmatch(token)
+    if not match or not is_host_name(match):
         return None
     return readable_place("https://" + token)
 
 
-def _is_name(found: re.Match[str]) -> bool:
-    """Whether it is a host's name and not a file's."""
-    return found["top"].lower() not in _FILES or found["host"].lower().startswith("www.")
+def is_host_name(match: re.Match[str]) -> bool:
+    """Whether a match of BARE is the name of a host and not of a file."""
+    return match["top"].lower() not in _FILES or match["host"].lower().startswith("www.")
 
 
-def _leads_away(found: re.Match[str]) -> bool:
-    """Whether clients make a link of it: "1.5/2.0", "10.0.0.0/8" and "app.py:12" stay what they are."""
-    if not found["rest"]:
-        return bool(found["port"]) and _is_name(found) and _is_address_or_name(found)
-    return not _is_file(found) and _is_address_or_name(found) and not _NETWORK.fullmatch(found[0])
-
-
-def _is_file(found: re.Match[str]) -> bool:
-    return not _is_name(found) and found["top"].lower() not in _DOMAINS_TOO
-
-
-def _is_address_or_name(found: re.Match[str]) -> bool:
-    return not found["top"].isdigit() or found["host"].count(".") == 3
-
-
-_NETWORK = re.compile(r"[\d.]+/\d{1,2}[.,;:!?]?")
-_DOTS = str.maketrans("\u3002\uff61", "..")  # what browsers take for a dot in a host
-
-
-def _addresses(token: str) -> tuple[str, ...]:
+def canonical_addresses(token: str) -> tuple[str, ...]:
+    """The mail addresses in a token, in canonical form; none if the token cannot be parsed."""
     name, at, domain = token.partition("@")
     try:
-        return addresses_in(name.rpartition(":")[2] + at + domain)  # mailto:, to: and the like are no part of it
+        return addresses_in(name.rpartition(":")[2] + at + domain)  # without a prefix such as "mailto:" or "to:"
     except Unreadable:
         return ()
 
@@ -300,12 +198,3 @@ def _minor_units(number: re.Match[str]) -> tuple[int, ...]:
     cents = number["cents"]
     whole = int(re.sub(r"\D", "", number[0].removesuffix(cents) if cents else number[0]))
     return (whole * 100 + int(cents.ljust(2, "0")),) if cents else (whole, whole * 100)
-
-
-def _unescape(escape: re.Match[str]) -> str:
-    high, low, code, char = escape.groups()
-    if high:
-        return bytes.fromhex(high + low).decode("utf-16-be", "replace")
-    if code:
-        return char if (char := chr(int(code, 16))) > " " else " "
-    return char if char in '"\\/' else " "

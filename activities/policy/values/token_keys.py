@@ -1,7 +1,7 @@
-"""Marks: what a text must have in it to name a value, so that most texts need no look. Pure.
+"""Token keys: index keys of texts and values; a text names a value only if it has all its keys. Pure.
 
-They are the runs of letters and digits, each two of them that a sign other than a blank joins, and the amounts in minor
-units. A name that stands in a text as whole tokens brings all its marks with it.
+The keys of a text are its runs of letters and digits, each pair of runs that are joined by a character other than a
+blank, and its amounts in minor units. A text is searched for a value only if it has all keys of the value.
 """
 
 import re
@@ -10,32 +10,32 @@ from itertools import pairwise
 
 from activities.policy.values.text_reading import TextReading
 
-Mark = str | int | tuple[str, str]
+TokenKey = str | int | tuple[str, str]
 _RUN = re.compile(r"[^\W_]+")
 
 
-def token_keys_of_text(reading: TextReading) -> set[Mark]:
-    """All marks of a text: for 4 KB of prose some 500."""
-    return _marks(reading.plain.split(" ")) | reading.amounts()
+def token_keys_of_text(reading: TextReading) -> set[TokenKey]:
+    """All keys of a text; 4 KB of prose have about 500."""
+    return _keys_of_words(reading.plain.split(" ")) | reading.amounts()
 
 
-def token_keys_of_name(name: str) -> frozenset[Mark]:
-    """The marks of every text in which `name`, which is plain, stands as whole tokens."""
-    return frozenset(_marks(name.split(" ")))
+def token_keys_of_name(name: str) -> frozenset[TokenKey]:
+    """The keys of a name in comparison form: every text that names it as whole tokens has all of them."""
+    return frozenset(_keys_of_words(name.split(" ")))
 
 
-def token_keys_of_host(name: str) -> frozenset[Mark]:
-    """The marks of every text that names a host or an address, given in its canonical form, in whatever spelling."""
+def token_keys_of_host(name: str) -> frozenset[TokenKey]:
+    """The keys of a host or address in canonical form: every text that names it, in any spelling, has all of them."""
     if "[" in name:
         return frozenset()  # IPv6 has many spellings
     if "xn--" not in name:
         return token_keys_of_name(name)
     local, _, domain = name.rpartition("@")
-    return frozenset(_marks([local, *(label for label in domain.split(".") if not label.startswith("xn--"))]))
+    return frozenset(_keys_of_words([local, *(label for label in domain.split(".") if not label.startswith("xn--"))]))
 
 
-def _marks(words: Iterable[str]) -> set[Mark]:
-    found: set[Mark] = set()
+def _keys_of_words(words: Iterable[str]) -> set[TokenKey]:
+    found: set[TokenKey] = set()
     for word in words:
         if word.isalnum():
             found.add(word)

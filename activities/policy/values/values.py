@@ -1,7 +1,7 @@
-"""What a value is, by kind, and how it stands in a text. Pure: no clock, no I/O, no logging.
+"""Values of a call by kind, and whether a text names them. Pure: no clock, no I/O, no logging.
 
-Each kind is read in one way, whatever its spelling: an address, a host, a URL, an amount, or words in a row. What can
-be read in more than one way, or in none, stands nowhere.
+A value is an address, a host, a URL, an amount, or words in a row, in canonical form whatever its spelling. No text
+names a value that cannot be parsed, or can be parsed in more than one way.
 """
 
 import re
@@ -10,13 +10,19 @@ from typing import Literal, Protocol
 
 from activities.policy.values.canonical_names import Place, Unreadable, addresses_in, host, path_under
 from activities.policy.values.introducing_words import is_introduced, is_introduced_after
-from activities.policy.values.text_reading import TextReading, exactly, occurrences_of, readable_place, spaced
-from activities.policy.values.token_keys import Mark, token_keys_of_host, token_keys_of_name
+from activities.policy.values.text_reading import (
+    TextReading,
+    occurrences_of,
+    readable_place,
+    spaced,
+    spaced_with_case,
+)
+from activities.policy.values.token_keys import TokenKey, token_keys_of_host, token_keys_of_name
 
-SHORT = 4  # a value of fewer characters stands in every text by chance: it needs a word before it that says what it is
+SHORT = 4  # a value of fewer characters is in many texts by chance, so it counts only with a cue next to it
 
-# Who speaks. What a person calls by a bare host is meant as https://; a short value counts from people and trusted data
-# by its cue only. "any": to find out where the model has it from, every mention counts.
+# Who wrote a text. If a person writes a bare host, it means https://. In texts of people and trusted data a short value
+# counts only with a cue. With "any" every mention counts; this finds out where the model may have a value from.
 Speaker = Literal["user", "trusted", "any"]
 
 
@@ -25,27 +31,27 @@ class Value(Protocol):
 
     @property
     def shown(self) -> str:
-        """What a person would have to type to endorse it."""
+        """The text that a person must type to endorse the value."""
 
     @property
-    def marks(self) -> tuple[frozenset[Mark], ...]:
-        """One for each spelling: every text that names it in this spelling has all of these marks."""
+    def token_keys(self) -> tuple[frozenset[TokenKey], ...]:
+        """A set of keys for each spelling: every text that names the value in this spelling has all of these keys."""
 
-    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
-        """Whether a text names it."""
+    def is_named_in(self, reading: TextReading, speaker: Speaker) -> bool:
+        """Whether the text names the value."""
 
     def equals(self, endorsed: str) -> bool:
-        """Whether a person typed this very value."""
+        """Whether the text that a person typed is exactly this value."""
 
 
 @dataclass(frozen=True)
 class UnreadableValue:
-    """A value that can be read in more than one way, or in none. Nobody can have meant it."""
+    """A value that cannot be parsed, or can be parsed in more than one way; no text names it."""
 
     shown: str
-    marks: tuple[frozenset[Mark], ...] = ()
+    token_keys: tuple[frozenset[TokenKey], ...] = ()
 
-    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
+    def is_named_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         return False
 
@@ -56,18 +62,18 @@ class UnreadableValue:
 
 @dataclass(frozen=True)
 class Address:
-    """A mail address: the same one, whatever the case and spelling of its domain."""
+    """A mail address, whatever its case and the spelling of its domain."""
 
     shown: str
 
     @property
-    def marks(self) -> tuple[frozenset[Mark], ...]:
+    def token_keys(self) -> tuple[frozenset[TokenKey], ...]:
         """See `Value`."""
         return (token_keys_of_host(self.shown),)
 
-    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
+    def is_named_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
-        return _may_hold(reading, self.shown) and self.shown in reading.addresses
+        return _may_name(reading, self.shown) and self.shown in reading.addresses
 
     def equals(self, endorsed: str) -> bool:
         """See `Value`."""
@@ -79,18 +85,18 @@ class Address:
 
 @dataclass(frozen=True)
 class Host:
-    """A host: named by itself, or in a URL or an address."""
+    """A host. A text names it by itself or in a URL."""
 
     shown: str
 
     @property
-    def marks(self) -> tuple[frozenset[Mark], ...]:
+    def token_keys(self) -> tuple[frozenset[TokenKey], ...]:
         """See `Value`."""
         return (token_keys_of_host(self.shown),)
 
-    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
+    def is_named_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
-        return _may_hold(reading, self.shown) and self.shown in reading.hosts
+        return _may_name(reading, self.shown) and self.shown in reading.hosts
 
     def equals(self, endorsed: str) -> bool:
         """See `Value`."""
@@ -102,19 +108,19 @@ class Host:
 
 @dataclass(frozen=True)
 class Url:
-    """A URL: the same place, or one beneath a place that was named, without a query or fragment to carry anything."""
+    """A URL. A text names it by the same place, or by a place above it if neither has a query or a fragment."""
 
     shown: str
     place: Place
 
     @property
-    def marks(self) -> tuple[frozenset[Mark], ...]:
+    def token_keys(self) -> tuple[frozenset[TokenKey], ...]:
         """See `Value`."""
         return (token_keys_of_host(self.place.host),)
 
-    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
+    def is_named_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
-        if not _may_hold(reading, self.place.host):
+        if not _may_name(reading, self.place.host):
             return False
         if self.place in reading.places or self.place in reading.bare:
             return True
@@ -134,13 +140,13 @@ class Url:
             return False
         try:
             return path_under(place.path, root.path)
-        except Unreadable:  # a step up that only some servers see
+        except Unreadable:  # the path may contain ".." in a form that only some servers resolve
             return False
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Minor units: 120000 is in "120000", "1,200", "1 200.00" and "1.200,00"."""
+    """An amount in minor units: "120000", "1,200", "1 200.00" and "1.200,00" all name 120000."""
 
     minor: int
     cues: frozenset[str]
@@ -151,11 +157,11 @@ class Amount:
         return str(self.minor)
 
     @property
-    def marks(self) -> tuple[frozenset[Mark], ...]:
+    def token_keys(self) -> tuple[frozenset[TokenKey], ...]:
         """See `Value`."""
         return (frozenset((self.minor,)),)
 
-    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
+    def is_named_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         return any(
             speaker == "any"
@@ -167,48 +173,53 @@ class Amount:
         )
 
     def equals(self, endorsed: str) -> bool:
-        """See `Value`. In minor units, as it is shown: 1200 restates no 1,200.00."""
+        """See `Value`. Only minor units count, as in `shown`: "1200" does not endorse 1,200.00."""
         return endorsed.strip() == self.shown
 
     def _is_plain_in(self, number: str) -> bool:
-        """Whether a number means this by itself. "4711" may be an invoice: only a word or a sign makes it 4,711.00."""
+        """Whether a number means this amount without a cue or a currency.
+
+        "4711" does not mean 4,711.00 by itself, because it may be the number of an invoice.
+        """
         digits = re.sub(r"\D", "", number)
         return len(digits) >= SHORT and (bool(_CENTS.search(number)) or int(digits) == self.minor)
 
 
 @dataclass(frozen=True)
 class Words:
-    """An account, a name, a statement: the same words in a row. A path: also not a part of a longer one.
+    """Words in a row, such as an account, a name or a statement.
 
-    `exact`: it stands where its upper and lower case do too, since what is performed may tell them apart."""
+    `is_path`: a text names a path only if the path is not part of a longer one. `exact`: upper and lower case count,
+    because the tool may distinguish them.
+    """
 
     shown: str
-    spellings: tuple[str, ...]  # plain, or not folded if exact
+    spellings: tuple[str, ...]  # in comparison form; with upper and lower case if exact
     cues: frozenset[str]
     is_path: bool = False
     exact: bool = False
 
     @property
-    def marks(self) -> tuple[frozenset[Mark], ...]:
+    def token_keys(self) -> tuple[frozenset[TokenKey], ...]:
         """See `Value`."""
         return tuple(token_keys_of_name(spaced(name)) for name in self.spellings)
 
-    def stands_in(self, reading: TextReading, speaker: Speaker) -> bool:
+    def is_named_in(self, reading: TextReading, speaker: Speaker) -> bool:
         """See `Value`."""
         text = reading.exact if self.exact else reading.plain
         return any(
-            (speaker == "any" or self._says_what(text, at, at + len(name), speaker))
-            and not (self.is_path and _goes_on(text, at, at + len(name)))
+            (speaker == "any" or self._is_meant_as_name(text, at, at + len(name), speaker))
+            and not (self.is_path and _is_part_of_path(text, at, at + len(name)))
             for name in self.spellings
             for at in occurrences_of(text, name)
         )
 
     def equals(self, endorsed: str) -> bool:
         """See `Value`."""
-        return (exactly(endorsed) if self.exact else spaced(endorsed)) in self.spellings
+        return (spaced_with_case(endorsed) if self.exact else spaced(endorsed)) in self.spellings
 
-    def _says_what(self, text: str, start: int, end: int, speaker: Speaker) -> bool:
-        """Whether it is more than a word that stands there by chance: "for general use" names no channel."""
+    def _is_meant_as_name(self, text: str, start: int, end: int, speaker: Speaker) -> bool:
+        """Whether the words are there as a name and not by chance: "for general use" does not name a channel."""
         name, lowered = text[start:end], text.lower() if self.exact else text
         if len(name) >= SHORT and not (speaker == "user" and name.isalpha()):
             return True
@@ -222,11 +233,11 @@ class Words:
 
 _QUOTES = frozenset("\"'`\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb")
 _CENTS = re.compile(r"[.,]\d{1,2}$")
-_TAG = re.compile(r"#[^\W\d_]")  # a channel or a topic, which stands nowhere by chance
+_TAG = re.compile(r"#[^\W\d_]")  # a channel or a topic
 
 
-def _goes_on(text: str, start: int, end: int) -> bool:
-    """Whether the path between is a part of a longer one."""
+def _is_part_of_path(text: str, start: int, end: int) -> bool:
+    """Whether the path at this span is part of a longer path."""
     before, after = text[start - 1 : start], text[end : end + 2]
     return before in set("-._@/+%&~\\:") or (after[:1] == "/" and after[1:] not in _PATH_ENDS)
 
@@ -238,6 +249,9 @@ _CURRENCY_AFTER = re.compile(
 )
 
 
-def _may_hold(reading: TextReading, name: str) -> bool:
-    """Whether it is worth reading the names in a text. One that has another spelling may hide from `plain`."""
+def _may_name(reading: TextReading, name: str) -> bool:
+    """Whether the text may name it: a fast check before its names are parsed.
+
+    IDNA names and IPv6 addresses have other spellings, which `plain` does not show.
+    """
     return name in reading.plain or "xn--" in name or "[" in name
