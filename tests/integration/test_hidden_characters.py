@@ -19,6 +19,7 @@ from workflows.visible import escape_in_json, show_hidden_characters
 
 HIDDEN = "\x1b[31m\u202e\u200b\u00a0\u2028\x07\u3164\U000e0041"
 EVIL = f"eve{HIDDEN}end"
+NAME = "eve\u202e\u200bend"  # names are one line without control characters; our tables take no others
 
 
 def hiding(text: str) -> set[str]:
@@ -38,7 +39,7 @@ async def typed(door: Door, database_url: str, tmp_path: Path) -> Terminal:
     await pool.execute("INSERT INTO decisions (approval_id, verdict, by, reason, proof, signed) "
                        "SELECT approval_id, 'reject', $1, $1, 'unsigned', false FROM approvals", EVIL)  # fmt: skip
     await pool.execute("INSERT INTO halts (halt_id, scope, target, by, reason, proof) "
-                       "VALUES ('halt-1', 'agent', $1, $1, $1, 'unsigned')", EVIL)  # fmt: skip
+                       "VALUES ('halt-1', 'agent', $1, $1, $2, 'unsigned')", NAME, EVIL)  # fmt: skip
     return Terminal(tmp_path, {"DATABASE_URL": database_url})
 
 
