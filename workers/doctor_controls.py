@@ -11,6 +11,7 @@ from activities.drills.report_signature import verify_report
 from activities.identity.principals import Principals
 from activities.model.vendor_outages import SQL as VENDORS
 from activities.policy.cedar.store import PLATFORM, Policies
+from activities.runs.lifecycle import SQL as RUNS
 from activities.storage.database import Database
 from workers.doctor_findings import Check
 
@@ -31,6 +32,7 @@ async def check_controls(url: str, *, unsigned: bool) -> list[Check]:
             await _check_habits(database),
             await _check_drills(database),
             await _check_vendors(database),
+            await _check_engines(database),
         ]
     except Exception as error:  # a diagnosis reports every error, by its type only
         return [Check("controls", False, f"cannot be read ({type(error).__name__})", "Run `stanchion db upgrade`.")]
@@ -47,6 +49,15 @@ async def _check_policies(database: Database, agents: list[AgentVersion]) -> Che
     detail = "; ".join(f"{version[:12]}: {problem}" for version, problem in misfits.items())
     fix = "Correct it: `stanchion policy set`."
     return Check("policies", not misfits, detail or "in force, and they fit the tools", fix)
+
+
+async def _check_engines(database: Database) -> Check:
+    rows = await RUNS["engines"].rows(database)
+    if len(rows) < 2:
+        return Check("open runs", True, f"{rows[0]['runs'] if rows else 0} open, all in one Temporal")
+    detail = "; ".join(f"{row['runs']} in {row['engine']}" for row in rows)
+    fix = "Each Temporal continues and closes its own. If one is gone for good, `stanchion kill RUN` closes its runs."
+    return Check("open runs", None, f"they live in {len(rows)} Temporals: {detail}", fix)
 
 
 async def _check_vendors(database: Database) -> Check:

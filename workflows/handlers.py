@@ -76,6 +76,18 @@ class Handlers:
         if said and has_room(self._state):
             self._apply(said)
 
+    @workflow.update
+    async def tell(self, message: Any = None, *_: Any) -> dict[str, Any]:
+        """As `message`, and it answers: `{"accepted": true, "waiting": n}`. One that cannot be noted is refused."""
+        self._apply(read(MessageReceived, message))
+        return {"accepted": True, "waiting": len(self._state.messages)}
+
+    @tell.validator
+    def _check_message(self, message: Any = None, *_: Any) -> None:
+        read(MessageReceived, message)
+        if not has_room(self._state):
+            raise ValueError(f"{len(self._state.messages)} messages wait to be read; send it again later")
+
     @workflow.signal
     def halt(self, order: Any = None, *_: Any) -> None:
         """Stop the run: `{"by"?, "reason"?}`."""

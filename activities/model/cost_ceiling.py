@@ -1,6 +1,7 @@
 """The most a model call can cost, before it is made. Pure: bytes, tokens and prices; no vendor is asked.
 
-A token is at least one byte of what is sent, in every tokenizer in use, so bytes bound tokens from above. From the
+A token is at least one byte of what is sent, in every tokenizer in use, so bytes bound tokens from above. Where that
+bound does not fit a budget, the vendor is asked for its own count, if that is free. From the
 second step on the vendor's own count of the step before is the better bound, and only what is new counts in bytes.
 """
 
@@ -54,6 +55,11 @@ def prompt_bound(
     if before is not None and before.total:
         return before.total + before.total // DRIFT + new
     return FRAME + len(system.encode()) + sum(len(tool.model_dump_json().encode()) for tool in tools) + new
+
+
+def counted_bound(counted: int) -> int:
+    """The most tokens a prompt has that the vendor counted beforehand: its count and that of the answer may differ."""
+    return counted + counted // DRIFT + AROUND_MESSAGE
 
 
 def _longest(most: int, fits: Callable[[int], bool]) -> int:

@@ -41,13 +41,15 @@ WHERE r.run_id = :run_id
 -- name: endorse
 -- A person restated a value the gateway refused for its origin: it is their own word from here on.
 WITH endorsed AS (
-    INSERT INTO endorsements (run_id, value, by, proof, key, signature, statement)
-    VALUES (:run_id, :value, :by, :proof, :key, :signature, :statement::text)
+    INSERT INTO endorsements (run_id, value, digest, by, proof, key, signature, statement)
+    VALUES (:run_id, :value, sha256(convert_to(:value, 'UTF8')), :by, :proof, :key, :signature, :statement::text)
     ON CONFLICT DO NOTHING
 )
 UPDATE approvals SET state = 'endorsed', closed_at = now()
 WHERE run_id = :run_id AND about = 'endorse' AND state = 'open'
-  AND strpos(lower(arguments::text), lower(:value)) > 0
+  -- Compared as text, because JSON writes other letters than ASCII, and quotes, as escapes.
+  AND EXISTS (SELECT FROM jsonb_path_query(arguments::jsonb, 'strict $.**') AS each
+              WHERE jsonb_typeof(each) = 'string' AND strpos(lower(each #>> '{}'), lower(:value)) > 0)
 RETURNING pg_notify('stanchion_approvals', approval_id);
 
 -- name: store_response

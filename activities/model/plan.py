@@ -6,7 +6,7 @@ has no idempotency key, so a crash may cost one answer twice, and never an effec
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import activity
@@ -21,7 +21,7 @@ from activities.halts.in_flight import HaltWatch, InFlightCall, StoppedByHalt
 from activities.ledger.ledger import Ledger
 from activities.ledger.windows import CapReached
 from activities.model.billing import Bill, bill_for
-from activities.model.cost_ceiling import CostCeiling, prompt_bound
+from activities.model.cost_ceiling import CostCeiling, counted_bound, prompt_bound
 from activities.model.errors import ModelAnswerGarbled, ModelSpeaksOtherwise, model_error
 from activities.model.last_steps import CallPlanned, PlannedSteps, RunFacts, StepPlanned
 from activities.model.outage_times import OutageTimes
@@ -130,7 +130,8 @@ class Models(ModelPort):
         ceiling = self._ceiling(prompt, unseen, before, agent)
         account = self._providers.account(ceiling.model)
         await self._outages.check(request, account, row["outages"], waited_seconds())
-        room = await self._room(request, await ModelBudget.of(request.run_id, row, self._agents), ceiling)
+        purse = await ModelBudget.of(request.run_id, row, self._agents)
+        room, ceiling = await self._room(request, purse, prompt, ceiling)
         paid = await self._paid(request, account, room, prompt, ceiling)
         if row["outages"] or row["waits"]:
             await self._outages.answered(request.run_id, account)
@@ -192,14 +193,24 @@ class Models(ModelPort):
         )
         return prompt, unseen
 
-    async def _room(self, request: PlanRequest, purse: ModelBudget, ceiling: CostCeiling) -> ModelReservation:
+    async def _room(
+        self, request: PlanRequest, purse: ModelBudget, prompt: Prompt, ceiling: CostCeiling
+    ) -> tuple[ModelReservation, CostCeiling]:
         """What is reserved for the answer. An unknown price is refused before anything is bought.
 
         A budget with no room for an answer ends the run; no model is asked.
         """
-        self._providers.for_model(ceiling.model)
+        provider, _ = self._providers.for_model(ceiling.model)
+        what = f"{request.run_id}/step:{request.step}"
         try:
-            return await self._spending.reserve(f"{request.run_id}/step:{request.step}", purse, ceiling)
+            try:
+                return await self._spending.reserve(what, purse, ceiling), ceiling
+            except CapReached:  # by bytes; the vendor's own count is lower
+                counted = await provider.count(prompt)
+                if counted is None or counted_bound(counted) >= ceiling.prompt_tokens:
+                    raise
+                ceiling = replace(ceiling, prompt_tokens=counted_bound(counted))
+                return await self._spending.reserve(what, purse, ceiling), ceiling
         except CapReached as reached:
             raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None
 

@@ -125,6 +125,10 @@ class Provider(Protocol):
         """Call the model once. Raises `Transient` or `Permanent` subclasses from `activities.model.errors` only."""
         ...
 
+    async def count(self, prompt: Prompt) -> int | None:
+        """How many tokens `prompt` has by the vendor's own count, where asking is free; None if it is not known."""
+        ...
+
     def account(self, model: str) -> str:
         """Tells the account and the address that `model` is asked with from others; shows neither."""
         ...

@@ -101,6 +101,10 @@ class Turn(Scripted):
 class ScriptedProvider:
     """`scripted:…`. Files are read anew for every step, so a script may be edited while a run waits."""
 
+    async def count(self, prompt: Prompt) -> int | None:
+        """A script counts nothing."""
+        return None
+
     def account(self, model: str) -> str:
         """Each script stands for a vendor of its own."""
         return model

@@ -13,6 +13,7 @@ from activities.ledger.ledger import Ledger, naming_breaches, window_arguments
 from activities.model.provider import Text, ToolCall, ToolResult
 from activities.runs.admission_terms import AdmissionTerms
 from activities.runs.delegated_runs import Delegated, find_delegated, note_never_admitted, write_task
+from activities.runs.engine import OwnEngine
 from activities.runs.open_run_windows import SECONDS, minutes_used, run_windows
 from activities.runs.reaper import Reaper
 from activities.storage.canonical import clean_text, sha256_hex, text_digest
@@ -68,6 +69,7 @@ class Runs(RunsPort):
         self._rollover = rollover or RolloverCaps()
         self._alarms = alarms or AlarmFactors()
         self._reaper = Reaper(database)
+        self._engine = OwnEngine()
         self._ledger = Ledger(database)
         self._rollbacks = Rollbacks(database)
 
@@ -182,6 +184,7 @@ class Runs(RunsPort):
                 policy_version=sha256_hex([POLICY, terms.mode, terms.budget.model_dump(mode="json")])[:16],
                 wanted=window_arguments(windows),
                 hold_seconds=float(SECONDS),
+                engine=await self._engine.name(),
                 **terms.ancestors.columns,
             )
         if row is None or row["goal_digest"] != goal_digest or row["agent"] != run_request.agent:

@@ -10,6 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.halts.halts import Halts
 from activities.halts.notify_runs import ENDING_SECONDS, end_missed_halts, notify_missed_lifts
+from activities.runs.engine import engine_of
 from activities.storage.database import Database, StoreUnavailable
 from activities.storage.queries import Queries
 from workflows.contracts.budgets import Spent
@@ -35,6 +36,8 @@ class Reaper:
     A pass checks two groups, so that its cost does not grow with the number of open runs:
     - the runs that Temporal lists as closed since the last pass; these include all terminated runs;
     - the `batch` open runs that were checked longest ago, to find runs that Temporal lost and does not list.
+
+    Runs of another Temporal on the same database are left to its own reaper.
     """
 
     def __init__(self, database: Database, batch: int = BATCH) -> None:
@@ -43,17 +46,20 @@ class Reaper:
 
     async def reap(self, client: Client, close: Close) -> ReapReport:
         """Close all dead runs that this pass finds, with the reason. Raises StoreUnavailable, RPCError."""
-        last: Any = await SQL["last_pass"].row(self._database)  # None if no run is open
+        engine = await engine_of(client)
+        last: Any = await SQL["last_pass"].row(self._database, engine=engine)  # None if no run is open
         since = ((last and last["at"]) or datetime.now(UTC) - FURTHEST) - LOOK_BACK
-        suspects = [row["run_id"] for row in await SQL["to_check"].rows(self._database, most=self._batch)]
-        suspects += [run_id for run_id in await self._closed_since(client, since) if run_id not in suspects]
+        suspects = [
+            row["run_id"] for row in await SQL["to_check"].rows(self._database, most=self._batch, engine=engine)
+        ]
+        suspects += [run_id for run_id in await self._closed_since(client, engine, since) if run_id not in suspects]
         closed = [run_id for run_id in suspects if await self._close_if_dead(client, run_id, close)]
         ended = await end_missed_halts(client, self._database)
         await Halts(self._database).retire(ENDING_SECONDS)
         resumed = await notify_missed_lifts(client, self._database)
         return ReapReport(checked=len(suspects), closed=tuple(closed), resumed=resumed, ended=ended)
 
-    async def _closed_since(self, client: Client, since: datetime) -> list[str]:
+    async def _closed_since(self, client: Client, engine: str, since: datetime) -> list[str]:
         """The open runs whose workflow Temporal lists as closed since then."""
         closed = f"CloseTime > '{since.isoformat()}' AND ExecutionStatus != 'ContinuedAsNew'"
         query = f"WorkflowType = '{WORKFLOW_TYPE}' AND {closed}"
@@ -61,11 +67,12 @@ class Reaper:
         async for execution in client.list_workflows(query, page_size=PAGE):
             page.append(execution.id)
             if len(page) == PAGE:
-                open_runs, page = open_runs + await self._still_open(page), []
-        return open_runs + await self._still_open(page)
+                open_runs, page = open_runs + await self._still_open(engine, page), []
+        return open_runs + await self._still_open(engine, page)
 
-    async def _still_open(self, run_ids: list[str]) -> list[str]:
-        return [row["run_id"] for row in await SQL["still_open"].rows(self._database, run_ids=run_ids)]
+    async def _still_open(self, engine: str, run_ids: list[str]) -> list[str]:
+        rows = await SQL["still_open"].rows(self._database, run_ids=run_ids, engine=engine)
+        return [row["run_id"] for row in rows]
 
     async def _close_if_dead(self, client: Client, run_id: str, close: Close) -> bool:
         """Close a run if it is dead; return whether it is closed now. An error is logged, so that the pass goes on."""

@@ -3,10 +3,10 @@
 -- ledger_reserve raises, and the run is not inserted.
 WITH new AS (
     INSERT INTO runs (run_id, chain_id, agent, agent_version, tenant, requester, goal_digest, mode, budget,
-                      on_budget, policy_version, parent_run_id, lineage, agents_above, tainted_by, private_by)
+                      on_budget, policy_version, parent_run_id, lineage, agents_above, tainted_by, private_by, engine)
     VALUES (:run_id, :chain_id, :agent, :agent_version, :tenant, :requester, :goal_digest, :mode, :budget,
-            :on_budget, :policy_version, :parent_run_id, :lineage, :agents_above, :tainted_by, :private_by)
-    ON CONFLICT (run_id) DO UPDATE SET chain_id = excluded.chain_id
+            :on_budget, :policy_version, :parent_run_id, :lineage, :agents_above, :tainted_by, :private_by, :engine)
+    ON CONFLICT (run_id) DO UPDATE SET chain_id = excluded.chain_id, engine = excluded.engine
         WHERE runs.status = 'open' AND runs.goal_digest = excluded.goal_digest AND runs.agent = excluded.agent
     RETURNING run_id, agent, agent_version, goal_digest, mode, budget, on_budget, policy_version, status, outcome
 ), held AS (
@@ -85,20 +85,21 @@ WHERE t.run_id = :run_id AND t.kind = 'response'
 ORDER BY t.seq DESC LIMIT 100;
 
 -- name: to_check
--- Take the open runs that were checked longest ago, and mark them as checked now. The update finds rows by ctid, which
--- does not change while a row is locked; by run_id the planner would read the whole table.
+-- Take the open runs of this Temporal that were checked longest ago, and mark them as checked now. The update finds rows
+-- by ctid, which does not change while a row is locked; by run_id the planner would read the whole table.
 UPDATE runs SET checked_at = now()
-WHERE ctid = ANY (ARRAY(SELECT ctid FROM runs WHERE status = 'open' ORDER BY checked_at, run_id LIMIT :most::int
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM runs WHERE status = 'open' AND engine IN ('', :engine::text) ORDER BY checked_at, run_id LIMIT :most::int
                         FOR UPDATE SKIP LOCKED))
 RETURNING run_id;
 
 -- name: last_pass
 -- The time of the reaper's last pass, taken from the runs that are still open; NULL if no pass is known.
-SELECT nullif(checked_at, '-infinity') AS at FROM runs WHERE status = 'open' ORDER BY checked_at DESC, run_id DESC LIMIT 1;
+SELECT nullif(checked_at, '-infinity') AS at FROM runs WHERE status = 'open' AND engine IN ('', :engine::text)
+ORDER BY checked_at DESC, run_id DESC LIMIT 1;
 
 -- name: still_open
--- Those of these runs that are open in our tables.
-SELECT run_id FROM runs WHERE run_id = ANY (:run_ids::text[]) AND status = 'open';
+-- Those of these runs that are open in our tables and live in this Temporal.
+SELECT run_id FROM runs WHERE run_id = ANY (:run_ids::text[]) AND status = 'open' AND engine IN ('', :engine::text);
 
 -- name: left_behind
 -- The stored usage of a dead run. Its active time is not known: only the run itself counted it.
@@ -106,3 +107,7 @@ SELECT count(*) AS steps, coalesce(sum(s.usd_micros), 0)::bigint AS usd_micros,
        coalesce(sum((s.plan ->> 'tokens')::bigint), 0)::bigint AS tokens,
        (SELECT count(*) FROM transcript t WHERE t.run_id = :run_id AND t.kind = 'result') AS tool_calls
 FROM steps s WHERE s.run_id = :run_id;
+
+-- name: engines
+-- The Temporals that open runs live in, with how many.
+SELECT engine, count(*) AS runs FROM runs WHERE status = 'open' AND engine <> '' GROUP BY engine ORDER BY engine;

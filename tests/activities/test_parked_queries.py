@@ -40,9 +40,9 @@ ANALYZE;
 
 LIST = {"agent": None, "open_only": True, "drills": False, "drill": DRILL, "most": PAGE}
 QUERIES: dict[str, tuple[Query, dict[str, Any]]] = {
-    "the reaper's rotation": (RUNS["to_check"], {"most": PAGE}),
-    "the reaper's last pass": (RUNS["last_pass"], {}),
-    "the reaper's suspects": (RUNS["still_open"], {"run_ids": ["agent/a/00001", "agent/a/00002"]}),
+    "the reaper's rotation": (RUNS["to_check"], {"most": PAGE, "engine": "a/b"}),
+    "the reaper's last pass": (RUNS["last_pass"], {"engine": "a/b"}),
+    "the reaper's suspects": (RUNS["still_open"], {"run_ids": ["agent/a/00001", "agent/a/00002"], "engine": "a/b"}),
     "holds to look after": (LEDGER["overdue"], {"after": ""}),
     "ls, first page": (CLI["runs"], {**LIST, "after": None}),
     "ls, a later page": (CLI["runs"], {**LIST, "after": "agent/a/05000"}),
@@ -118,5 +118,5 @@ async def test_pages_show_every_question_once(parked: Database) -> None:
 async def test_a_rotation_of_the_reaper_looks_at_every_open_run_once(parked: Database) -> None:
     seen: list[str] = []
     for _ in range(5):
-        seen += [row["run_id"] for row in await RUNS["to_check"].rows(parked, most=2_000)]
+        seen += [row["run_id"] for row in await RUNS["to_check"].rows(parked, most=2_000, engine="")]
     assert len(seen) == len(set(seen)) == PARKED

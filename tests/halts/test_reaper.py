@@ -152,3 +152,21 @@ async def test_a_terminated_run_is_found_in_one_pass_though_it_is_not_in_the_bat
 
     await eventually(found, "the reaper found the terminated run")
     await first.terminate()
+
+
+async def test_a_reaper_judges_the_runs_of_its_own_temporal_only(stanchion: Stanchion) -> None:
+    handle = await stanchion.start(await stanchion.publish([{"tools": [{"name": "wait", "input": {"minutes": 600}}]}]))
+    other = unique("other")  # a run of another Temporal, which this one has never heard of
+
+    async def asleep() -> bool:
+        return bool((await handle.query("status"))["status"] == "sleeping")
+
+    await eventually(asleep, "the run sleeps")
+    assert "/" in await stanchion.value("SELECT engine FROM runs WHERE run_id = $1", handle.id)
+    await stanchion.rows(COPIED.format(table="runs"), handle.id, other)
+    await stanchion.rows("UPDATE runs SET engine = 'another/default' WHERE run_id = $1", other)
+    assert other not in (await reap(stanchion)).get("closed", ())
+    await stanchion.rows("UPDATE runs SET engine = '' WHERE run_id = $1", other)
+    assert other in (await reap(stanchion)).get("closed", ())
+    await handle.signal("halt", {})
+    await stanchion.outcome(handle)

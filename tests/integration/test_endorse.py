@@ -226,6 +226,6 @@ async def test_no_yes_lifts_it(strict: Stanchion) -> None:
         arguments = {"to": PARTNER} if verdict == "edit" else None
         said = lee.decision(row["approval_id"], row["digest"], verdict, arguments=arguments)
         request = RecordRequest(run_id=handle.id, decision=Decision.model_validate(said))
-        assert "no answer to this question" in refusal(await strict.parts.approvals.record(request))
+        assert "is not an answer to this question" in refusal(await strict.parts.approvals.record(request))
     assert await endorsement(strict, handle) == "open"
     await over(strict, handle)

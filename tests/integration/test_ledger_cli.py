@@ -85,7 +85,7 @@ async def test_a_cap_that_would_limit_nothing_is_a_usage_error(typed: Typed) -> 
 
 async def test_who_types_a_cap_wider_than_the_platforms_is_told_that_it_changes_nothing(typed: Typed) -> None:
     code, _, err = await typed("caps", "set", "calls", "9999999", "--class", "send")
-    assert code == 0 and "the platform allows 5,000" in err
+    assert code == 0 and "the platform allows only 5,000" in err
 
 
 async def test_cost_shows_what_was_spent_is_reserved_and_is_left(system: Stanchion, typed: Typed) -> None:

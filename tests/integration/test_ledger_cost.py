@@ -147,6 +147,7 @@ async def test_watching_shows_it_again_until_it_is_interrupted(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "workers.cli", "cost", "--agent", "--watch", "--json"),
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where whoever tests ignores it
     )  # fmt: skip
     assert process.stdout
 

@@ -321,3 +321,18 @@ async def test_what_a_run_says_it_spent_is_what_the_ledger_says(systems: Systems
     caps = {row["unit"]: row["cap"] for row in await system.rows("SELECT unit, cap FROM windows WHERE scope = 'run'")}
     assert caps == {"calls": budget["tool_calls"], "tokens": budget["tokens"], "minutes": budget["minutes"]}
     assert await system.rows("SELECT * FROM holds WHERE state IN ('reserved', 'lost')") == []
+
+
+async def test_a_prompt_whose_bytes_do_not_fit_a_budget_is_counted_by_the_vendor(
+    system: Stanchion, api: FakeAnthropic
+) -> None:
+    agent = await system.publish(MODEL, max_output_tokens=1_000, budget={"tokens": 20_000})
+    run_id = await opened(system, agent, goal="x" * 30_000)
+    api.tokens = 25_000
+    with pytest.raises(ApplicationError) as reached:
+        await plan(system, run_id)
+    assert reached.value.details == ("budget.tokens",) and api.messages == []
+    api.tokens = 8_000
+    api.will(ANSWER)
+    await plan(system, run_id)
+    assert len(api.messages) == 1

@@ -6,7 +6,7 @@ from activities.rehearsal.recorded_calls import CallArchive, CallSelection
 from activities.rehearsal.whatif import ProposedPolicy, WhatIfReport, whatif
 from tests.harness.door import Door
 from tests.harness.outcomes import done
-from tests.subagents.test_line import NARROW, WIDE, the_child_sends
+from tests.subagents.test_ancestors import NARROW, WIDE, the_child_sends
 from workflows.contracts.calls import Refused
 
 PERMIT = "permit (principal, action, resource);"

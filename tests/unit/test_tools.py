@@ -1,7 +1,9 @@
 """Arguments of tools: the schema comes from the signature, and what does not fit it strictly is refused."""
 
+import asyncio
 import json
-from typing import Annotated, Literal
+import threading
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
@@ -134,3 +136,20 @@ def test_an_argument_may_be_called_anything() -> None:
     given = {"json": "{}", "schema": 1, "model_config": "m", "_page": 2}
     assert set(spec.schema["required"]) == set(given)
     assert spec.arguments.validate(json.dumps(given)) == {**given, "copy": "c"}
+
+
+async def test_synchronous_tools_that_hang_keep_no_thread_of_the_worker() -> None:
+    release = threading.Event()
+
+    @tool(effect="read", output="trusted")
+    def hangs(ctx: ToolContext) -> str:
+        """Hang."""
+        release.wait(60)
+        return "late"
+
+    context: Any = None
+    hung = [asyncio.create_task(spec_of(hangs).invoke(context, {})) for _ in range(40)]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(asyncio.to_thread(int, "1"), 30) == 1
+    release.set()
+    assert await asyncio.gather(*hung) == ["late"] * 40

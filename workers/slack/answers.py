@@ -1,14 +1,14 @@
 """Sends people's decisions and messages to their runs, by the same update and signal as the command line."""
 
 import asyncio
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contracts.approvals import Decision, DecisionReceipt
-from workflows.contracts.base import explain
+from workflows.contracts.base import Frozen, explain
 from workflows.contracts.messages import MessageReceived
 
 ANSWER_SECONDS = 30.0  # an update waits for a worker; after this time we assume that none runs
@@ -46,13 +46,25 @@ class Answers:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 receipt = await handle.execute_update("decide", signed.model_dump(mode="json"))
-        except TimeoutError:
-            raise NotSent("no worker answered yet; your answer counts once one runs, unless it expires first") from None
+        except TimeoutError:  # an update that no worker accepted is not stored; a signal is
+            await self._store(handle, "decision", signed)
+            raise NotSent(
+                "no worker answered yet; your answer is stored, and counts once one runs, unless it expires first"
+            ) from None
         except WorkflowUpdateFailedError as error:
             raise NotSent(f"the run refused it: {error.cause}") from None
         except RPCError as error:
             raise _not_sent(error) from None
         return DecisionReceipt.model_validate(receipt)
+
+    async def _store(self, handle: Any, signal: str, what: Frozen) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await handle.signal(signal, what.model_dump(mode="json", exclude={"kind"}))
+        except TimeoutError:
+            raise NotSent("Temporal did not answer; try again") from None
+        except RPCError as error:
+            raise _not_sent(error) from None
 
     async def restate(self, run_id: str, by: str, value: str) -> None:
         """Send a message in which a person endorses a value. Raises NotSent."""
@@ -61,12 +73,14 @@ class Answers:
         except ValidationError as error:
             raise NotSent(explain(error)) from None
         signed = self._signer.message(run_id, unsigned) if self._signer else unsigned
+        handle = self._client.get_workflow_handle(run_id)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                handle = self._client.get_workflow_handle(run_id)
-                await handle.signal("message", signed.model_dump(mode="json", exclude={"kind"}))
+                await handle.execute_update("tell", signed.model_dump(mode="json", exclude={"kind"}))
         except TimeoutError:
-            raise NotSent("Temporal did not answer; try again") from None
+            await self._store(handle, "message", signed)
+        except WorkflowUpdateFailedError as error:
+            raise NotSent(f"the run did not take it: {error.cause}") from None
         except RPCError as error:
             raise _not_sent(error) from None
 

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -96,6 +96,19 @@ class AnthropicProvider:
             raise model_error(ModelAnswerGarbled, type(error).__name__) from error
         except AnthropicError as error:
             raise model_error(ModelRequestRejected, str(error)) from error
+
+    async def count(self, prompt: Prompt) -> int | None:
+        """By the vendor's `count_tokens`, which is free; None if it does not answer."""
+        if _flaw_in(self._api_key, self._base_url) or (self._loopback_only and not is_loopback(self._base_url)):
+            return None
+        client, body = await self._connected(), request_body(prompt)
+        from anthropic import AnthropicError
+
+        try:
+            counted = await client.messages.count_tokens(**_countable(body))
+        except AnthropicError:
+            return None
+        return counted.input_tokens
 
     def account(self, model: str) -> str:
         """A digest of the address and the key."""
@@ -190,6 +203,10 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def _countable(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: body[key] for key in ("model", "messages", "system", "tools") if key in body}
+
+
 async def _does_not_fit(client: "AsyncAnthropic", body: dict[str, Any], error: "APIStatusError") -> bool:
     """Whether a refused prompt is too long, which the API says in words only: a 400 of no further type or code.
 
@@ -201,8 +218,7 @@ async def _does_not_fit(client: "AsyncAnthropic", body: dict[str, Any], error: "
     from anthropic import AnthropicError
 
     try:
-        wanted = {key: body[key] for key in ("model", "messages", "system", "tools") if key in body}
-        counted = await client.messages.count_tokens(**wanted)
+        counted = await client.messages.count_tokens(**_countable(body))
         window = (await client.models.retrieve(body["model"])).max_input_tokens
     except AnthropicError:
         return False

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from activities.approvals.record import SQL
 from workers import keys
 from workers.cli.database_session import find_run_id
-from workers.cli.output import Exit, fail, run, show
+from workers.cli.output import Exit, fail, run, say, show
+from workers.cli.runs.messages import send_message
 from workers.cli.temporal_session import find_run_handle, open_session
 from workers.cli_connection import Session
 from workers.services import Home
@@ -21,6 +22,11 @@ from workflows.contracts.base import explain
 from workflows.contracts.messages import MessageReceived
 
 ANSWER_SECONDS = 30.0  # an update waits for a worker; after this time we assume that none runs
+
+NO_WORKER = (
+    "no worker answered; the decision is stored with the run, and is verified once a worker runs (`stanchion up`), "
+    "unless it expires first"
+)
 
 EXITS = {"accepted": Exit.OK, "expired": Exit.REFUSED, "already decided": Exit.REFUSED, "not allowed": Exit.REFUSED}
 
@@ -87,7 +93,7 @@ def endorse(name: str, value: str, by: str | None, as_json: bool) -> None:
             signer = _find_signer(person)
             if signer:
                 message = signer.message(handle.id, message)
-            await handle.signal("message", message.model_dump(mode="json"))
+            say(await send_message(handle, message))
             return {"run_id": handle.id, "endorses": value, "by": person, "signed": signer is not None}
 
     sent = run(work())
@@ -119,8 +125,9 @@ async def _send(session: Session, row: Any, decision: Decision) -> dict[str, Any
         async with asyncio.timeout(ANSWER_SECONDS):
             receipt: dict[str, Any] = await handle.execute_update("decide", decision.model_dump(mode="json"))
             return receipt
-    except TimeoutError:
-        fail("no worker answered; start one (`stanchion up`) and send the decision again", Exit.UNREACHABLE)
+    except TimeoutError:  # an update that no worker accepted is not stored; a signal is
+        await handle.signal("decision", decision.model_dump(mode="json"))
+        fail(NO_WORKER, Exit.UNREACHABLE)
 
 
 def resolve(name: str, call: str, verdict: str, by: str | None, reason: str | None, as_json: bool) -> None:

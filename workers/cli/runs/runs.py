@@ -14,6 +14,7 @@ from activities.budgets.alarms import Alarms
 from workers.cli.database_session import SQL
 from workers.cli.output import Exit, fail, run, say, show
 from workers.cli.runs.listing import POLL_SECONDS, print_events
+from workers.cli.runs.messages import send_message
 from workers.cli.runs.waiting_reasons import WaitingReasons
 from workers.cli.stopping.targets import fail_if_over
 from workers.cli.temporal_session import find_run_handle, open_session
@@ -147,7 +148,23 @@ def exit_code(outcome: dict[str, Any]) -> Exit:
 
 def message(name: str, text: str, by: str | None) -> None:
     """`stanchion message`."""
-    signal(name, "message", None, by, text=text)
+    from pydantic import ValidationError
+
+    from workflows.contracts.messages import MessageReceived
+
+    try:
+        written = MessageReceived(text=text, by=by or getpass.getuser())
+    except ValidationError as error:
+        fail(explain(error), Exit.USAGE)
+
+    async def work() -> tuple[str, str]:
+        async with open_session() as session:
+            handle = await find_run_handle(session, name)
+            await fail_if_over(session.database, handle.id)
+            return handle.id, await send_message(handle, written)
+
+    run_id, outcome = run(work())
+    say(f"message sent to {run_id}: {outcome}")
 
 
 def signal(name: str, signal_name: str, reason: str | None, by: str | None, **fields: str) -> None:
