@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Protocol
 
-import structlog
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from activities.storage.canonical import sha256_hex
@@ -24,12 +24,12 @@ TOOL_THREADS = 64
 _threads = ThreadPoolExecutor(TOOL_THREADS, thread_name_prefix="tool")
 _busy: set[object] = set()
 
-log = structlog.get_logger("stanchion.tools")
+log = logging.getLogger("stanchion.tools")  # not structlog: commands that read definitions would import it
 
 
 async def _in_thread(call: Callable[[], Any]) -> Any:
     if len(_busy) >= TOOL_THREADS:
-        log.warning("tools.no_free_thread", threads=TOOL_THREADS)
+        log.warning("all %d threads for synchronous tools are busy; this call waits", TOOL_THREADS)
     running = _threads.submit(copy_context().run, call)
     _busy.add(running)
     running.add_done_callback(_busy.discard)

@@ -141,7 +141,7 @@ async def test_more_than_the_rule_allows_is_refused(door: Door, most: int) -> No
     call = await send(door, run_id)
     desk = Desk(door, People.of(door.parts.database), call, await door.asked(call))
     receipt = await desk.says(await desk.people.add(LEE), repeat=most + 1)
-    assert f"at most the next {most} may be approved" in await desk.refuses(receipt)
+    assert f"at most the next {most} calls like it may be approved" in await desk.refuses(receipt)
 
 
 async def test_money_is_asked_about_each_time_even_if_the_table_was_forged(door: Door) -> None:

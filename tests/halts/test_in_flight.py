@@ -158,7 +158,7 @@ async def test_a_drill_passes_with_half_of_the_workers_cut_off_from_notification
 
 async def test_a_watch_that_is_called_in_the_moment_it_is_closed_is_closed(database_url: str) -> None:
     database, called = Database(database_url), asyncio.Event()
-    watch = HaltWatch(database, _called=called)
+    watch = HaltWatch(database, _poll_now=called)
 
     async def waits() -> bool:
         return bool(called._waiters)  # type: ignore[attr-defined]

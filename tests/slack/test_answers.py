@@ -152,7 +152,7 @@ async def test_a_card_of_an_older_call_approves_nothing(
     card = await card_of(slack, handle)
     await stanchion.rows("UPDATE approvals SET digest = $1 WHERE run_id = $2", "f" * 64, handle.id)
     await slack.click(card, "approve")
-    await hears(slack, "ULEE", "another call")
+    await hears(slack, "ULEE", "an earlier version of the call")
     assert await state_of(stanchion, handle) == "open"
     assert await decisions_sent(handle) == []
 

@@ -67,6 +67,6 @@ def test_what_is_carved_fits_into_what_is_left_of_every_unit(
         return
     for name, unit in UNITS.items():
         assert 0 <= getattr(got, name) <= min(purse.left(unit), getattr(allowed, name))
-    for window in purse.wanted(got, seconds):
+    for window in purse.windows_for_budget(got, seconds):
         assert window.scope == "run" and window.key == "agent/boss/1"
         assert used.get((window.unit, window.call_class), 0) + window.amount <= window.cap

@@ -4,13 +4,15 @@ import asyncio
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.contracts.approvals import Decision, DecisionReceipt
 from workflows.contracts.base import Frozen, explain
 from workflows.contracts.messages import MessageReceived
 
+# The SDK wraps the cancellation that a time-out causes in an error of its own.
+UNANSWERED = (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError)
 ANSWER_SECONDS = 30.0  # an update waits for a worker; after this time we assume that none runs
 
 
@@ -46,7 +48,7 @@ class Answers:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 receipt = await handle.execute_update("decide", signed.model_dump(mode="json"))
-        except TimeoutError:  # an update that no worker accepted is not stored; a signal is
+        except UNANSWERED:  # an update that no worker accepted is not stored; a signal is
             await self._store(handle, "decision", signed)
             raise NotSent(
                 "no worker answered yet; your answer is stored, and counts once one runs, unless it expires first"
@@ -77,7 +79,7 @@ class Answers:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await handle.execute_update("tell", signed.model_dump(mode="json", exclude={"kind"}))
-        except TimeoutError:
+        except UNANSWERED:
             await self._store(handle, "message", signed)
         except WorkflowUpdateFailedError as error:
             raise NotSent(f"the run did not take it: {error.cause}") from None

@@ -12,7 +12,7 @@ from activities.approvals.record import SQL
 from workers import keys
 from workers.cli.database_session import find_run_id
 from workers.cli.output import Exit, fail, run, say, show
-from workers.cli.runs.messages import send_message
+from workers.cli.runs.messages import UNANSWERED, send_message
 from workers.cli.temporal_session import find_run_handle, open_session
 from workers.cli_connection import Session
 from workers.services import Home
@@ -125,7 +125,7 @@ async def _send(session: Session, row: Any, decision: Decision) -> dict[str, Any
         async with asyncio.timeout(ANSWER_SECONDS):
             receipt: dict[str, Any] = await handle.execute_update("decide", decision.model_dump(mode="json"))
             return receipt
-    except TimeoutError:  # an update that no worker accepted is not stored; a signal is
+    except UNANSWERED:  # an update that no worker accepted is not stored; a signal is
         await handle.signal("decision", decision.model_dump(mode="json"))
         fail(NO_WORKER, Exit.UNREACHABLE)
 

@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
-from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 
 from workers.cli.output import Exit, fail
 from workflows.contracts.messages import MessageReceived
 
+# The SDK wraps the cancellation that a time-out causes in an error of its own.
+UNANSWERED = (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError)
 ANSWER_SECONDS = 10.0  # an update waits for a worker; after this time we assume that none runs
 STORED = "no worker answered; it is stored with the run, which reads it once a worker runs"
 
@@ -18,7 +20,7 @@ async def send_message(handle: WorkflowHandle[Any, Any], message: MessageReceive
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             await handle.execute_update("tell", fields)
-    except TimeoutError:
+    except UNANSWERED:
         await handle.signal("message", fields)
         return STORED
     except WorkflowUpdateFailedError as error:
