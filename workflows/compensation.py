@@ -4,7 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows import options
-from workflows.activity_calls import execute
+from workflows.activity_calls import ActivityLost, execute
 from workflows.contracts.rollbacks import UndoRequest
 from workflows.contracts.runs import Ending
 from workflows.ports import UndoPort
@@ -27,9 +27,9 @@ async def undo_after(state: RunState, ending: Ending) -> None:
             UndoPort.start,
             UndoRequest(run_id=state.run_id),
             summary="on_failure: undo",
-            **options.bookkeeping(state.opened.queues.operations if state.opened else None),
+            **options.bookkeeping(),  # on the run's own queue, which the run that takes back gets too
         )
-    except ActivityError as error:
+    except (ActivityError, ActivityLost) as error:
         workflow.logger.error("the rollback of a failed run was not started: %s", error.cause or error)
     else:
         workflow.logger.info("what this run did is taken back by %s", started.rollback_id)

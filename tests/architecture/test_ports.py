@@ -99,7 +99,7 @@ def test_every_parameter_of_a_handler_has_a_default() -> None:
         AgentWorkflow.__init__,
     ]
     assert set(definition.signals) == {"decision", "message", "halt", "pause", "resume"}
-    assert set(definition.updates) == {"decide"} and set(definition.queries) == {"status", "approvals"}
+    assert set(definition.updates) == {"decide", "tell"} and set(definition.queries) == {"status", "approvals"}
     for handler in handlers:
         for parameter in list(inspect.signature(handler).parameters.values())[1:]:
             optional = parameter.kind is parameter.VAR_POSITIONAL or parameter.default is not parameter.empty

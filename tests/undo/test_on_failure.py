@@ -26,7 +26,7 @@ async def test_a_run_that_a_limit_stops_takes_back_what_it_did(stanchion: Stanch
 
 
 async def test_a_run_that_fails_takes_back_what_it_did_and_one_that_completes_does_not(stanchion: Stanchion) -> None:
-    turns = [PUTS[0], {"error": {"kind": "key_rejected", "times": 99}}]
+    turns = [PUTS[0], {"error": {"kind": "garbled", "times": 99, "retry_after": 0.1}}]
     failed = await ran(stanchion, turns, "put", "drop", on_failure="undo")
     rollback = stanchion.client.get_workflow_handle(failed.id.replace("/run-", "/rollback-of-run-"))
     await stanchion.outcome(rollback)
@@ -46,7 +46,7 @@ async def test_who_ends_a_run_says_himself_whether_it_is_taken_back(stanchion: S
 
 
 async def test_a_run_that_failed_before_it_did_anything_starts_no_rollback(stanchion: Stanchion) -> None:
-    turns = [{"error": {"kind": "key_rejected", "times": 99}}]
+    turns = [{"error": {"kind": "garbled", "times": 99, "retry_after": 0.1}}]
     handle = await ran(stanchion, turns, "put", "drop", on_failure="undo")
     assert await stanchion.value("SELECT count(*) FROM rollbacks") == 0
     assert (await stanchion.outcome(handle))["status"] == "failed"
@@ -58,7 +58,7 @@ async def test_a_rollback_that_cannot_be_started_changes_nothing_about_how_the_r
     async def refuses(*_: object) -> None:
         raise RollbackRefused("not now")
 
-    monkeypatch.setattr(stanchion.parts.undo._undoing, "report", refuses)
+    monkeypatch.setattr(stanchion.parts.undo._planner, "report", refuses)
     handle = await begun(stanchion, PUTS, "put", "drop", on_failure="undo", on_budget="stop", budget={"tool_calls": 1})
     outcome = await stanchion.outcome(handle)
     assert outcome["reason"].startswith("budget.tool_calls")

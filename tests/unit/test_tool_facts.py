@@ -72,7 +72,7 @@ async def _never_awaited(value: Any) -> None:
         (_untyped, {}, "needs a type"),
         (_variadic, {}, "name every argument"),
         (_keywords, {}, "name every argument"),
-        (_positional, {}, "by name"),
+        (_positional, {}, "must accept its name"),
         (_no_context, {}, "first parameter is the ToolContext"),
         (_nothing, {}, "first parameter is the ToolContext"),
         (_good, {"sensitive": {"tu": "recipient"}}, "'tu'"),

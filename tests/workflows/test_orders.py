@@ -53,7 +53,7 @@ async def test_messages_that_arrive_while_the_model_is_asked_are_read_before_the
     await becomes(handle, "running")
     HOLD[goal].set()
     outcome = await ended(stanchion, handle, "completed")
-    assert outcome["answer"] == f"{goal} | [ana] one more thing | [bo] and another"
+    assert outcome["answer"] == f"{goal}\n\n{goal} | [ana] one more thing | [bo] and another"
     assert outcome["steps"] == 2
 
 
