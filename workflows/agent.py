@@ -79,7 +79,8 @@ from workflows.next_step import assess_breach, plan_step
 from workflows.ports import ApprovalsPort, GatewayPort, ReviewsPort, RunsPort
 from workflows.rollover import due_for_rollover
 from workflows.search import attributes_of
-from workflows.state import OpenTimer, RunState, apply, order_of, status_word
+from workflows.state import OpenTimer, RunState, status_word
+from workflows.transitions import apply, order_of
 from workflows.visible import show_hidden_characters
 
 

@@ -16,7 +16,8 @@ from workflows.contracts.events import ClockStarted, DecisionNoted, StepEvent
 from workflows.contracts.messages import HaltOrdered, MessageReceived, PauseOrdered, ResumeOrdered
 from workflows.input_reading import has_room, read, read_signal
 from workflows.search import AGENT_COST_USD, AGENT_STATUS
-from workflows.state import RunState, apply, spent_in_all, status_word
+from workflows.state import RunState, spent_in_all, status_word
+from workflows.transitions import apply
 
 
 class Handlers:

@@ -16,7 +16,7 @@ from activities.storage.database import Database
 from workflows.contracts.halts import HaltNotice
 from workflows.contracts.runs import WORKFLOW_TYPE
 from workflows.search import AGENT_LINEAGE, AGENT_NAME, AGENT_TENANT
-from workflows.state import order_of
+from workflows.transitions import order_of
 
 BATCH = 50  # concurrent signals; a Temporal server on a laptop handles them without slowing down
 CALL_SECONDS = timedelta(seconds=10)  # time-out of a call to a Temporal server that accepts connections but hangs

@@ -18,7 +18,8 @@ from workflows.contracts.model import Plan, PlannedCall
 from workflows.contracts.runs import RunOpened
 from workflows.governance import Intervene, govern, notes_for, refusal_of
 from workflows.similarity import significant_arguments, sketch_of
-from workflows.state import RunState, apply
+from workflows.state import RunState
+from workflows.transitions import apply
 
 ENOUGH = Budget(usd_micros=10**9, tokens=10**9, tool_calls=10**6, minutes=10**6, steps=10**6)
 

@@ -21,7 +21,8 @@ from workflows.contracts.runs import RunOpened
 from workflows.display import details
 from workflows.endings import BUDGET_REACHED, breach_in
 from workflows.governance import AssessBreach, Go, Pause, Stop, govern
-from workflows.state import RunState, apply
+from workflows.state import RunState
+from workflows.transitions import apply
 
 BUDGET = Budget(usd_micros=1_000, tokens=100, tool_calls=10, minutes=10, steps=10)
 CALL = PlannedCall(call_id="1.0", seq=2, tool="look", digest="d")

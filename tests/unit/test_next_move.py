@@ -12,7 +12,8 @@ from workflows.contracts.events import CallFinished, DecisionNoted
 from workflows.contracts.model import PlannedCall
 from workflows.contracts.runs import RunOpened
 from workflows.next_move import AskModel, AwaitDecision, Perform, Record, Sleep, next_move
-from workflows.state import OpenTimer, RunState, apply
+from workflows.state import OpenTimer, RunState
+from workflows.transitions import apply
 
 APPROVAL = OpenApproval(approval_id="ap", call_id="1.0", tool="send", about="call")
 NOTED = DecisionNoted(decision=Decision(approval_id="ap", verdict="approve", by="lee"))

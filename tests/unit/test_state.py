@@ -32,18 +32,8 @@ from workflows.contracts.model import Plan, PlannedCall
 from workflows.contracts.reviews import ReviewGiven
 from workflows.contracts.runs import RunRequest
 from workflows.next_move import Move, next_move
-from workflows.state import (
-    GOAL_LINE,
-    RECENT_DECISIONS,
-    OpenTimer,
-    RunState,
-    StatusWord,
-    active_seconds,
-    apply,
-    begin,
-    order_of,
-    status_word,
-)
+from workflows.state import GOAL_LINE, OpenTimer, RunState, StatusWord, active_seconds, begin, status_word
+from workflows.transitions import RECENT_DECISIONS, apply, order_of
 
 MEMBERS: tuple[type[Frozen], ...] = get_args(get_args(StepEvent)[0])
 events = st.lists(value(StepEvent), max_size=12)

@@ -10,8 +10,8 @@ from activities.agents.versions import AgentVersion
 from tests.harness.checks import assert_no_task_failed, assert_sound, facts
 from tests.harness.stanchion import Stanchion, eventually
 from tests.harness.toolbox import WITNESS
-from workflows import state
-from workflows.state import REFUSALS_IN_A_ROW, REFUSALS_IN_A_RUN
+from workflows import transitions
+from workflows.transitions import REFUSALS_IN_A_ROW, REFUSALS_IN_A_RUN
 
 Handle = WorkflowHandle[Any, Any]
 
@@ -117,8 +117,8 @@ async def test_with_the_limits_broken_three_refusals_would_not_pause_the_run(
     systems: Callable[..., Stanchion], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stanchion = await systems().up()
-    monkeypatch.setattr(state, "REFUSALS_IN_A_ROW", 1_000)
-    monkeypatch.setattr(state, "REFUSALS_IN_A_RUN", 1_000)
+    monkeypatch.setattr(transitions, "REFUSALS_IN_A_ROW", 1_000)
+    monkeypatch.setattr(transitions, "REFUSALS_IN_A_RUN", 1_000)
     handle = await stanchion.start(await stubborn(stanchion, "asks_for_what_it_may_not"))
 
     async def goes_on() -> bool:  # until its own loop is noticed, which is another matter
