@@ -1,4 +1,4 @@
-"""Runs an activity for the loop, and asks again if what came back was no answer of ours.
+"""Runs an activity for the loop, and runs it again if its result cannot be read or somebody ended it by hand.
 
 The result is decoded here and not by the SDK: one that cannot be read (an operator's `temporal activity complete`, a
 newer worker's answer) would fail the workflow task for ever. Activities know their stored answer, so asking again is
@@ -12,7 +12,7 @@ from temporalio import activity, workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
-TRIES = 3  # of what was lost by hand or cannot be read
+TRIES = 3  # if the activity was ended by hand, or its result cannot be read
 
 Port = TypeVar("Port")
 Request = TypeVar("Request")
@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 
 class ActivityLost(ApplicationError):
-    """An activity gave no answer that can be used; a person has to look. In the loop, the run pauses for it."""
+    """No attempt gave a result that can be used. The loop pauses the run, so that a person can look."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, type="ActivityLost", non_retryable=True)
@@ -29,7 +29,7 @@ class ActivityLost(ApplicationError):
 async def execute(method: Callable[[Port, Request], Awaitable[Answer]], request: Request, **options: Any) -> Answer:
     """The answer of this port's activity. `options` are those of `workflow.execute_activity`.
 
-    Raises ActivityError if it failed, ActivityLost if there is no answer that can be used.
+    Raises ActivityError if the activity failed, ActivityLost if no attempt gave a result that can be used.
     """
     definition = activity._Definition.must_from_callable(method)
     name, returned, why = str(definition.name), cast(Any, definition.ret_type), ""
@@ -56,10 +56,10 @@ async def execute(method: Callable[[Port, Request], Awaitable[Answer]], request:
 
 
 def is_out_of_time(error: ActivityError) -> bool:
-    """Whether no attempt could end: no worker was there, or none of them answered. What it did is not known."""
+    """Whether the activity ran out of time: no worker took it, or none finished it. What it did is not known."""
     return isinstance(error.cause, TimeoutError) and not is_cancelled_exception(error)
 
 
 def _failed_by_hand(error: ActivityError) -> bool:
-    """Whether somebody failed the activity through Temporal: every failure of our own has a type."""
+    """Whether somebody failed the activity through Temporal. Our own failures always have a type."""
     return isinstance(error.cause, ApplicationError) and not error.cause.type

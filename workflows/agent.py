@@ -2,9 +2,9 @@
 
     open -> [ plan -> call -> (wait for a person) -> ... ] -> close
 
-Handlers note, the loop acts: a handler only applies an event to `RunState`. The loop asks `govern` whether it may go
-on, `next_move` what to do, does it through a port, and applies what came back. All that it must remember is in the
-state, so it can go on in a fresh history at any turn.
+Handlers only apply an event to `RunState`; the loop acts. In each turn the loop asks `govern` whether the run may go on
+and `next_move` what to do, calls a port, and applies the result. The state holds all that the loop must remember, so
+the run can continue in a fresh history after any turn.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ class AgentWorkflow(Handlers):
 
     @workflow.run
     async def run(self, start: Any = None, *_: Any) -> RunOutcome:
-        """Start input and result are the public contract: `RunRequest` and `RunOutcome`."""
+        """Run to the end. Input and result are the public contract: `RunRequest` and `RunOutcome`."""
         if self._invalid:
             raise ApplicationError(f"the start input is not valid: {self._invalid}", type="InvalidRequest")
         work = asyncio.create_task(self._work())
@@ -171,7 +171,7 @@ class AgentWorkflow(Handlers):
                 assert_never(other)
 
     async def _open(self) -> bool:
-        """Open the run. True if this key's run is long over: its outcome is the answer."""
+        """Open the run. True if a run with this key is already over; its outcome is then the result."""
         assert self._request is not None
         request = OpenRequest(
             run_id=self._state.run_id, chain_id=workflow.info().first_execution_run_id, request=self._request
@@ -269,7 +269,7 @@ class AgentWorkflow(Handlers):
         self._apply(DecisionRecorded(receipt=receipt, verdict=noted.decision.verdict, by=noted.decision.by))
 
     async def _park(self, wake: Callable[[], bool], limit: timedelta | None = None, summary: str | None = None) -> bool:
-        """Wait without using up active time. False if `limit` passed first; also wakes when a roll-over is due."""
+        """Wait with the clock stopped. Returns False if `limit` passed first. Also returns when a roll-over is due."""
         self._apply(ClockStopped(at=workflow.now()))
         self._announce(status_word(self._state))
         try:
@@ -290,7 +290,7 @@ class AgentWorkflow(Handlers):
     # ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _outlast(self, task: "asyncio.Task[Any]") -> None:
-        """Wait until `task` is done, whatever comes. A halt interrupts it once; what is in flight then ends itself."""
+        """Wait until `task` is done. A halt cancels it once; calls in flight then settle."""
         while not task.done():
             try:
                 await workflow.wait_condition(lambda: task.done() or self._must_interrupt())
@@ -306,7 +306,7 @@ class AgentWorkflow(Handlers):
         return self._interruptible and self._state.halt is not None
 
     def _ended(self, work: "asyncio.Task[None]") -> RunState:
-        """The state with its ending. A roll-over, a refusal to open and a bug go on their way as exceptions."""
+        """The state with its ending. Raises what is no ending of a run: a roll-over, a refusal to open, a bug."""
         error = None if work.cancelled() else work.exception()
         if isinstance(error, ActivityError) and not is_cancelled_exception(error):
             return apply(self._state, RunClosed(ending=ending_after(error)))
@@ -315,7 +315,7 @@ class AgentWorkflow(Handlers):
         return self._state
 
     async def _finish(self) -> RunOutcome:
-        """Write the end down, then let every handler give its answer."""
+        """Store the end of the run, then let the handlers that wait return."""
         if self._state.opened and self._state.opened.finished:
             return self._state.opened.finished
         await self._children.stop()

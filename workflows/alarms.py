@@ -8,15 +8,15 @@ from workflows.contracts.alarms import Alarm, BudgetBreached, BudgetMarked, Budg
 from workflows.contracts.budgets import Budget, micros_to_usd
 from workflows.state import RunState, seconds_in_all, spent_in_all
 
-PERCENTS = (90, 70)  # the first leaves room to change course, the second to come to an end
+PERCENTS = (90, 70)  # at the first the model can still change its plan, at the second it should finish
 NAMES: tuple[BudgetName, ...] = ("usd", "tokens", "tool_calls", "minutes", "steps")
 WORDS = MappingProxyType({"usd": "USD", "tool_calls": "tool calls", "minutes": "active minutes"})
 
 
 def breach_of(state: RunState, now: datetime) -> BudgetBreached | None:
-    """The budget that stands against the next move, if one does. What sub-agents spent is part of it."""
+    """The budget that is used up, if one is. What sub-agents spent counts too."""
     if state.children:
-        return None  # what they may spend was taken out of the budget; their results are still fetched
+        return None  # their share of the budget is reserved already; their results are still fetched
     budget, spent = _budget(state), spent_in_all(state)
     if 0 < budget.stop_usd_micros <= spent.usd_micros:
         times = f", {spent.usd_micros / max(budget.typical_usd_micros, 1):.0f} times what its runs cost"
@@ -29,7 +29,7 @@ def breach_of(state: RunState, now: datetime) -> BudgetBreached | None:
         reason = f"{seconds / 60:.1f} of {budget.minutes} active minutes used"
         return breach("budget.minutes", state, int(seconds // 60), reason)
     if state.pending:
-        return None  # the caps below guard the next model call; results that are owed are still fetched
+        return None  # these caps limit the next model call; results of calls already made are still fetched
     if state.step >= budget.steps:
         return _used_up("steps", state, state.step)
     if spent.tokens >= budget.tokens:
@@ -48,7 +48,7 @@ def breach(rule: str, state: RunState, used: int, reason: str) -> BudgetBreached
 
 
 def continue_with(run_id: str, found: BudgetBreached) -> str:
-    """The command that adds as much again as there was."""
+    """The command that doubles the budget."""
     name = found.rule.removeprefix("budget.").replace("typical", "usd")
     more = found.cap or Budget().cap_of(f"budget.{name}")
     amount = micros_to_usd(more) if name == "usd" else str(more)
@@ -72,19 +72,19 @@ def used_of(rule: str, state: RunState, now: datetime) -> int:
 
 
 def due_notices(state: RunState, now: datetime) -> tuple[Alarm, ...]:
-    """What is to be told before the next step: of each budget the highest mark that it reached, once."""
+    """The notices due before the next step: for each budget the highest mark reached, once."""
     return (*_marks(state, now), *_cost_alarm(state))
 
 
 def keys_of(alarms: tuple[Alarm, ...]) -> tuple[str, ...]:
-    """What counts as told with them: a mark takes the lower ones along."""
+    """The keys to remember as told: a mark includes the lower ones."""
     marks = [alarm for alarm in alarms if isinstance(alarm, BudgetMarked)]
     below = [m.having(percent=p).key for m in marks for p in PERCENTS if p < m.percent]
     return (*(alarm.key for alarm in alarms), *below)
 
 
 def note_on(alarm: Alarm) -> str | None:
-    """What the model reads of it; what a run of its kind costs is for people to judge."""
+    """The note for the model; None for a cost alarm, which only people see."""
     if not isinstance(alarm, BudgetMarked):
         return None
     what = f"{_in_words(alarm.budget, alarm.cap)} {_words(alarm.budget)}"
@@ -98,7 +98,7 @@ def _marks(state: RunState, now: datetime) -> Iterator[BudgetMarked]:
     caps = (budget.usd_micros, budget.tokens, budget.tool_calls, budget.minutes, budget.steps)
     for name, used, cap in zip(NAMES, amounts, caps, strict=True):
         if not cap or used * 100 < PERCENTS[-1] * cap:
-            continue  # as at almost every step: nothing is built for it
+            continue  # the usual case, kept cheap
         reached = next(percent for percent in PERCENTS if used * 100 >= percent * cap)
         mark = BudgetMarked(budget=name, percent=reached, used=int(used), cap=cap)
         if mark.key not in state.told:

@@ -1,4 +1,4 @@
-"""Open requests, decisions and expiry, as the loop sees them. Pure: it answers what needs no look at a table.
+"""Open approvals, decisions and expiry in the loop. Pure: answers only what the state alone can answer.
 
 Whether a decision *counts* (who signed it, whether it fits the exact call) is decided by `approvals.record`.
 """
@@ -14,7 +14,7 @@ UNKNOWN_VERDICTS: frozenset[str] = frozenset(("happened", "did-not", "stop"))
 
 
 def opened_by(result: NeedsApproval | Unknown) -> OpenApproval:
-    """The open approval that a gateway's answer asks for."""
+    """The open approval for a gateway's answer that asks for a person."""
     match result:
         case NeedsApproval():
             return OpenApproval(
@@ -33,7 +33,7 @@ def opened_by(result: NeedsApproval | Unknown) -> OpenApproval:
 
 
 def answer_without_tables(state: RunState, decision: Decision, now: datetime) -> DecisionReceipt | None:
-    """The answer to a decision that needs no table, or None: it has to be verified."""
+    """The receipt for a decision, if the state alone can answer it; None if `approvals.record` must verify it."""
     found = next((a for a in state.approvals if a.approval_id == decision.approval_id), None)
     if len(state.inbox) >= INBOX_LIMIT:
         return _receipt(decision, "not allowed", "too many decisions at once; try again in a moment")
@@ -65,9 +65,9 @@ def _not_open(state: RunState, decision: Decision) -> DecisionReceipt | None:
 
 
 def _may_be_asked(state: RunState) -> bool:
-    """A call is with the gateway: its approval may be in the table, and answered, before the loop hears of it."""
+    """Whether a call is with the gateway: its approval may be stored, and answered, before the loop knows of it."""
     if state.timer:
-        return False  # the run sleeps, and the gateway has nothing
+        return False  # the run sleeps, so no call is with the gateway
     waiting = {approval.call_id for approval in state.approvals}
     return any(call.call_id not in waiting for call in state.pending)
 

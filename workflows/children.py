@@ -1,8 +1,8 @@
-"""The sub-agents of one execution: started, followed to their end, cancelled together.
+"""Starts the sub-agents of one execution, waits for their end, and cancels them together.
 
-A sub-agent is a child workflow of the same kind under an id that its parent's call gives it, so one call has one.
-What came of it is read from the tables by the gateway, never from here: this file knows only that it is over. One that
-ended without closing itself (terminated, timed out, never admitted) is closed in its stead, as the reaper would.
+A sub-agent is a child workflow of the same type. Its id comes from its parent's call, so a call has one at most. The
+gateway reads its result from the tables; this file only notices that it has ended. If it ended without closing itself
+(terminated, timed out, never admitted), this file closes it, as the reaper would.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ class Children:
         self._stopping = False
 
     def start(self, state: RunState) -> None:
-        """Start those that are not started yet."""
+        """Start the sub-agents that are not started yet."""
         for child in at_work(state):
             if child.call_id not in self._lives:
                 self._lives[child.call_id] = asyncio.create_task(self._live(state, child))
 
     def ended(self, state: RunState) -> tuple[ChildEnded, ...]:
-        """Those that have ended since. Raises what their closing raised."""
+        """The sub-agents that have ended since. Raises the error of closing one, if there was one."""
         over = [child for child in at_work(state) if self._lives[child.call_id].done()]
         for child in over:
             self._lives[child.call_id].result()
@@ -54,14 +54,14 @@ class Children:
         return any(self._lives[child.call_id].done() for child in at_work(state))
 
     async def stop(self) -> None:
-        """Cancel those that are at work and wait until they have ended: nothing of a run outlives it."""
+        """Cancel the sub-agents at work and wait for their end, so that nothing outlives the run."""
         self._stopping = True
         await asyncio.gather(*(_cancel(handle) for handle in self._handles.values() if not handle.done()))
         if self._lives:
             await workflow.wait_condition(lambda: all(life.done() for life in self._lives.values()))
 
     async def _live(self, state: RunState, child: ChildStarted) -> None:
-        """From start to end. Cancelling goes through the handle, never through this task: it waits for the end."""
+        """Start a sub-agent and wait for its end. To cancel it, use its handle; this task is never cancelled."""
         try:
             handle = await workflow.start_child_workflow(
                 WORKFLOW_TYPE,
@@ -87,7 +87,7 @@ class Children:
 
 async def _cancel(handle: workflow.ChildWorkflowHandle[Any, Any]) -> None:
     """Cancel a sub-agent, whichever of its executions is alive now."""
-    handle.cancel(CANCELLED_BECAUSE)  # with the reason, but it reaches the first execution only
+    handle.cancel(CANCELLED_BECAUSE)  # carries the reason, but reaches the first execution only
     if patches.cancels_living_child():
         try:
             await workflow.get_external_workflow_handle(handle.id).cancel()

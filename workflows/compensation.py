@@ -1,4 +1,4 @@
-"""When a run takes back what it did, by its agent's own definition: `on_failure: undo`."""
+"""`on_failure: undo`: decides whether a run that ended is rolled back, and starts the rollback."""
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -12,14 +12,14 @@ from workflows.state import RunState
 
 
 def takes_back(state: RunState, ending: Ending) -> bool:
-    """It failed, or was stopped by a limit. Whoever halts or cancels a run says himself whether it is to be undone."""
+    """Whether the run failed or was stopped by a limit. Whoever halts a run orders its rollback, if one is wanted."""
     if state.opened is None or state.opened.on_failure != "undo" or state.halt is not None:
         return False
     return ending.status in ("stopped", "failed")
 
 
 async def undo_after(state: RunState, ending: Ending) -> None:
-    """Start the rollback of a closed run, if its definition wants one. Its outcome stands, whatever becomes of that."""
+    """Start the rollback of a closed run, if its definition asks for one. Failing to does not change the run's outcome."""
     if not takes_back(state, ending):
         return
     try:
@@ -27,7 +27,7 @@ async def undo_after(state: RunState, ending: Ending) -> None:
             UndoPort.start,
             UndoRequest(run_id=state.run_id),
             summary="on_failure: undo",
-            **options.bookkeeping(),  # on the run's own queue, which the run that takes back gets too
+            **options.bookkeeping(),  # on the run's own queue: the rollback's run is started on the same one
         )
     except (ActivityError, ActivityLost) as error:
         workflow.logger.error("the rollback of a failed run was not started: %s", error.cause or error)

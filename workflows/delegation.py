@@ -1,7 +1,7 @@
 """Limits of delegation: (where the run stands, its sub-agents) -> None, or a refusal. Pure.
 
-A run that delegates counts its own children; where it stands it was told when it was started. Neither is ever read from
-what a model says.
+A run counts its own children, and knows its depth and ancestors from when it was opened. Nothing of this comes from a
+model's text.
 """
 
 from workflows.contracts.base import WrittenInFull
@@ -13,7 +13,7 @@ DELEGATE_TOOL = "delegate"
 class DelegationCaps(WrittenInFull):
     """How far delegation may go; a definition may only tighten."""
 
-    depth: int = 3  # runs below the first: further down nobody can say any more who wanted what
+    depth: int = 3  # levels below the first run: deeper down nobody can follow who wanted what
     width: int = 5  # children at work at once: with three levels these are 155 runs at the most
     total: int = 20  # children of one run in its whole life, as many as its tool calls by default
 

@@ -20,12 +20,12 @@ MISTAKE: Flag = "m"  # no such tool, arguments that do not fit: the model's own 
 REFUSED: Flag = "r"  # the loop, a policy or a person said no
 PLANNED: Flag = "p"  # it has not been performed yet
 
-LONGEST_CYCLE = 5  # calls; a longer round is hardly told from a plan that is followed
+LONGEST_CYCLE = 5  # calls; a longer round looks like a plan
 
 
 @dataclass(frozen=True)
 class Limits:
-    """At how many calls the model is told, the next is refused, a person is asked. None: never."""
+    """The number of calls at which the model is told, the next call is refused, and a person is asked. None: never."""
 
     note: int
     refuse: int | None
@@ -44,7 +44,7 @@ NO_NEWS = Limits(12, None, 24)
 
 
 class SeenCall(NamedTuple):
-    """One call as the memory keeps it: short digests, and what came of it. `result`: empty if there is none."""
+    """One call in the loop memory: short digests, and its outcome. `result` is empty if there is none."""
 
     tool: str
     key: str  # equal for the same tool with the same arguments
@@ -57,7 +57,7 @@ class SeenCall(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One reason to call it a loop: which rule, and how many calls say so, the one in question among them."""
+    """Evidence of a loop: the rule, and how many calls support it, including the call in question."""
 
     rule: Rule
     count: int
@@ -66,12 +66,12 @@ class Finding:
 
     @property
     def refuses(self) -> bool:
-        """The call in question is one too many."""
+        """Whether the call in question must be refused."""
         return self.limits.refuse is not None and self.count >= self.limits.refuse
 
 
 def findings(calls: Sequence[SeenCall], stale: int = 0) -> Iterator[Finding]:
-    """All that speaks against the last of `calls`. `stale`: calls in a row that brought nothing new."""
+    """All findings about the last of `calls`. `stale`: how many calls in a row brought nothing new."""
     yield from _repeated(calls)
     yield from _alike(calls)
     yield from _same_result(calls)
@@ -82,7 +82,7 @@ def findings(calls: Sequence[SeenCall], stale: int = 0) -> Iterator[Finding]:
 
 
 def acts(call: SeenCall, before: Sequence[SeenCall]) -> bool:
-    """It changed the world, in a way that the calls before it had not: what is asked after it may be answered anew."""
+    """Whether the call is a write that was not made before: the same question may have another answer after it."""
     return call.writes and call.flag in (NEW, STALE) and all(call.key != other.key for other in before)
 
 
@@ -95,14 +95,14 @@ def _repeated(calls: Sequence[SeenCall]) -> Iterator[Finding]:
     if errors and not answers:
         yield Finding("repeated-call", errors + others, FAILED_AGAIN)
         return
-    # A retry that was answered at last is no repetition: errors do not count among the answers.
+    # Errors do not count as answers: a retry that succeeds is no repetition.
     if not _moved(calls):
         yield Finding("repeated-call", max(answers.values(), default=0) + others, SAME_ANSWER)
     yield Finding("repeated-call", answers.total() + others, OTHER_ANSWER)
 
 
 def _moved(calls: Sequence[SeenCall]) -> bool:
-    """Since the last call was made before, a look at the world showed that it did something: next, and another page."""
+    """Whether a read since the last identical write showed a change, as after pressing "next"."""
     call = calls[-1]
     if not call.writes:
         return False
@@ -115,7 +115,7 @@ def _moved(calls: Sequence[SeenCall]) -> bool:
 
 
 def _shows_another(call: SeenCall, before: Sequence[SeenCall]) -> bool:
-    """A question that was asked before got an answer that the run had never read: more than another time of day."""
+    """Whether a repeated read got an answer that the run had not read before, not only another timestamp."""
     earlier = next((other for other in reversed(before) if other.key == call.key and other.result), None)
     return call.flag == NEW and not call.writes and earlier is not None and earlier.result != call.result
 
@@ -138,12 +138,12 @@ def _is_alike(call: SeenCall, other: SeenCall) -> bool:
 
 
 def _stands_out(call: SeenCall, results: "Counter[str]") -> bool:
-    """What it said was said by none of the others: a page of a list, or an error of its own."""
+    """Whether no other call had this result: a page of a list, or a different error."""
     return call.flag in (NEW, ERROR) and bool(call.result) and results[call.result] == 1
 
 
 def _same_result(calls: Sequence[SeenCall]) -> Iterator[Finding]:
-    """Reads only: "ok" after each of many writes is what one hopes for."""
+    """Several reads with the same result. Writes are left out: "ok" after each is the normal case."""
     call = calls[-1]
     of_tool = [other for other in calls if other.tool == call.tool and other.result]
     if call.writes or not of_tool:
@@ -154,7 +154,7 @@ def _same_result(calls: Sequence[SeenCall]) -> Iterator[Finding]:
         lambda other: other.tool == call.tool and other.result in ("", result) and other.flag not in (ERROR, MISTAKE),
         _informs,
     )
-    # Calls of one shape go through a list: that each item gets the same answer is the list's own matter.
+    # Calls of one shape go through a list, where each item may well get the same answer.
     yield Finding("same-result", len({other.shape for other in equal}), SAME_RESULT)
 
 
@@ -163,7 +163,7 @@ def _informs(call: SeenCall, before: Sequence[SeenCall]) -> bool:
 
 
 def _cycle(calls: Sequence[SeenCall]) -> Iterator[Finding]:
-    """The shortest round of two to five calls that was gone through at least twice."""
+    """The shortest cycle of two to five calls that was repeated at least once."""
     keys = [call.key for call in calls]
     for period in range(1, LONGEST_CYCLE + 1):
         length = _length(keys, period)
@@ -178,7 +178,7 @@ def _cycle(calls: Sequence[SeenCall]) -> Iterator[Finding]:
 
 
 def _length(keys: Sequence[str], period: int) -> int:
-    """How many of the last calls repeat what was called `period` calls before, the first round included."""
+    """How many of the last calls form a cycle of this period, including its first round."""
     length = period
     while length < len(keys) and keys[-length - 1] == keys[-length - 1 + period]:
         length += 1
@@ -201,7 +201,7 @@ def _back(
     belongs: Callable[[SeenCall], bool],
     interrupts: Callable[[SeenCall, Sequence[SeenCall]], bool],
 ) -> list[SeenCall]:
-    """The last call and those before it that belong with it, back to the call that made a difference in between."""
+    """The last call and the earlier calls that match it, back to the last call that changed something."""
     found = [calls[-1]]
     for index in reversed(range(len(calls) - 1)):
         if belongs(calls[index]):

@@ -12,7 +12,7 @@ from workflows.contracts.budgets import micros_to_usd
 from workflows.state import RunState, active_seconds, at_work, spent_in_all, status_word
 from workflows.visible import show_hidden_characters
 
-REASON_SHOWN = 200  # characters of why a run is paused: anyone who may pause it writes what he likes
+REASON_SHOWN = 200  # characters of a pause's reason: whoever pauses a run may write any text
 
 
 def status(state: RunState, now: datetime) -> dict[str, Any]:
@@ -92,6 +92,6 @@ def details(state: RunState) -> str:
     if state.pause:
         reason = " ".join((state.pause.reason or "").split())[:REASON_SHOWN]
         command = continue_with(state.run_id, state.breach) if state.breach else f"stanchion resume {state.run_id}"
-        how = "" if state.pause.halt else f": `{command}`"  # by lifting the halt
+        how = "" if state.pause.halt else f": `{command}`"  # a halt is lifted instead
         lines.append(f"paused ({reason}){how}" if reason else f"paused{how}")
     return "\n\n".join(map(show_hidden_characters, lines))

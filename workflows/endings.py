@@ -1,4 +1,4 @@
-"""How a failed activity ends a run. The failure's type decides; its text is only shown."""
+"""Maps a failed activity to the ending of its run. Only the failure's type decides; its text is for people."""
 
 from datetime import datetime
 
@@ -31,7 +31,7 @@ def ending_after(error: ActivityError) -> Ending:
 
 
 def breach_in(error: ActivityError, state: RunState, now: datetime) -> BudgetBreached | None:
-    """The budget of the run's own that a model call had no room in; None if it failed of anything else."""
+    """The run's own budget that a model call exceeded; None if it failed for another reason."""
     ending = ending_after(error)
     if ending.rule not in OWN_RULES:
         return None
@@ -39,7 +39,7 @@ def breach_in(error: ActivityError, state: RunState, now: datetime) -> BudgetBre
 
 
 def refusal_to_open(error: ActivityError) -> ApplicationError:
-    """A run that was never admitted has no outcome; the workflow itself fails, with the reason on top."""
+    """The failure of a workflow whose run was never admitted: such a run has no outcome."""
     cause = error.cause
     if isinstance(cause, ApplicationError):
         return ApplicationError(cause.message, type=cause.type or "RunRefused", non_retryable=True)

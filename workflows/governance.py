@@ -16,26 +16,26 @@ from workflows.delegation import DELEGATE_TOOL
 from workflows.loop_notes import note_on, pause_on, refusal_on
 from workflows.state import RunState, active_seconds, seconds_in_all
 
-MISTAKES_BEFORE_STOP = 5  # these three: `stopped_before_pauses`
+MISTAKES_BEFORE_STOP = 5  # these three are for `stopped_before_pauses` only
 REPEATS_BEFORE_STOP = 6
 REPEATS_WINDOW = 16
 
 
 @dataclass(frozen=True)
 class Go:
-    """Nothing stands against the next move."""
+    """The run may make its next move."""
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Do nothing until someone lets the run go on."""
+    """The run is paused until somebody resumes it."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Intervene:
-    """The run does not see by itself that it should pause: order it."""
+    """The run has to be paused, because it is in a loop."""
 
     order: PauseOrdered
 
@@ -49,7 +49,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class AssessBreach:
-    """A budget is used up, as far as the run knows: see whether somebody added to it, and pause if nobody did."""
+    """A budget is used up, as far as the run knows. Check whether somebody added to it; if not, pause."""
 
     breach: BudgetBreached
 
@@ -58,9 +58,9 @@ Verdict = Go | Pause | Intervene | AssessBreach | Stop
 
 
 def govern(state: RunState, now: datetime, loops_pause: Callable[[], bool] = lambda: True) -> Verdict:
-    """What the limits say before the next move. A person's halt comes first, a budget that ends it before a pause.
+    """What the limits allow before the next move. Order: a person's halt, an ending, a budget, a loop, a pause.
 
-    `loops_pause` is asked only if it matters: whether this run pauses in a loop, or is of the days when it stopped.
+    `loops_pause` is called only where it matters: it says whether a run in a loop pauses, or stops as it did before.
     """
     if state.halt:
         return Stop(ending=_halted(state))
@@ -79,7 +79,7 @@ def _over_budget(state: RunState, now: datetime) -> AssessBreach | Stop | None:
     assert state.opened is not None
     pauses = state.opened.on_budget == "pause"
     if pauses and state.pause:
-        return None  # it begins nothing; once someone lets it go on, its budget is looked at anew
+        return None  # a paused run begins nothing; its budget is checked again after `resume`
     breach = (state.breach if pauses else None) or breach_of(state, now)
     if breach is None:
         return None
@@ -99,7 +99,7 @@ def _looping(state: RunState, loops_pause: Callable[[], bool]) -> Intervene | St
 
 
 def final_ending(state: RunState) -> Ending:
-    """How a run that is over came to its end: a person's halt before anything the run itself found."""
+    """The ending of a run that is over. A person's halt takes precedence over the run's own ending."""
     if state.halt:
         return _halted(state)
     if state.ending is None:
@@ -108,7 +108,7 @@ def final_ending(state: RunState) -> Ending:
 
 
 def closing(state: RunState, now: datetime) -> CloseRequest:
-    """What is written down of the end."""
+    """The request that stores the end of the run."""
     return CloseRequest(
         run_id=state.run_id,
         ending=final_ending(state),
@@ -120,7 +120,7 @@ def closing(state: RunState, now: datetime) -> CloseRequest:
 
 
 def refusal_of(state: RunState, call: PlannedCall) -> Refusal | None:
-    """Why the loop itself refuses this call, or None. It only ever adds a no to what the gateway decides."""
+    """Why the loop refuses this call, or None. It can only make the gateway's decision stricter."""
     if call.call_id in state.expired:
         return Refusal(rule="approval.expired", reason="nobody approved this call in time; it was not performed")
     together = tuple(other for other in state.pending if other.seq < call.seq)
@@ -130,7 +130,7 @@ def refusal_of(state: RunState, call: PlannedCall) -> Refusal | None:
 
 
 def notes_for(state: RunState, alarms: tuple[Alarm, ...] = ()) -> tuple[str, ...]:
-    """What the model is told before its next step."""
+    """The notes that the model reads before its next step."""
     return (*map(note_on, state.loops.due), *filter(None, map(note_on_alarm, alarms)))
 
 
@@ -141,7 +141,7 @@ def time_left(state: RunState, now: datetime) -> timedelta:
 
 
 def used_for(state: RunState, call: PlannedCall, now: datetime) -> float:
-    """What the gateway is told of the run's own active time: only who hands work on needs to know what is left."""
+    """The active time that the gateway is told. Only a call that delegates needs it, to share what is left."""
     return active_seconds(state, now) if call.tool == DELEGATE_TOOL else 0.0
 
 
@@ -151,7 +151,7 @@ def _budget(state: RunState) -> Budget:
 
 
 def stopped_before_pauses(state: RunState) -> Ending | None:
-    """How a loop ended a run before `patches.loops_pause`: histories of that time still replay."""
+    """The ending of a run in a loop, as it was before `patches.loops_pause`. Old histories need it to replay."""
     if state.mistakes >= MISTAKES_BEFORE_STOP:
         return Ending(status="stopped", rule="loop.mistakes", reason=f"{state.mistakes} calls in a row were not valid")
     worst = state.loops.most_repeated(REPEATS_WINDOW)

@@ -1,7 +1,7 @@
-"""What people and programs may say to a run: its signals, its update and its queries. Public (docs/contract.md).
+"""The signals, updates and queries of a run. Public (docs/contract.md).
 
-Handlers note, the loop acts. Every handler takes one JSON object; it has a default, and what is sent beyond it is
-ignored: a signal with fewer or more arguments than its handler takes would fail the workflow task for ever.
+Handlers only note events; the loop acts on them. Every handler takes one JSON object with a default and ignores further
+arguments: a signal with another number of arguments than its handler takes would fail the workflow task for ever.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from workflows.transitions import apply
 
 
 class Handlers:
-    """The state of a run, and the handlers that note events in it."""
+    """Holds the state of a run, and the handlers that note events in it."""
 
     def __init__(self) -> None:
         self._state = RunState()
@@ -35,7 +35,7 @@ class Handlers:
         self._announce(status_word(self._state))
 
     def _announce(self, word: str) -> None:
-        """Search attributes, written only when the status changes: each write is an event in the history."""
+        """Write the search attributes if the status has changed. Each write is an event in the history."""
         if word == self._announced:
             return
         self._announced = word

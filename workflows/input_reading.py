@@ -1,4 +1,4 @@
-"""What comes in from outside: start input, signals, updates. Lenient on unknown fields, clear on what is wrong.
+"""Reads input from outside: start input, signals, updates. Ignores unknown fields, and says what is wrong.
 
 A handler that raises would fail its workflow task, and the task would be retried for ever: signals that cannot be read
 are dropped with a warning, updates are refused by their validator, and a start that cannot be read fails the run.
@@ -25,7 +25,7 @@ def read(model: type[Message], value: Any) -> Message:
 
 
 def read_signal(model: type[Message], value: Any) -> Message | None:
-    """`value` as a `model`, or None with a warning: a signal has no way to answer."""
+    """`value` as a `model`. If it cannot be read, logs a warning and returns None: a signal cannot answer."""
     try:
         return read(model, value)
     except ValueError as error:
@@ -34,7 +34,7 @@ def read_signal(model: type[Message], value: Any) -> Message | None:
 
 
 def has_room(state: RunState) -> bool:
-    """Whether another message can be noted, or False with a warning: what is noted has to fit into one payload."""
+    """Whether another message can be noted. If not, logs a warning. All noted messages have to fit into one payload."""
     noted = state.messages
     if len(noted) < INBOX_LIMIT and sum(len(message.text) for message in noted) < MESSAGES_SIZE:
         return True
@@ -45,8 +45,8 @@ def has_room(state: RunState) -> bool:
 def read_start(value: Any) -> tuple[RunState, RunRequest | None]:
     """The state to go on from, and the request if this is the first execution. Raises ValueError.
 
-    A carried state is believed only if Temporal says that this execution continues another: anyone may start a
-    workflow, and nobody may start one with a state of his own making.
+    A state in the input is accepted only if Temporal says that this execution continues another one. Otherwise anybody
+    who may start a workflow could start a run with an invented state.
     """
     info = workflow.info()
     if info.continued_run_id and isinstance(value, dict) and value.get("kind") == "run.state":

@@ -1,6 +1,6 @@
-"""What the model and people are told of a loop: evidence in words. Pure.
+"""Describes a loop in words, for the model and for people. Pure.
 
-A note names the tool, how often, and what to do instead; never an argument or a result: it stands as our own word.
+A note names the tool, the count and what to do instead. It contains no argument or result, because the model trusts it.
 """
 
 from types import MappingProxyType
@@ -27,7 +27,7 @@ def refusal_on(evidence: Evidence) -> str:
 
 
 def pause_on(evidence: Evidence) -> str:
-    """What a person reads who is to let the run go on, or not."""
+    """The reason of the pause, for the person who decides whether the run goes on."""
     return f"loop.{evidence.rule}: {_found(evidence)} It was told so and goes on: look at it, then resume or halt it"
 
 

@@ -41,18 +41,18 @@ from workflows.detectors import ERROR, MISTAKE, NEW, PLANNED, REFUSED, STALE, Fi
 
 REMEMBERED = 20  # calls looked back on: four rounds of the longest cycle
 TOLD_REMEMBERED = 6  # rules that the model was told of: one of each
-READ_REMEMBERED = 4_096  # entries of all runs of a worker that need not be read again: each is read twice a call
+READ_REMEMBERED = 4_096  # parsed entries kept per worker: each entry is read twice per call
 NAME_SHOWN = 32  # characters of a tool's name in evidence
 DUE_AT_ONCE = 3  # notes before one step: more are not read
 WAIT_TOOL = "wait"
 OF_NO_TOOL = frozenset(("cycle", "errors", "no-news"))  # several tools may have a part in these
 
 _ENTRY = re.compile(r"([0-9a-f]{4})([0-9a-f]{8})([0-9a-f]{16}|-{16})([0-9a-f]{4})([0-9a-f]{8}|-{8})([nsemr])([rw])")
-_ODD = re.compile(r"[^A-Za-z0-9_.:-]")  # a model may invent a tool's name: what people and it read of it is plain
+_ODD = re.compile(r"[^A-Za-z0-9_.:-]")  # a model may invent a tool's name, so other characters are replaced
 
 
 class Evidence(Frozen):
-    """What was found, small enough to keep: which rule, at which tool, after how many calls."""
+    """A finding in a form small enough to keep: the rule, the tool, and the number of calls."""
 
     rule: str
     tool: str
@@ -66,7 +66,7 @@ class Evidence(Frozen):
 
 
 class LoopMemory(Frozen):
-    """The latest calls, oldest first, and how far the run was told about them."""
+    """The latest calls, oldest first, and which findings the model was told of."""
 
     recent: tuple[str, ...] = ()
     forgiven: int = 0  # so many of the oldest count no more: a person let the run go on
@@ -103,17 +103,17 @@ class LoopMemory(Frozen):
         return next((_evidence(call.tool, finding) for finding in found if finding.refuses), None)
 
     def forgotten(self) -> "LoopMemory":
-        """A memory of nothing: a person spoke, or time passed."""
+        """An empty memory, after a person's message."""
         return LoopMemory()
 
     def _only_writes(self) -> "LoopMemory":
-        """Time passed: what was asked may be answered anew, but the same effect again is the same effect."""
+        """The memory after a wait: reads are forgotten, since they may have other answers now; writes are kept."""
         counted = self.recent[self.forgiven :]
         writes = tuple(entry for entry in counted if _read(entry).writes)
         return LoopMemory(recent=writes, told=self.told)
 
     def forgave(self) -> "LoopMemory":
-        """A person let the run go on: what was counts no more."""
+        """The memory after a person resumed the run: earlier calls do not count any more."""
         return LoopMemory(recent=self.recent, forgiven=len(self.recent))
 
     def heard(self) -> "LoopMemory":
@@ -132,13 +132,13 @@ class LoopMemory(Frozen):
         return tuple(_read(entry) for entry in self.recent[self.forgiven :])
 
     def _still_told(self, seen: SeenCall, stale: int) -> tuple[str, ...]:
-        """A row that is broken begins anew, and is told anew."""
+        """The topics that were told, without those whose row of calls has ended: they are told again next time."""
         over = {"errors"} if seen.flag in (NEW, STALE) else set()
         over |= {"no-news"} if not stale else set()
         return tuple(topic for topic in self.told if topic not in over)
 
     def _weighed(self, tool: str, found: Iterable[Finding]) -> "LoopMemory":
-        """One rung at a time: nothing pauses the run that the model was not told of before."""
+        """Note what the model is to be told, or pause the run for a rule that it was told of before."""
         due, stuck = list(self.due), self.stuck
         for finding in found:
             evidence = _evidence(tool, finding)
@@ -192,7 +192,7 @@ def _written(seen: SeenCall) -> str:
 
 @lru_cache(maxsize=READ_REMEMBERED)
 def _read(entry: str) -> SeenCall:
-    """An entry, also of a state written before results were remembered: then it was `tool:digest`."""
+    """Parse an entry. States of old runs have entries of the form `tool:digest`, without results."""
     if match := _ENTRY.fullmatch(entry):
         tool, digest, sketch, shape, result, flag, ran = match.groups()
         bits = None if sketch[0] == "-" else int(sketch, 16)

@@ -43,7 +43,7 @@ class AwaitVendor:
 
 @dataclass(frozen=True)
 class Perform:
-    """Put these calls through the gateway, side by side."""
+    """Perform these calls through the gateway, in parallel."""
 
     calls: tuple[PlannedCall, ...]
 
@@ -62,7 +62,7 @@ Move = Record | Review | AwaitDecision | Sleep | AwaitVendor | AwaitChildren | P
 
 
 def next_move(state: RunState) -> Move:
-    """The one thing to do now. Calls keep the model's order; only neighbouring reads run side by side."""
+    """The next move. Calls keep the model's order; only neighbouring reads run in parallel."""
     if state.inbox:
         return Record()
     if unreviewed := next((approval for approval in state.approvals if approval.reviewer), None):
@@ -82,7 +82,7 @@ def next_move(state: RunState) -> Move:
 
 
 def _ended(state: RunState) -> tuple[PlannedCall, ...]:
-    """The calls whose sub-agents have ended: their results are there to be fetched."""
+    """The calls whose sub-agents have ended, so that their results can be fetched."""
     over = {child.call_id for child in state.children} - {child.call_id for child in at_work(state)}
     return tuple(call for call in state.pending if call.call_id in over)
 

@@ -1,4 +1,4 @@
-"""What the loop asks of the world for its next step: a plan from the model, or more budget to go on with.
+"""Runs the activities for the next step: a plan from the model, or the current budget.
 
 Does not touch the state: it returns events, and the loop applies them.
 """
@@ -19,7 +19,7 @@ from workflows.state import RunState
 
 
 async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]:
-    """Ask the model for the next step. Raises ActivityError, unless a run that pauses is short of its own budget."""
+    """Ask the model for the next step. Raises ActivityError, but a breach of a budget that pauses is an event."""
     alarms = due_notices(state, workflow.now())
     left = time_left(state, workflow.now())
     request = PlanRequest(
@@ -52,7 +52,7 @@ async def plan_step(state: RunState, queue: str | None) -> tuple[StepEvent, ...]
 
 
 async def assess_breach(run_id: str, breach: BudgetBreached, queue: str | None) -> BudgetWeighed:
-    """Ask what the budget is now: a signal may claim what it likes."""
+    """Read the current budget from the tables. A signal's claim about it is not trusted."""
     return await execute(
         BudgetsPort.weigh,
         WeighRequest(run_id=run_id, breach=breach),

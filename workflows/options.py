@@ -1,7 +1,7 @@
 """One table: activity -> time-outs, retries, heartbeat, cancellation. The workflow passes nothing else.
 
-Every wait has an end: `total` bounds all attempts together, so an activity that cannot succeed ends the run with a
-reason instead of trying for ever.
+Every activity has a bound on all attempts together, so that one that cannot succeed ends or pauses its run with a
+reason instead of being retried for ever.
 """
 
 from datetime import timedelta
@@ -34,7 +34,7 @@ class Options(TypedDict, total=False):
 
 
 def _retries() -> RetryPolicy:
-    """A policy of the caller's own: the SDK's class is mutable, and this module is shared by all runs."""
+    """A new policy for each call: the SDK's class is mutable, and all runs share this module."""
     return RetryPolicy(initial_interval=FIRST_RETRY, backoff_coefficient=2.0, maximum_interval=LONGEST_RETRY)
 
 
@@ -73,7 +73,7 @@ def drilling() -> Options:
 
 
 def model(queue: str | None, left: timedelta) -> Options:
-    """`model.plan`: an attempt may take the run's active time that is left. The provider bounds silence, not length."""
+    """`model.plan`: an attempt may take the active time that is left. The provider bounds silence, not length."""
     return Options(
         task_queue=queue,
         start_to_close_timeout=left + MODEL_MARGIN,

@@ -1,4 +1,4 @@
-"""Patches: changes of the workflow's commands that runs already under way must not see. One named function each.
+"""Patches: changes of the workflow's commands that do not apply to runs already under way. One function each.
 
 Each says when it was born and when it may go. Asked only where the old and the new commands differ, so that a run
 that never gets there has no marker in its history. Asked by the loop only.

@@ -36,7 +36,7 @@ class RunsPort:
 
 
 class BudgetsPort:
-    """What a run may still use."""
+    """Reads the budget of a run."""
 
     @activity.defn(name="budgets.weigh")
     async def weigh(self, request: WeighRequest) -> BudgetWeighed:
@@ -54,7 +54,7 @@ class ModelPort:
 
 
 class GatewayPort:
-    """The one door to the world."""
+    """The gateway: the only way to perform a tool call."""
 
     @activity.defn(name="gateway.call")
     async def call(self, request: CallRequest) -> CallResult:

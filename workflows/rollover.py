@@ -1,17 +1,17 @@
-"""When to go on in a fresh history. Asked by the loop only; `RunState` is all that goes along."""
+"""Decides when a run continues in a fresh history. `RunState` is all that it carries over."""
 
 from temporalio import workflow
 
 from workflows.state import RunState
 
-MINIMUM_EVENTS = 30  # a state that is itself large must not roll over at every turn
+MINIMUM_EVENTS = 30  # so that a run with a large state does not roll over in every turn
 
 
 def due_for_rollover(state: RunState) -> bool:
     """The server suggests it, or this history has reached the run's own caps. False until the run is opened.
 
-    Nor while sub-agents are at work: their ends are told to the execution that started them, and to no later one. The
-    run stands still meanwhile, so its history grows by what people say to it and no more.
+    Also false while sub-agents are at work: only the execution that started them learns of their end. Meanwhile the run
+    waits, so its history grows only by signals.
     """
     if state.opened is None or state.children or workflow.info().get_current_history_length() < MINIMUM_EVENTS:
         return False

@@ -29,7 +29,7 @@ SEARCH_ATTRIBUTES: Mapping[str, str] = MappingProxyType(
 
 
 def attributes_of(state: RunState) -> "list[SearchAttributeUpdate[Any]]":
-    """What a run is found by from its opening on; a sub-agent by the agents above it too."""
+    """The search attributes of an open run; those of a sub-agent include the agents above it."""
     found: list[SearchAttributeUpdate[Any]] = [AGENT_NAME.value_set(state.agent), AGENT_TENANT.value_set(state.tenant)]
     if state.opened and state.opened.agents_above:
         found.append(AGENT_LINEAGE.value_set(list(dict.fromkeys(state.opened.agents_above))))

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 ALIKE = 16  # bits of 64; tests/unit/test_similarity.py has the pairs it is tuned on, and the margin
-SMALL = 1_000  # a read's whole numbers below it are pages, offsets, attempts: where it looks, not what it looks for
-NAME_WORDS = 4  # "Bo Miller", "Acme Tools Berlin": a few words, each with a capital, are somebody's name
-HEAD = 1_000  # characters whose wording is looked at; of what is longer, the rest must be equal
+SMALL = 1_000  # whole numbers below this in a read are pages, offsets or attempts, not what it looks for
+NAME_WORDS = 4  # "Bo Miller", "Acme Tools Berlin": a few capitalised words are a name
+HEAD = 1_000  # characters whose wording is compared; what follows must be equal
 BITS = 64
 
 _EDGES = ".,;:!?'\"()[]{}<>…"
@@ -42,7 +42,7 @@ class Sketch(NamedTuple):
 
 
 def significant_arguments(arguments: Any) -> Any:
-    """The arguments without those that only tell this attempt from another. If there are no others, they are meant."""
+    """The arguments without those that only identify the attempt. If nothing else is left, all arguments."""
     if not isinstance(arguments, dict):
         return arguments
     rest = {key: value for key, value in arguments.items() if _plain(key) not in _OF_ATTEMPTS}
@@ -85,7 +85,7 @@ def distance(one: int, other: int) -> int:
 
 class _Token(NamedTuple):
     text: str
-    names: bool  # it names something, instead of describing it
+    names: bool  # a name, not a description
 
 
 def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -100,7 +100,7 @@ def _scalars(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _split(scalar: Any, room: int) -> tuple[Any, str]:
-    """What is looked at word by word, and the rest."""
+    """The part that is compared word by word, and the rest."""
     if room <= 0:
         return "", str(scalar)
     return (scalar[:room], scalar[room:]) if isinstance(scalar, str) else (scalar, "")
@@ -137,7 +137,7 @@ def _stem(word: str) -> str:
 
 
 def _features(stem: str) -> Iterator[tuple[str, int]]:
-    """The stem, and its trigrams at less weight: a typing error changes some of them and not all."""
+    """The stem, and its trigrams with less weight: a typing error changes only some of them."""
     yield stem, 3
     padded = f"^{stem}$"
     for start in range(len(padded) - 2):

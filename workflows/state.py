@@ -26,8 +26,8 @@ from workflows.contracts.runs import Ending, RunOpened, RunRequest
 from workflows.loops import LoopMemory
 
 GOAL_LINE = 120  # characters of the goal kept for people; the whole goal is in the transcript
-INBOX_LIMIT = 50  # decisions and messages noted but not yet acted on; what comes beyond is dropped, and logged
-MESSAGES_SIZE = 100_000  # characters noted; at 6 bytes for the worst of them, a third of what one payload may hold
+INBOX_LIMIT = 50  # messages noted but not yet read by the model; further ones are refused or dropped with a warning
+MESSAGES_SIZE = 100_000  # characters of noted messages; at 6 bytes each, a third of the size limit of a payload
 
 
 class OpenTimer(Frozen):
@@ -38,7 +38,7 @@ class OpenTimer(Frozen):
 
 
 class RunState(Frozen):
-    """A run between two steps, or in the middle of one. As argument of continue-as-new it is known by its `kind`."""
+    """The state of a run, between two steps or within one. `kind` identifies it as the argument of continue-as-new."""
 
     kind: Literal["run.state"] = "run.state"
     run_id: str = ""

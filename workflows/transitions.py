@@ -47,7 +47,7 @@ from workflows.state import OpenTimer, RunState, active_seconds
 RECENT_DECISIONS = 32  # decided approvals remembered, so that a late second answer is told "already decided"
 REFUSALS_IN_A_ROW = 3  # one may be a misunderstanding, two bad luck
 REFUSALS_IN_A_RUN = 20
-JOURNAL_LIMIT = 50  # orders noted for the trace log; those beyond are obeyed all the same
+JOURNAL_LIMIT = 50  # orders noted for the trace log; further orders are followed, but not logged
 
 
 def apply(state: RunState, event: StepEvent) -> RunState:
@@ -90,7 +90,7 @@ def apply(state: RunState, event: StepEvent) -> RunState:
         case HaltOrdered():
             return _halted(state, event)
         case PauseOrdered():
-            kept = state.pause if event.halt else None  # a person's pause outlasts the lifting of a halt
+            kept = state.pause if event.halt else None  # lifting a halt does not end a person's pause
             return _with(state, pause=kept or event, journal=_message_noted(state, event))
         case ResumeOrdered(vendor=str() as vendor):
             return _vendor_resumed(state, event, vendor)
@@ -121,7 +121,7 @@ def apply(state: RunState, event: StepEvent) -> RunState:
 
 
 def order_of(halt: HaltNotice) -> HaltOrdered | PauseOrdered:
-    """What a halt is to a run: its end, or a pause until the halt is lifted."""
+    """The order that a halt is for a run: to end it, or to pause it until the halt is lifted."""
     if halt.scope == "run":
         return HaltOrdered(by=halt.by or None, reason=halt.reason[:REASON_LIMIT] or None)
     return PauseOrdered(by=halt.by or None, reason=str(halt)[:REASON_LIMIT], halt=halt.halt_id)
@@ -136,13 +136,14 @@ def _planned(state: RunState, plan: Plan) -> RunState:
         tokens=state.spent.tokens + plan.tokens, usd_micros=state.spent.usd_micros + plan.usd_micros
     )
     unread = state.messages[plan.messages :]  # more may have come while the model was asked
+    overtaken = bool(unread) and plan.next == "answer"  # the model has not read them, so this is not its last word
     return _with(
         state,
         step=state.step + 1,
         next_seq=plan.next_seq,
         spent=spent,
         pending=plan.calls,
-        ending=None if unread and plan.next == "answer" else _ending(plan),  # an answer that has not heard all is none
+        ending=None if overtaken else _ending(plan),
         messages=unread,
         journal=state.journal[plan.orders :],
         loops=state.loops.heard(),
@@ -152,7 +153,7 @@ def _planned(state: RunState, plan: Plan) -> RunState:
 
 
 def _later(active_since: datetime | None, idle_seconds: float) -> datetime | None:
-    """Where the clock counts from, so that time in which nothing was at work is free."""
+    """The start of the active period, moved so that idle time does not count."""
     return active_since + timedelta(seconds=idle_seconds) if active_since and idle_seconds else active_since
 
 
@@ -209,7 +210,7 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
         children=tuple(child for child in state.children if child.call_id != event.call_id),
         loops=state.loops
         if rollback
-        else state.loops.after(done, event, waiting_forgives_writes=old_rules),  # a plan of ours goes in no circles
+        else state.loops.after(done, event, waiting_forgives_writes=old_rules),  # a rollback's plan is our own
         mistakes=state.mistakes + 1 if event.correctable else 0,
         expired=tuple(call_id for call_id in state.expired if call_id != event.call_id),
         woken=tuple(call_id for call_id in state.woken if call_id != event.call_id),
@@ -217,7 +218,7 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
 
 
 def _refusals_counted(state: RunState, event: CallFinished) -> RunState:
-    """A run that is told no again and again is hijacked or lost: either way a person looks at it before it goes on."""
+    """Count refusals. A run that is refused again and again may be hijacked or stuck, so it pauses for a person."""
     if not event.refused:
         return _with(state, refusals_in_a_row=0)
     state = _with(state, refusals=state.refusals + 1, refusals_in_a_row=state.refusals_in_a_row + 1)
@@ -229,14 +230,14 @@ def _refusals_counted(state: RunState, event: CallFinished) -> RunState:
 
 
 def _resumed(state: RunState, order: ResumeOrdered) -> RunState:
-    """A person let it go on: what it was paused for, refusals or a loop, is forgiven."""
+    """A person resumed the run: refusals and loops counted so far are forgotten."""
     state = _with(state, pause=None, refusals=0, refusals_in_a_row=0, loops=state.loops.forgave())
     anyway = state.ask_anyway or state.vendor is not None
     return _with(state, vendor=None, ask_anyway=anyway, journal=_message_noted(state, order))
 
 
 def _budget_assessed(state: RunState, event: BudgetWeighed) -> RunState:
-    """The budget as it is now. One that nobody added to pauses the run; with what was added it goes on."""
+    """Store the current budget. If nobody added to it, the run pauses."""
     if state.opened is None:
         return state
     before, now = state.opened.budget, event.budget
@@ -278,7 +279,7 @@ def _decision_recorded(state: RunState, event: DecisionRecorded) -> RunState:
 
 
 def _halted(state: RunState, order: HaltOrdered) -> RunState:
-    """The first halt counts, and is always noted."""
+    """Note the halt. If there are several, the first one counts."""
     journal = _message_noted(state, order) if state.halt else (*state.journal, order)
     return _with(state, halt=state.halt or order, journal=journal)
 

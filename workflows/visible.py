@@ -1,4 +1,4 @@
-"""Shows characters that hide: zero-width, bidirectional and control characters appear as `<U+202E>`. Pure.
+"""Makes hidden characters visible: zero-width, bidirectional and control characters become `<U+202E>`. Pure.
 
 Everything that people read on a terminal, in Slack or in the Web UI passes through here. It imports nothing but the
 standard library, so that commands start fast.
@@ -7,7 +7,7 @@ standard library, so that commands start fast.
 import re
 import unicodedata
 
-# Characters that show nothing (or a blank), though Unicode does not file them under Cf, Cc or Zs.
+# Characters that are invisible or look like a blank, but are not in the Unicode categories Cf, Cc or Zs.
 BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 UNSEEN = frozenset(("Cf", "Cc", "Cs", "Zl", "Zp"))
 UNKNOWN = frozenset(("Co", "Cn"))
@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"[ -~\n\t]*")
 
 
 def show_hidden_characters(text: str) -> str:
-    """`text` as people are shown it: what does not show, reorders or only looks like a blank appears as `<U+202E>`.
+    """`text` for display: characters that are invisible, reorder text or look like a blank become `<U+202E>`.
 
     Newline, tab and the ordinary blank are kept.
     """
@@ -32,7 +32,7 @@ def escape_in_json(text: str) -> str:
 
 
 def _deceives(char: str) -> bool:
-    """Whether `char` does not show, reorders what is around it, or passes for a blank."""
+    """Whether `char` is invisible, reorders the text around it, or looks like a blank."""
     if " " <= char <= "~" or char in "\n\t":
         return False
     category = unicodedata.category(char)
