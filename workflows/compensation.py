@@ -19,7 +19,7 @@ def takes_back(state: RunState, ending: Ending) -> bool:
 
 
 async def undo_after(state: RunState, ending: Ending) -> None:
-    """Start the rollback of a closed run, if its definition asks for one. Failing to does not change the run's outcome."""
+    """Start the rollback of a closed run, if its definition asks for one. If that fails, the outcome stays."""
     if not takes_back(state, ending):
         return
     try:

@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import PauseActivityRequest, ResetActivityRequest, UnpauseActivityRequest
 from temporalio.exceptions import ApplicationError
 
 from tests.harness import models
@@ -93,3 +95,23 @@ async def test_an_effect_whose_call_was_ended_by_hand_in_the_middle_is_asked_abo
     await handle.signal("halt", {})
     await ended(stanchion, handle, "stopped")
     assert WITNESS[f"{handle.id}/1.0"] <= 1
+
+
+@pytest.mark.parametrize("how", ["pause", "reset"])
+async def test_an_activity_that_an_operator_pauses_or_resets_goes_on(stanchion: Stanchion, how: str) -> None:
+    goal = unique("goal")
+    models.HOLD[goal] = asyncio.Event()
+    handle = await stanchion.start(await stanchion.publish(ASKED), goal)
+    activity_id = await activity_id_of(handle, await started_activity(handle, "model.plan"))
+    run_id = (await handle.describe()).run_id
+    named: Any = {"namespace": "default", "id": activity_id, "identity": "lee"}
+    named["execution"] = WorkflowExecution(workflow_id=handle.id, run_id=run_id)
+    service = stanchion.client.workflow_service
+    if how == "pause":
+        await service.pause_activity(PauseActivityRequest(**named))
+        await service.unpause_activity(UnpauseActivityRequest(**named))
+    else:
+        await service.reset_activity(ResetActivityRequest(**named))
+    models.HOLD[goal].set()
+    outcome = await ended(stanchion, handle, "completed")
+    assert (outcome["answer"], outcome["steps"]) == (goal, 1)

@@ -1,7 +1,7 @@
 """StepEvent: everything that can happen to a run, in the past tense.
 
 `workflows.transitions.apply` applies these to the run's state, and nothing else does. Facts that activities establish
-are written as the same events, in the transaction that made them true: that is the trace log, one event, one row, one line.
+are written as the same events, in the transaction that made them true. That is the trace log: one row for each event.
 """
 
 from datetime import datetime
