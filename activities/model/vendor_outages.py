@@ -7,6 +7,7 @@ in the outage's row has come; then one call tries whether the vendor is back. Th
 
 import hashlib
 import json
+import logging
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -143,7 +144,7 @@ class VendorOutages:
 
     async def _note(self, request: PlanRequest, scope: str, away: VendorAway) -> None:
         trace = Trace(request.run_id, (away,), step=request.step)
-        await SQL["waits"].rows(
+        told = await SQL["waits"].rows(
             self.database,
             run_id=request.run_id,
             scope=scope,
@@ -155,4 +156,4 @@ class VendorOutages:
             step=request.step,
             **trace.columns,
         )
-        trace.emit()
+        trace.emit(logging.WARNING if told else logging.INFO)  # the first run that waits tells people
