@@ -14,6 +14,7 @@ from activities.model.provider import Message, OfferedTool, Usage
 FRAME = 600  # tokens a vendor adds to a prompt with tools, with room to spare
 AROUND_MESSAGE = 16  # and around each turn
 DRIFT = 20  # a vendor's count of the same words differs by less than one part in twenty
+LONGEST_TOKEN = 8  # bytes; prose has about four bytes a token
 LEAST_OUTPUT = 256  # tokens; an answer with less room than that is cut in the middle of its first call
 
 
@@ -57,9 +58,14 @@ def prompt_bound(
     return FRAME + len(system.encode()) + sum(len(tool.model_dump_json().encode()) for tool in tools) + new
 
 
-def counted_bound(counted: int) -> int:
-    """The most tokens a prompt has that the vendor counted beforehand: its count and that of the answer may differ."""
-    return counted + counted // DRIFT + AROUND_MESSAGE
+def counted_bound(counted: int, by_bytes: int, before: Usage | None = None) -> int:
+    """The most tokens a prompt has that the vendor counted beforehand: its count and that of the answer may differ.
+
+    A gateway's count is not trusted below what is plausible: a token for `LONGEST_TOKEN` bytes, and what the step
+    `before` had.
+    """
+    least = max(by_bytes // LONGEST_TOKEN, before.total if before else 0)
+    return max(counted + counted // DRIFT + AROUND_MESSAGE, least)
 
 
 def _longest(most: int, fits: Callable[[int], bool]) -> int:

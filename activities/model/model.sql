@@ -41,8 +41,8 @@ WHERE r.run_id = :run_id
 -- name: endorse
 -- A person restated a value the gateway refused for its origin: it is their own word from here on.
 WITH endorsed AS (
-    INSERT INTO endorsements (run_id, value, digest, by, proof, key, signature, statement)
-    VALUES (:run_id, :value, sha256(convert_to(:value, 'UTF8')), :by, :proof, :key, :signature, :statement::text)
+    INSERT INTO endorsements (run_id, value, by, proof, key, signature, statement)
+    VALUES (:run_id, :value, :by, :proof, :key, :signature, :statement::text)
     ON CONFLICT DO NOTHING
 )
 UPDATE approvals SET state = 'endorsed', closed_at = now()

@@ -131,7 +131,7 @@ class Models(ModelPort):
         account = self._providers.account(ceiling.model)
         await self._outages.check(request, account, row["outages"], waited_seconds())
         purse = await ModelBudget.of(request.run_id, row, self._agents)
-        room, ceiling = await self._room(request, purse, prompt, ceiling)
+        room, ceiling = await self._room(request, purse, prompt, ceiling, before)
         paid = await self._paid(request, account, room, prompt, ceiling)
         if row["outages"] or row["waits"]:
             await self._outages.answered(request.run_id, account)
@@ -194,7 +194,12 @@ class Models(ModelPort):
         return prompt, unseen
 
     async def _room(
-        self, request: PlanRequest, purse: ModelBudget, prompt: Prompt, ceiling: CostCeiling
+        self,
+        request: PlanRequest,
+        purse: ModelBudget,
+        prompt: Prompt,
+        ceiling: CostCeiling,
+        before: Usage | None,
     ) -> tuple[ModelReservation, CostCeiling]:
         """What is reserved for the answer. An unknown price is refused before anything is bought.
 
@@ -207,9 +212,12 @@ class Models(ModelPort):
                 return await self._spending.reserve(what, purse, ceiling), ceiling
             except CapReached:  # by bytes; the vendor's own count is lower
                 counted = await provider.count(prompt)
-                if counted is None or counted_bound(counted) >= ceiling.prompt_tokens:
+                if counted is None:
                     raise
-                ceiling = replace(ceiling, prompt_tokens=counted_bound(counted))
+                bound = counted_bound(counted, ceiling.prompt_tokens, before)
+                if bound >= ceiling.prompt_tokens:
+                    raise
+                ceiling = replace(ceiling, prompt_tokens=bound)
                 return await self._spending.reserve(what, purse, ceiling), ceiling
         except CapReached as reached:
             raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None

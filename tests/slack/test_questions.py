@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
+from temporalio.api.enums.v1 import EventType
+
 from activities.identity.signatures import verify
 from activities.identity.statements import message_statement
 from tests.fakes.slack_api import FakeSlack
 from tests.harness.checks import events
 from tests.harness.stanchion import Stanchion, eventually
 from tests.slack.channel import (
-    SIGNALED,
     Starts,
     as_seen,
     asking,
@@ -64,9 +65,11 @@ async def test_a_refused_value_is_restated_by_typing_it_into_an_empty_form(
     assert value not in json.dumps(opened.view)
     await slack.submit(opened, value)
     await hears(slack, "ULEE", "Sent as your own word")
-    signals = [e.workflow_execution_signaled_event_attributes for e in await events(handle, SIGNALED)]
-    message = MessageReceived.model_validate(json.loads(signals[-1].input.payloads[0].data))
-    assert (signals[-1].signal_name, message.endorses, message.by) == ("message", value, "lee")
+    accepted = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
+    updates = [event.workflow_execution_update_accepted_event_attributes for event in accepted]
+    asked = updates[-1].accepted_request.input
+    message = MessageReceived.model_validate(json.loads(asked.args.payloads[0].data))
+    assert (asked.name, message.endorses, message.by) == ("tell", value, "lee")
     assert verify(signer.public, message_statement(handle.id, message), message.signature or "")
 
 

@@ -4,15 +4,14 @@ import asyncio
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from workers.updates import NoWorkerAnswered, execute_update
 from workflows.contracts.approvals import Decision, DecisionReceipt
 from workflows.contracts.base import Frozen, explain
 from workflows.contracts.messages import MessageReceived
 
-# The SDK wraps the cancellation that a time-out causes in an error of its own.
-UNANSWERED = (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError)
 ANSWER_SECONDS = 30.0  # an update waits for a worker; after this time we assume that none runs
 
 
@@ -46,9 +45,8 @@ class Answers:
         signed = self._signer.decision(unsigned) if self._signer else unsigned
         handle = self._client.get_workflow_handle(run_id)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                receipt = await handle.execute_update("decide", signed.model_dump(mode="json"))
-        except UNANSWERED:  # an update that no worker accepted is not stored; a signal is
+            receipt = await execute_update(handle, "decide", signed.model_dump(mode="json"), ANSWER_SECONDS)
+        except NoWorkerAnswered:
             await self._store(handle, "decision", signed)
             raise NotSent(
                 "no worker answered yet; your answer is stored, and counts once one runs, unless it expires first"
@@ -77,9 +75,9 @@ class Answers:
         signed = self._signer.message(run_id, unsigned) if self._signer else unsigned
         handle = self._client.get_workflow_handle(run_id)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await handle.execute_update("tell", signed.model_dump(mode="json", exclude={"kind"}))
-        except UNANSWERED:
+            fields = signed.model_dump(mode="json", exclude={"kind"})
+            await execute_update(handle, "tell", fields, ANSWER_SECONDS)
+        except NoWorkerAnswered:
             await self._store(handle, "message", signed)
         except WorkflowUpdateFailedError as error:
             raise NotSent(f"the run did not take it: {error.cause}") from None

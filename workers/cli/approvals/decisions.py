@@ -1,6 +1,5 @@
 """The bodies of the commands with which people decide. A decision goes to the run as a workflow update."""
 
-import asyncio
 import getpass
 import json
 import sys
@@ -12,10 +11,11 @@ from activities.approvals.record import SQL
 from workers import keys
 from workers.cli.database_session import find_run_id
 from workers.cli.output import Exit, fail, run, say, show
-from workers.cli.runs.messages import UNANSWERED, send_message
+from workers.cli.runs.messages import send_message
 from workers.cli.temporal_session import find_run_handle, open_session
 from workers.cli_connection import Session
 from workers.services import Home
+from workers.updates import NoWorkerAnswered, execute_update
 from workflows.approvals import UNKNOWN_VERDICTS
 from workflows.contracts.approvals import Decision
 from workflows.contracts.base import explain
@@ -122,10 +122,10 @@ async def _send(session: Session, row: Any, decision: Decision) -> dict[str, Any
         return {"approval_id": decision.approval_id, "answer": answer, "reason": f"it is {row['state']!r}"}
     handle = session.client.get_workflow_handle(row["run_id"])
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            receipt: dict[str, Any] = await handle.execute_update("decide", decision.model_dump(mode="json"))
-            return receipt
-    except UNANSWERED:  # an update that no worker accepted is not stored; a signal is
+        fields = decision.model_dump(mode="json")
+        receipt: dict[str, Any] = await execute_update(handle, "decide", fields, ANSWER_SECONDS)
+        return receipt
+    except NoWorkerAnswered:
         await handle.signal("decision", decision.model_dump(mode="json"))
         fail(NO_WORKER, Exit.UNREACHABLE)
 
