@@ -17,7 +17,7 @@ from activities.policy.cedar.store import Effective
 from activities.policy.engine import evaluation
 from tests.harness.door import Call, Door
 from tests.harness.outcomes import done
-from workflows.contracts.calls import Refused
+from workflows.contracts.calls import Observed, Refused
 
 PERMIT = "permit (principal, action, resource);"
 TEXT = {"text": "hello"}  # `note` and `send` both have it; `send` has an optional one besides
@@ -255,3 +255,23 @@ async def test_a_policy_that_waits_for_something_denies(door: Door, made: Any, m
     monkeypatch.setattr(evaluator, "POLICY_SECONDS", 0.2 / evaluator.BUSY)
     monkeypatch.setattr(policy, "is_authorized", hanging)
     await assert_denied(door, call, "policy.slow")
+
+
+async def test_one_pause_of_the_process_while_a_policy_is_asked_denies_nothing(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the garbage collector makes one in a large process."""
+    limit, asked, times = 0.2, cedarpy.is_authorized, [0]
+
+    def slow_once(*given: Any) -> Any:
+        times[0] += 1
+        until = time.thread_time() + (limit if times[0] == 1 else 0)
+        while time.thread_time() < until:
+            pass
+        return asked(*given)
+
+    [call] = await door.plan(await door.open(await door.publish("note", "take_back")), ("note", {"text": "a"}))
+    monkeypatch.setattr(evaluator, "POLICY_SECONDS", limit)
+    monkeypatch.setattr(policy, "is_authorized", slow_once)
+    assert isinstance(await door.call(call), Observed)
+    assert times[0] > 1
