@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 from temporalio.worker._workflow import _WorkflowWorker
 
+from tests.fakes.anthropic_api import FakeAnthropic
 from tests.harness import databases
 from tests.harness.door import Door
 from tests.harness.pasteable import pasteable
@@ -180,6 +181,13 @@ async def systems(client: Client, database_url: str) -> AsyncIterator[Callable[.
 async def stanchion(systems: Callable[..., Stanchion]) -> Stanchion:
     """A running system with all roles."""
     return await systems().up()
+
+
+@pytest_asyncio.fixture
+async def api() -> AsyncIterator[FakeAnthropic]:
+    """Anthropic's API as a local server, anew for each test."""
+    async with FakeAnthropic() as server:
+        yield server
 
 
 @pytest_asyncio.fixture

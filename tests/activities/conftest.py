@@ -12,13 +12,6 @@ from tests.fakes.anthropic_api import FakeAnthropic
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[FakeAnthropic]:
-    """The server, anew for each test."""
-    async with FakeAnthropic() as server:
-        yield server
-
-
-@pytest.fixture
 async def provider(api: FakeAnthropic) -> AsyncIterator[AnthropicProvider]:
     """The provider under test, pointed at the server."""
     made = AnthropicProvider(api_key="sk-test", base_url=api.base_url, loopback_only=True)

@@ -1,9 +1,7 @@
 """A run meets everything that a model vendor can do to it, and a restart of all workers: each effect happens once."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
-
-import pytest_asyncio
 
 from activities.model.outage_times import OutageTimes
 from tests.fakes.anthropic_api import FakeAnthropic, Raw, Refused, Streamed, text, tool_use
@@ -19,13 +17,6 @@ MODEL = "anthropic:claude-haiku-4-5"
 def note(name: str) -> Streamed:
     """The model writes a note."""
     return Streamed((tool_use("note", f'{{"text": "{name}"}}'),), stop_reason="tool_use")
-
-
-@pytest_asyncio.fixture
-async def api() -> AsyncIterator[FakeAnthropic]:
-    """The vendor."""
-    async with FakeAnthropic() as server:
-        yield server
 
 
 async def test_a_run_outlives_a_dead_vendor_a_rotated_key_a_used_up_balance_and_a_restart_of_all_workers(

@@ -6,11 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from activities.agents.versions import AgentVersion
 from activities.ledger.ledger import SQL
@@ -29,12 +28,6 @@ USED = 1_000 + 200 * 5  # micro-USD of one answer below, by the price list
 ANSWER = Streamed((text("done"),), "end_turn", {"input_tokens": 1_000, "output_tokens": 1}, {"output_tokens": 200})
 LOST = Raw(b"event: message_start\ndata: {")
 CAP = 5_000_000
-
-
-@pytest_asyncio.fixture
-async def api() -> AsyncIterator[FakeAnthropic]:
-    async with FakeAnthropic() as server:
-        yield server
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
@@ -29,12 +28,6 @@ MODEL = "anthropic:claude-haiku-4-5"
 USED = 1_000 + 200 * 5  # micro-USD of one answer below, by the price list
 ANSWER = Streamed((text("done"),), "end_turn", {"input_tokens": 1_000, "output_tokens": 1}, {"output_tokens": 200})
 CUT = Raw(b"event: message_start\ndata: {")  # an answer of which nothing arrived that could be read
-
-
-@pytest_asyncio.fixture
-async def api() -> AsyncIterator[FakeAnthropic]:
-    async with FakeAnthropic() as server:
-        yield server
 
 
 @pytest.fixture

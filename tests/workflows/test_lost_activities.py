@@ -18,37 +18,30 @@ from tests.workflows.sender import Handle, becomes, ended
 ASKED = "scripted:tests.harness.models:repeats_what_was_said"
 
 
-async def started_activity(handle: Handle, name: str, after: int = 0) -> int:
-    """The event number of an activity of this type that a worker is at work on, scheduled after `after`."""
+async def started_activity(handle: Handle, name: str, after: int = 0) -> tuple[int, str]:
+    """The event number and the id of an activity that a worker is at work on, scheduled after the event `after`."""
 
-    async def look() -> int:
+    async def look() -> tuple[int, str] | None:
         pending = (await handle.describe()).raw_description.pending_activities
         ids = {
             each.activity_id for each in pending if each.activity_type.name == name and each.last_started_time.seconds
         }
         async for event in handle.fetch_history_events():
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED and event.event_id > after:
-                if event.activity_task_scheduled_event_attributes.activity_id in ids:
-                    return event.event_id
-        return 0
+                if (found := event.activity_task_scheduled_event_attributes.activity_id) in ids:
+                    return event.event_id, found
+        return None
 
-    return await eventually(look, f"{name} is at work")
-
-
-async def activity_id_of(handle: Handle, number: int) -> str:
-    async for event in handle.fetch_history_events():
-        if event.event_id == number:
-            return event.activity_task_scheduled_event_attributes.activity_id
-    raise AssertionError(number)
+    started = await eventually(look, f"{name} is at work")
+    assert started
+    return started
 
 
 async def spoil(stanchion: Stanchion, handle: Handle, name: str, how: Any, after: int = 0) -> int:
     """Complete or fail an activity at work by hand, as `temporal activity complete` and `fail` do."""
-    number = await started_activity(handle, name, after)
+    number, activity_id = await started_activity(handle, name, after)
     run_id = (await handle.describe()).run_id
-    by_hand = stanchion.client.get_async_activity_handle(
-        workflow_id=handle.id, run_id=run_id, activity_id=await activity_id_of(handle, number)
-    )
+    by_hand = stanchion.client.get_async_activity_handle(workflow_id=handle.id, run_id=run_id, activity_id=activity_id)
     await (by_hand.fail(how) if isinstance(how, Exception) else by_hand.complete(how))
     return number
 
@@ -102,7 +95,7 @@ async def test_an_activity_that_an_operator_pauses_or_resets_goes_on(stanchion: 
     goal = unique("goal")
     models.HOLD[goal] = asyncio.Event()
     handle = await stanchion.start(await stanchion.publish(ASKED), goal)
-    activity_id = await activity_id_of(handle, await started_activity(handle, "model.plan"))
+    _, activity_id = await started_activity(handle, "model.plan")
     run_id = (await handle.describe()).run_id
     named: Any = {"namespace": "default", "id": activity_id, "identity": "lee"}
     named["execution"] = WorkflowExecution(workflow_id=handle.id, run_id=run_id)

@@ -1,7 +1,7 @@
 """A model vendor that gives no answer: runs wait for it with their clock stopped, and lose nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,13 +20,6 @@ DONE = Streamed((text("done"),))
 NOTE = Streamed((tool_use("note", '{"text": "a"}'),), stop_reason="tool_use")
 SOON = OutageTimes(threshold=2, quick=60.0, first=0.5, longest=2.0)
 LATER = OutageTimes(threshold=2, quick=60.0, first=600.0, longest=6_000.0)
-
-
-@pytest_asyncio.fixture
-async def api() -> AsyncIterator[FakeAnthropic]:
-    """The vendor."""
-    async with FakeAnthropic() as server:
-        yield server
 
 
 @pytest_asyncio.fixture
