@@ -238,15 +238,14 @@ class AgentWorkflow(Handlers):
         self._apply(given)
 
     async def _sleep(self, timer: OpenTimer) -> None:
-        limit = max(timer.until - workflow.now(), timedelta(milliseconds=1))
-        asleep = await self._park(lambda: bool(self._state.messages), limit, f"wait {timer.call_id}")
+        limit, summary = _time_until(timer.until), f"wait {timer.call_id}"
+        asleep = await self._park(lambda: bool(self._state.messages), limit, summary)
         if not asleep or self._state.messages:
             self._apply(WaitEnded())
 
     async def _await_vendor(self, until: datetime) -> None:
-        limit = max(until - workflow.now(), timedelta(milliseconds=1))
-        wake = lambda: self._state.vendor is None or bool(self._state.inbox)  # noqa: E731
-        if not await self._park(wake, limit, "ask the vendor again"):
+        limit, summary = _time_until(until), "ask the vendor again"
+        if not await self._park(lambda: not self._state.vendor or bool(self._state.inbox), limit, summary):
             self._apply(VendorAsked())
 
     async def _await_children(self) -> None:
@@ -334,6 +333,11 @@ class AgentWorkflow(Handlers):
     @property
     def _queues(self) -> QueueLayout:
         return self._state.opened.queues if self._state.opened else QueueLayout()
+
+
+def _time_until(moment: datetime) -> timedelta:
+    """Never below a millisecond: a timer of zero never fires."""
+    return max(moment - workflow.now(), timedelta(milliseconds=1))
 
 
 def _event_of(result: CallResult) -> StepEvent:

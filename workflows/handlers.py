@@ -76,6 +76,8 @@ class Handlers:
         said = read_signal(MessageReceived, message)
         if said and has_room(self._state):
             self._apply(said)
+        elif said:
+            workflow.logger.warning("dropped a message: %d are waiting to be read", len(self._state.messages))
 
     @workflow.update
     async def tell(self, message: Any = None, *_: Any) -> dict[str, Any]:

@@ -34,12 +34,9 @@ def read_signal(model: type[Message], value: Any) -> Message | None:
 
 
 def has_room(state: RunState) -> bool:
-    """Whether another message can be noted. If not, logs a warning. All noted messages have to fit into one payload."""
+    """Whether another message can be noted: all noted messages have to fit into one payload."""
     noted = state.messages
-    if len(noted) < INBOX_LIMIT and sum(len(message.text) for message in noted) < MESSAGES_SIZE:
-        return True
-    workflow.logger.warning("dropped a message: %d are waiting to be read", len(noted))
-    return False
+    return len(noted) < INBOX_LIMIT and sum(len(message.text) for message in noted) < MESSAGES_SIZE
 
 
 def read_start(value: Any) -> tuple[RunState, RunRequest | None]:

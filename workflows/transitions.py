@@ -201,16 +201,17 @@ def _call_finished(state: RunState, event: CallFinished) -> RunState:
         return state
     rollback = state.opened is not None and state.opened.rollback
     old_rules = state.opened is not None and state.opened.loop_rules < 1
-    state = state if rollback else _refusals_counted(state, event)
+    loops = state.loops
+    if not rollback:  # whose plan is our own
+        loops = loops.after(done, event, waiting_forgives_writes=old_rules)
+        state = _refusals_counted(state, event)
     return _with(
         state,
         pending=tuple(call for call in state.pending if call is not done),
         spent=state.spent.having(tool_calls=state.spent.tool_calls + 1),
         delegated=state.delegated.plus(event.spent),
         children=tuple(child for child in state.children if child.call_id != event.call_id),
-        loops=state.loops
-        if rollback
-        else state.loops.after(done, event, waiting_forgives_writes=old_rules),  # a rollback's plan is our own
+        loops=loops,
         mistakes=state.mistakes + 1 if event.correctable else 0,
         expired=tuple(call_id for call_id in state.expired if call_id != event.call_id),
         woken=tuple(call_id for call_id in state.woken if call_id != event.call_id),

@@ -11,7 +11,7 @@ import unicodedata
 BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 UNSEEN = frozenset(("Cf", "Cc", "Cs", "Zl", "Zp"))
 UNKNOWN = frozenset(("Co", "Cn"))
-_PLAIN = re.compile(r"[ -~\n\t]*")
+_UNUSUAL = re.compile(r"[^ -~\n\t]")  # most text has none of these
 
 
 def show_hidden_characters(text: str) -> str:
@@ -19,22 +19,16 @@ def show_hidden_characters(text: str) -> str:
 
     Newline, tab and the ordinary blank are kept.
     """
-    if _PLAIN.fullmatch(text):
-        return text
-    return "".join(f"<U+{ord(char):04X}>" if _deceives(char) else char for char in text)
+    return _UNUSUAL.sub(lambda found: f"<U+{ord(found[0]):04X}>" if _deceives(found[0]) else found[0], text)
 
 
 def escape_in_json(text: str) -> str:
     """JSON text with the same characters as JSON's own escapes: it decodes to the same data."""
-    if _PLAIN.fullmatch(text):
-        return text
-    return "".join(_escaped(char) if _deceives(char) else char for char in text)
+    return _UNUSUAL.sub(lambda found: _escaped(found[0]) if _deceives(found[0]) else found[0], text)
 
 
 def _deceives(char: str) -> bool:
-    """Whether `char` is invisible, reorders the text around it, or looks like a blank."""
-    if " " <= char <= "~" or char in "\n\t":
-        return False
+    """Whether `char`, none of plain ASCII, is invisible, reorders the text around it, or looks like a blank."""
     category = unicodedata.category(char)
     return category in UNSEEN or category in UNKNOWN or category == "Zs" or bool(BLANK.match(char))
 

@@ -5,6 +5,7 @@ A notification may fail half-way and be repeated; a second one changes nothing.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -76,12 +77,17 @@ async def _signal_all(client: Client, halt: HaltNotice, name: str, payload: dict
     async for execution in client.list_workflows(_visibility_query(halt), page_size=BATCH, rpc_timeout=CALL_SECONDS):
         batch.append(execution.id)
         if len(batch) == BATCH:
-            notified, batch = notified + await _signal_batch(client, batch, name, payload), []
-    return notified + await _signal_batch(client, batch, name, payload)
+            notified, batch = notified + await signal_runs(client, batch, name, payload), []
+    return notified + await signal_runs(client, batch, name, payload)
 
 
-async def _signal_batch(client: Client, ids: list[str], name: str, payload: dict[str, Any]) -> int:
-    return sum(await asyncio.gather(*(_signal(client, run_id, name, payload) for run_id in ids)))
+async def signal_runs(client: Client, run_ids: Sequence[str], name: str, payload: dict[str, Any]) -> int:
+    """Send these runs a signal, `BATCH` at a time. Returns how many had not ended. Raises RPCError."""
+    notified = 0
+    for start in range(0, len(run_ids), BATCH):
+        batch = run_ids[start : start + BATCH]
+        notified += sum(await asyncio.gather(*(_signal(client, run_id, name, payload) for run_id in batch)))
+    return notified
 
 
 async def _signal(client: Client, run_id: str, name: str, payload: dict[str, Any]) -> int:

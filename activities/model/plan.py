@@ -205,22 +205,24 @@ class Models(ModelPort):
 
         A budget with no room for an answer ends the run; no model is asked.
         """
-        provider, _ = self._providers.for_model(ceiling.model)
         what = f"{request.run_id}/step:{request.step}"
         try:
-            try:
-                return await self._spending.reserve(what, purse, ceiling), ceiling
-            except CapReached:  # by bytes; the vendor's own count is lower
-                counted = await provider.count(prompt)
-                if counted is None:
-                    raise
-                bound = counted_bound(counted, ceiling.prompt_tokens, before)
-                if bound >= ceiling.prompt_tokens:
-                    raise
-                ceiling = replace(ceiling, prompt_tokens=bound)
-                return await self._spending.reserve(what, purse, ceiling), ceiling
+            return await self._spending.reserve(what, purse, ceiling), ceiling
         except CapReached as reached:
-            raise ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True) from None
+            counted = await self._counted(prompt, ceiling, before)
+            if counted is None:
+                raise _budget_reached(reached) from None
+        try:
+            return await self._spending.reserve(what, purse, counted), counted
+        except CapReached as reached:
+            raise _budget_reached(reached) from None
+
+    async def _counted(self, prompt: Prompt, ceiling: CostCeiling, before: Usage | None) -> CostCeiling | None:
+        """The ceiling by the vendor's own count of the prompt; None if that is not known, or no lower."""
+        provider, _ = self._providers.for_model(ceiling.model)
+        counted = await provider.count(prompt)
+        bound = ceiling.prompt_tokens if counted is None else counted_bound(counted, ceiling.prompt_tokens, before)
+        return replace(ceiling, prompt_tokens=bound) if bound < ceiling.prompt_tokens else None
 
     async def _paid(
         self, request: PlanRequest, account: VendorAccount, room: ModelReservation, prompt: Prompt, ceiling: CostCeiling
@@ -232,8 +234,7 @@ class Models(ModelPort):
                 asked = prompt.model_copy(update={"max_output_tokens": room.output})
                 answer = await self._ask(provider, asked, room.lost)
         except VENDOR_ERRORS as error:
-            waited = waited_seconds()
-            away = await self._outages.failed(request, account, error, waited, waited)
+            away = await self._outages.failed(request, account, error, waited_seconds())
             if away is None:
                 raise
             raise VendorIsAway(away) from error
@@ -303,6 +304,10 @@ class _Paid:
     bill: Bill
     turn: Turn
     hold: str = ""
+
+
+def _budget_reached(reached: CapReached) -> ApplicationError:
+    return ApplicationError(str(reached), reached.rule, type=BUDGET_REACHED, non_retryable=True)
 
 
 def _seconds_left(request: PlanRequest) -> float | None:

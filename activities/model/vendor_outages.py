@@ -5,7 +5,6 @@ activity returns `VendorAway` instead of failing: the run waits with its clock s
 in the outage's row has come; then one call tries whether the vendor is back. The first answer deletes the row.
 """
 
-import hashlib
 import json
 import logging
 import random
@@ -16,6 +15,7 @@ from typing import Any
 from activities.errors import StanchionError, Transient, clip
 from activities.model import errors
 from activities.model.outage_times import OutageTimes
+from activities.storage.canonical import sha256_hex
 from activities.storage.database import Database
 from activities.storage.queries import Queries
 from activities.storage.trace import Trace
@@ -63,9 +63,9 @@ class VendorAccount:
         return account, f"{account}:{self.model}"
 
 
-def account_digest(*parts: str | None) -> str:
+def account_digest(*parts: str) -> str:
     """A short digest of a key and an address."""
-    return hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:12]
+    return sha256_hex(parts)[:12]
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class VendorOutages:
     database: Database
     times: OutageTimes
 
-    async def check(self, request: PlanRequest, on: VendorAccount, rows: str | None, idle: float) -> None:
+    async def check(self, request: PlanRequest, on: VendorAccount, rows: str | None, waited: float) -> None:
         """Raise VendorIsAway if this vendor is known to be away and it is not this call that tries whether it is back.
 
-        `rows`: all outages there are, as JSON. Raises StoreUnavailable.
+        `rows`: all outages there are, as JSON. `waited`: seconds since the step was scheduled. Raises StoreUnavailable.
         """
         for row in json.loads(rows or "[]"):
             if row["scope"] not in on.scopes or row["retry_in"] is None or request.ask_anyway:
@@ -88,16 +88,16 @@ class VendorOutages:
                 if await SQL["probe"].row(self.database, scope=row["scope"], seconds=PROBE_SECONDS):
                     continue
                 wait = min(self.times.first, PROBE_SECONDS) / 2
-            away = self._away(on, row["model"], row["error"], row["reason"], row["needs_person"], wait, idle)
+            away = self._away(on, row["model"], row["error"], row["reason"], row["needs_person"], wait, waited)
             await self._note(request, row["scope"], away)
             raise VendorIsAway(away)
 
     async def failed(
-        self, request: PlanRequest, on: VendorAccount, error: StanchionError, trying: float, idle: float
+        self, request: PlanRequest, on: VendorAccount, error: StanchionError, waited: float
     ) -> VendorAway | None:
         """Note a failed call. None: the outage has not opened yet, and Temporal tries the call again in a moment.
 
-        `trying`: seconds since the first attempt at this step. Raises StoreUnavailable.
+        `waited`: seconds since the step was scheduled. Raises StoreUnavailable.
         """
         needs_person = isinstance(error, NEEDS_PERSON)
         asked = error.retry_after.total_seconds() if isinstance(error, Transient) and error.retry_after else 0.0
@@ -111,7 +111,7 @@ class VendorOutages:
             vendor=on.vendor,
             model=model,
             needs_person=needs_person,
-            open_now=needs_person or asked > room or trying > self.times.quick,
+            open_now=needs_person or asked > room or waited > self.times.quick,
             threshold=self.times.threshold,
             first_seconds=self.times.first,
             longest_seconds=self.times.longest,
@@ -120,7 +120,7 @@ class VendorOutages:
         )
         if row["retry_in"] is None:
             return None
-        away = self._away(on, model, named["error"], named["reason"], needs_person, row["retry_in"], idle)
+        away = self._away(on, model, named["error"], named["reason"], needs_person, row["retry_in"], waited)
         await self._note(request, scope, away)
         return away
 

@@ -61,7 +61,8 @@ class AnthropicProvider:
         """
         self._api_key = (api_key or "").strip()  # a file or a secret often ends with a newline
         self._base_url = (base_url or "").strip() or DEFAULT_BASE_URL
-        self._loopback_only = loopback_only
+        self._account = account_digest(self._base_url, self._api_key)
+        self._unusable = _refusal_of(self._api_key, self._base_url, loopback_only)
         self._silence = silence
         self._stall = stall
         self._client: AsyncAnthropic | None = None
@@ -69,10 +70,8 @@ class AnthropicProvider:
 
     async def complete(self, prompt: Prompt, beat: Callable[[], None]) -> Completion:
         """Call the model once. Raises only the errors of `activities.model.errors`; see `Provider`."""
-        if self._loopback_only and not is_loopback(self._base_url):
-            raise model_error(ModelCallsForbidden, urlsplit(self._base_url).hostname or self._base_url)
-        if flaw := _flaw_in(self._api_key, self._base_url):
-            raise model_error(ModelMisconfigured, flaw)
+        if self._unusable:
+            raise model_error(*self._unusable)
         client = await self._connected()
         body = request_body(prompt)
         from anthropic import AnthropicError, APIConnectionError, APIStatusError
@@ -99,7 +98,7 @@ class AnthropicProvider:
 
     async def count(self, prompt: Prompt) -> int | None:
         """By the vendor's `count_tokens`, which is free; None if it does not answer."""
-        if _flaw_in(self._api_key, self._base_url) or (self._loopback_only and not is_loopback(self._base_url)):
+        if self._unusable:
             return None
         client, body = await self._connected(), request_body(prompt)
         from anthropic import AnthropicError
@@ -112,7 +111,7 @@ class AnthropicProvider:
 
     def account(self, model: str) -> str:
         """A digest of the address and the key."""
-        return account_digest(self._base_url, self._api_key)
+        return self._account
 
     async def close(self) -> None:
         """Close the connections; the provider may be used again and then opens new ones."""
@@ -180,6 +179,21 @@ class AnthropicProvider:
         )
 
 
+def _refusal_of(key: str, url: str, loopback_only: bool) -> tuple[type[StanchionError], str] | None:
+    """Why nothing can be sent with these settings: the kind of error and its text; None if it can."""
+    if loopback_only and not is_loopback(url):
+        return ModelCallsForbidden, _host_of(url) or url
+    flaw = _flaw_in(key, url)
+    return (ModelMisconfigured, flaw) if flaw else None
+
+
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
 def _flaw_in(key: str, url: str) -> str | None:
     """What is wrong with the settings, so that nothing is sent; never shows the key."""
     if not key:
@@ -196,7 +210,7 @@ def _flaw_in(key: str, url: str) -> str | None:
 
 def is_loopback(url: str) -> bool:
     """Whether `url` names this machine: `localhost` or a loopback address. Any other name may lead elsewhere."""
-    host = urlsplit(url).hostname or ""
+    host = _host_of(url) or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
